@@ -1,0 +1,3 @@
+"""Headwater: the data architecture diagram that runs."""
+
+from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Graph to layout to svg, dot, mermaid, text and png."""

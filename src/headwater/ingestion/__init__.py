@@ -1,0 +1,1 @@
+"""Prepare, reject and schema policy as SQL and decisions; writes nothing."""

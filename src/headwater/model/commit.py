@@ -1,0 +1,163 @@
+"""What a commit says: where the reader stands, what made the rows, and what they were made from."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table: its name and its type in DuckDB's spelling; `source_type` when it was landed from another."""
+
+    name: str
+    type: str
+    source_type: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """One atomic change of one table, recorded with the rows.
+
+    Attributes:
+        producer: Name of the node that writes the table.
+        sequence: Counts commits from 1; gaps are allowed.
+        previous: The sequence this commit follows, or None for the first: the compare-and-set compares it.
+        run_id: The run that made it.
+        position: Where the reader stands: cursor, files of this load, finished intervals. Plain JSON values.
+        fingerprint: Hash of the declaration, SQL and Python that made the rows.
+        inputs: Version of each input dataset that was read.
+        times: Per date or timestamp column, the lowest and highest value (ISO text, UTC) among rows changed, old and
+            new; an empty dict means no such column, None that every row may have changed.
+        version: Sequence of the last commit that changed rows: what readers compare.
+        now: The run's clock (ISO text, UTC).
+        rows: Rows in the table after the commit; None when it was not counted.
+        digest: Order-free digest of the table's rows after the commit, or "" when none was taken.
+        replaces_all: The rows of earlier commits are no longer read (a full load into the lake).
+    """
+
+    producer: str
+    sequence: int
+    previous: int | None
+    run_id: str
+    fingerprint: str
+    now: str
+    version: int
+    position: dict[str, Any] = field(default_factory=dict)
+    inputs: dict[str, int] = field(default_factory=dict)
+    times: dict[str, list[str]] | None = field(default_factory=dict)
+    rows: int | None = None
+    digest: str = ""
+    replaces_all: bool = False
+
+    @property
+    def commit_id(self) -> str:
+        """`producer@sequence`: names the commit in the destination."""
+        return f"{self.producer}@{self.sequence}"
+
+    def to_json(self) -> str:
+        """Return the commit as one line of JSON."""
+        return json.dumps(asdict(self), separators=(",", ":"), sort_keys=True, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Commit:
+        """Read a commit written by `to_json`; keys of later versions are passed over."""
+        data = json.loads(text)
+        return cls(**{key: value for key, value in data.items() if key in cls.__dataclass_fields__})
+
+    def at(self, sequence: int) -> Commit:
+        """Return the commit under another sequence, its version moved along when it changed rows."""
+        version = sequence if self.version == self.sequence else self.version
+        return replace(self, sequence=sequence, version=version)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What a store says of a commit it made; counts are rows, None when the store does not know them."""
+
+    commit: Commit
+    rows_inserted: int | None = None
+    rows_deleted: int | None = None
+
+    @property
+    def changed(self) -> bool:
+        """Whether the commit changed any row."""
+        return self.commit.version == self.commit.sequence
+
+
+@dataclass(frozen=True, slots=True)
+class StagedPart:
+    """One staged chunk: its id, what its end said (position, counts), and a SELECT that reads it back."""
+
+    chunk: str
+    query: str
+    end: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Staging:
+    """Staged rows of a load that was not committed: the manifest (request and bounds) and its finished chunks."""
+
+    load_id: str
+    manifest: dict[str, Any]
+    parts: tuple[StagedPart, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TableState:
+    """What a store knows of a table.
+
+    Attributes:
+        name: Dataset name.
+        columns: All columns, system columns included; empty when there is no table yet.
+        commit: Last commit, or None when the table is gone or was never made.
+        position: The position merged over all commits (see `merge_positions`).
+        scan: A SELECT over the table, runnable on the session's connections; empty when there is no table.
+        rejects: A SELECT over its quarantine, or empty.
+        location: File, folder or schema.table, for people.
+        size_bytes: Size of its files, or None when unknown.
+        staging: Staged rows left by a load that did not finish.
+        foreign: Why the table is not as Headwater left it; empty when it is. Nothing is written while it is set.
+    """
+
+    name: str
+    columns: tuple[Column, ...] = ()
+    commit: Commit | None = None
+    position: dict[str, Any] = field(default_factory=dict)
+    scan: str = ""
+    rejects: str = ""
+    location: str = ""
+    size_bytes: int | None = None
+    staging: Staging | None = None
+    foreign: str = ""
+
+    @property
+    def version(self) -> int | None:
+        """The version readers compare, or None when there is no table."""
+        return self.commit.version if self.commit else None
+
+
+def merge_positions(positions: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Merge positions from the oldest to the newest.
+
+    A later key replaces an earlier one, but for `files`: each load lists only its own files, a file whose entry is
+    None is gone. A position with `complete: true` starts afresh.
+    """
+    merged: dict[str, Any] = {}
+    files: dict[str, Any] = {}
+    for position in positions:
+        if position.get("complete"):
+            merged, files = {}, {}
+        merged.update({key: value for key, value in position.items() if key not in ("files", "complete")})
+        for path, entry in position.get("files", {}).items():
+            if entry is None:
+                files.pop(path, None)
+            else:
+                files[path] = entry
+    if files:
+        merged["files"] = files
+    return merged

@@ -1,0 +1,114 @@
+"""A plan: the steps of a run, each with its decision and the reason for it. One plan, three readers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from headwater.model.commit import TableState
+    from headwater.model.project import Model, SourceTable
+
+
+class Decision(StrEnum):
+    """Whether a step runs; `if_inputs_changed` is decided again when its inputs are done."""
+
+    RUN = "run"
+    SKIP = "skip"
+    IF_INPUTS_CHANGED = "if_inputs_changed"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Interval:
+    """A half-open span of time, `start <= time < end`, UTC without zone."""
+
+    start: datetime
+    end: datetime
+
+    def __str__(self) -> str:
+        return f"{self.start.isoformat()}/{self.end.isoformat()}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One step of a plan.
+
+    Attributes:
+        node: Name of the node it executes, which is also the step's name.
+        decision: Whether it runs.
+        reason: Why, for people.
+        upstream: Names of the steps it waits for.
+        fingerprint: What its commit will be marked with.
+        inputs: Stored datasets whose versions decide whether it runs.
+    """
+
+    node: str
+    decision: Decision
+    reason: str
+    upstream: tuple[str, ...] = ()
+    fingerprint: str = ""
+    inputs: tuple[str, ...] = ()
+
+    @property
+    def dataset(self) -> str:
+        """The dataset the step is about."""
+        return self.node.partition("/")[0]
+
+    @property
+    def action(self) -> str:
+        """The step's action: extract, load, transform, …"""
+        return type(self).__name__.removesuffix("Step").lower()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtractStep(Step):
+    """Ask the source for rows, prepare them, stage them."""
+
+    table: SourceTable
+    full: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadStep(Step):
+    """Decide over the whole staged load and commit it."""
+
+    table: SourceTable
+    full: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransformStep(Step):
+    """Compute a model and commit its rows.
+
+    `intervals` are the ones known to be due; `full` rebuilds everything.
+    """
+
+    model: Model
+    intervals: tuple[Interval, ...] = ()
+    full: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The steps in an order in which every step comes after those it waits for.
+
+    Attributes:
+        steps: All steps of the selected nodes.
+        now: The run's clock, UTC.
+        states: What the stores said of every dataset when the plan was made.
+        orphans: Tables in the stores that no node declares any more.
+        notes: Remarks for people (sources not reached, models bound at run).
+    """
+
+    steps: tuple[Step, ...]
+    now: datetime
+    states: dict[str, TableState] = field(default_factory=dict)
+    orphans: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def count(self, decision: Decision) -> int:
+        """How many steps have a decision."""
+        return sum(step.decision is decision for step in self.steps)

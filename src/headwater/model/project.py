@@ -1,0 +1,158 @@
+"""A loaded project: what the folder of YAML, SQL and Python declares, validated and connected."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from headwater.model.graph import Graph, Location
+    from headwater.model.specs import EngineSpec, IngestSpec, ModelSpec, ProjectSpec, Spec, StoresSpec, UnitTestSpec
+
+
+@dataclass(frozen=True, slots=True)
+class SourceTable:
+    """One table of a source.
+
+    Attributes:
+        name: Dataset name, `source.table`.
+        kind: The connector.
+        connection: What the source's file says beside its tables, validated by the connector.
+        options: The table's keys that belong to the connector, validated by it.
+        ingest: The table's keys that every kind has.
+        location: Where the table is declared.
+        fingerprint: Hash of all of the above; secrets enter as their references, never as values.
+    """
+
+    name: str
+    kind: str
+    connection: Spec
+    options: Spec
+    ingest: IngestSpec
+    location: Location
+    fingerprint: str
+
+    @property
+    def source(self) -> str:
+        """The source's name: the namespace of its datasets."""
+        return self.name.partition(".")[0]
+
+    @property
+    def table(self) -> str:
+        """The table's name within its source."""
+        return self.name.partition(".")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A dataset named in a model, and the line and column of the first place, in the file."""
+
+    name: str
+    location: Location
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One model.
+
+    Attributes:
+        name: Dataset name, `namespace.dataset`.
+        language: "sql" or "python".
+        text: The query without header, variables replaced by typed literals; or the Python source. Its first line is
+            the file's first line: the header is blanked, so that line numbers stay.
+        spec: The validated header.
+        references: Every dataset it reads, in the order of first mention.
+        arguments: Python: parameter name to dataset.
+        function: Python: name of the decorated function.
+        volatile: Functions that make it never skippable.
+        uses: Which of `now`, `interval_start`, `interval_end` it mentions.
+        location: Where it is declared.
+        fingerprint: Hash of header and canonical text (and, for Python, the project files it imports).
+    """
+
+    name: str
+    language: str
+    text: str
+    spec: ModelSpec
+    references: tuple[Reference, ...]
+    location: Location
+    fingerprint: str
+    arguments: dict[str, str] = field(default_factory=dict)
+    function: str = ""
+    volatile: tuple[str, ...] = ()
+    uses: tuple[str, ...] = ()
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the datasets it reads."""
+        return tuple(reference.name for reference in self.references)
+
+    @property
+    def is_view(self) -> bool:
+        """Whether it is expanded into its readers instead of stored."""
+        return self.spec.materialize == "view"
+
+
+@dataclass(frozen=True, slots=True)
+class UnitTest:
+    """One file of tests/."""
+
+    name: str
+    spec: UnitTestSpec
+    location: Location
+
+
+@dataclass(frozen=True)
+class Project:
+    """The whole declaration; everything in it knows its file and line.
+
+    Attributes:
+        root: The project's folder, absolute.
+        spec: headwater.yaml.
+        environment: The chosen environment, "" for the default one.
+        stores: Where the stores are, in the chosen environment; paths relative to root or absolute.
+        engine: The engine, in the chosen environment.
+        sources: Source tables by dataset name.
+        models: Models by dataset name.
+        tests: Unit tests in the order of their files.
+        graph: The one graph.
+        warnings: Problems that do not stop a run, as text with file and line.
+        secrets: Resolved secret values, to be removed from every text that leaves the process.
+    """
+
+    root: str
+    spec: ProjectSpec
+    stores: StoresSpec
+    engine: EngineSpec
+    sources: dict[str, SourceTable]
+    models: dict[str, Model]
+    tests: tuple[UnitTest, ...]
+    graph: Graph
+    environment: str = ""
+    warnings: tuple[str, ...] = ()
+    secrets: frozenset[str] = field(default=frozenset(), repr=False)
+
+    @property
+    def name(self) -> str:
+        """The project's name."""
+        return self.spec.name
+
+    def store_of(self, dataset: str) -> str:
+        """Return the kind of store that holds a dataset ("lake", "lakehouse", "warehouse"); "" for a view."""
+        if table := self.sources.get(dataset):
+            return table.ingest.into
+        model = self.models[dataset]
+        return "" if model.is_view else (model.spec.store or self.spec.defaults.store)
+
+    def physical_inputs(self, dataset: str) -> tuple[str, ...]:
+        """Return the stored datasets a model reads, its views replaced by what they read."""
+        found: dict[str, None] = {}
+        queue = list(self.models[dataset].inputs)
+        while queue:
+            name = queue.pop(0)
+            model = self.models.get(name)
+            if model is not None and model.is_view:
+                queue.extend(model.inputs)
+            else:
+                found[name] = None
+        return tuple(found)

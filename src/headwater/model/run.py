@@ -1,0 +1,104 @@
+"""What happened: events, the result of each step, the run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Status(StrEnum):
+    """How a step, or a whole run, ended."""
+
+    DONE = "done"
+    SKIPPED = "skipped"
+    UNCHANGED = "unchanged"
+    FAILED = "failed"
+    BLOCKED = "blocked"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened at a boundary of a run.
+
+    Attributes:
+        name: run_started, step_started, chunk_read, staged, before_commit, claimed, after_commit, after_journal,
+            step_finished, run_finished, progress, warning.
+        at: When, ISO text, UTC.
+        step: The step it belongs to, or "".
+        data: Counts and texts; plain JSON values, never a secret.
+    """
+
+    name: str
+    at: str
+    step: str = ""
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """One check's outcome: `failing` rows (or 1 for a whole-table check) of `rows`."""
+
+    check: str
+    severity: str
+    passed: bool
+    failing: int = 0
+    rows: int = 0
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """How a step ended.
+
+    Attributes:
+        step: The step's name.
+        status: How it ended.
+        started: ISO text, UTC.
+        duration_s: Seconds it took.
+        rows: Rows in the table afterwards, or None.
+        rows_inserted: Rows the commit added, or None.
+        rows_deleted: Rows the commit removed, or None.
+        rejected: Rows sent to quarantine.
+        version: The dataset's version afterwards.
+        reason: Why it ran, was skipped or is blocked.
+        error: The error's text when it failed.
+        checks: Its checks' outcomes.
+    """
+
+    step: str
+    status: Status
+    started: str = ""
+    duration_s: float = 0.0
+    rows: int | None = None
+    rows_inserted: int | None = None
+    rows_deleted: int | None = None
+    rejected: int = 0
+    version: int | None = None
+    reason: str = ""
+    error: str = ""
+    checks: tuple[CheckResult, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run: its id, clock and the results of its steps."""
+
+    run_id: str
+    status: Status
+    started: str
+    duration_s: float
+    now: str
+    results: tuple[StepResult, ...] = ()
+
+    def result(self, step: str) -> StepResult:
+        """Return the result of one step.
+
+        Raises:
+            KeyError: The run had no such step.
+        """
+        for result in self.results:
+            if result.step == step:
+                return result
+        raise KeyError(step)

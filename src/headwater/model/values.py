@@ -1,0 +1,138 @@
+"""Small values that people write: durations, ratios, words."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+
+_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)\s*$")
+_RATIO = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*%\s*$")
+
+
+def parse_duration(text: object) -> timedelta:
+    """Read "5m", "10s", "3d", "26h", "2w" or "250ms".
+
+    Raises:
+        ValueError: The text is not a number and a unit.
+    """
+    if isinstance(text, timedelta):
+        return text
+    match = _DURATION.match(str(text))
+    if not match:
+        raise ValueError(f"{str(text)!r} is not a duration; write a number and a unit, like 30s, 5m, 26h or 3d")
+    return timedelta(seconds=float(match[1]) * _UNITS[match[2]])
+
+
+def format_duration(value: timedelta) -> str:
+    """Write a duration the way people do: the largest unit that divides it."""
+    seconds = value.total_seconds()
+    for unit in ("w", "d", "h", "m", "s"):
+        if seconds and seconds % _UNITS[unit] == 0:
+            return f"{int(seconds // _UNITS[unit])}{unit}"
+    return f"{seconds * 1000:g}ms" if seconds else "0s"
+
+
+def parse_ratio(text: object) -> float:
+    """Read "0.1%" as 0.001.
+
+    Raises:
+        ValueError: The text is not a percentage between 0 % and 100 %.
+    """
+    if isinstance(text, float) and not isinstance(text, bool):
+        return text
+    match = _RATIO.match(str(text))
+    if not match or float(match[1]) > 100:
+        raise ValueError(f"{str(text)!r} is not a percentage between 0% and 100%")
+    return float(match[1]) / 100
+
+
+def parse_limit(text: object) -> int | float:
+    """Read a count ("100") as an int or a percentage ("0.1%") as a float between 0 and 1.
+
+    Raises:
+        ValueError: The text is neither.
+    """
+    if isinstance(text, int | float) and not isinstance(text, bool):
+        return text
+    stripped = str(text).strip()
+    if stripped.isdigit():
+        return int(stripped)
+    if stripped.endswith("%"):
+        return parse_ratio(stripped)
+    raise ValueError(f"{stripped!r} is neither a number of rows nor a percentage")
+
+
+def _words(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+def _duration_schema(pattern: str, example: str) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "pattern": pattern, "examples": [example]})
+
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(parse_duration),
+    PlainSerializer(format_duration),
+    _duration_schema(r"^\d+(\.\d+)?(ms|s|m|h|d|w)$", "5m"),
+]
+"""A length of time, written as a number and a unit."""
+
+Ratio = Annotated[float, BeforeValidator(parse_ratio), _duration_schema(r"^\d+(\.\d+)?%$", "20%")]
+"""A share of rows, written as a percentage, held as a number between 0 and 1."""
+
+Limit = Annotated[
+    int | float,
+    BeforeValidator(parse_limit),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": r"^\d+(\.\d+)?%$"}]}),
+]
+"""A number of rows (int) or a share of them (float between 0 and 1)."""
+
+Words = Annotated[
+    list[str],
+    BeforeValidator(_words),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+]
+"""One word or a list of words."""
+
+
+class Plain(str):
+    """A YAML scalar that was written without quotes: its text, to be typed by the schema it meets."""
+
+    __slots__ = ()
+
+
+_CORE_WORDS: dict[str, bool] = {
+    "true": True,
+    "True": True,
+    "TRUE": True,
+    "false": False,
+    "False": False,
+    "FALSE": False,
+}
+_CORE_INT = re.compile(r"^[-+]?(?:0|[1-9][0-9]*)$")
+_CORE_FLOAT = re.compile(r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$")
+
+
+def resolve_scalar(value: Any) -> Any:
+    """Type a plain scalar by the YAML 1.2 core schema: bool, int, float or text; lists and mappings by their parts.
+
+    A number with a leading zero stays text, and so does everything quoted.
+    """
+    if isinstance(value, list):
+        return [resolve_scalar(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): resolve_scalar(item) for key, item in value.items()}
+    if not isinstance(value, Plain):
+        return value
+    if value in _CORE_WORDS:
+        return _CORE_WORDS[value]
+    if _CORE_INT.match(value):
+        return int(value)
+    if _CORE_FLOAT.match(value) and not re.match(r"^[-+]?0[0-9]", value):
+        return float(value)
+    return str(value)

@@ -1,0 +1,56 @@
+"""The registry of connectors: entry points by kind, loaded when a kind is first used."""
+
+from __future__ import annotations
+
+import difflib
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, Any, cast
+
+from headwater.errors import ProjectError
+
+if TYPE_CHECKING:
+    from headwater.contracts import Source, Store
+
+
+@cache
+def _points(group: str) -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=f"headwater.{group}")}
+
+
+def list_kinds(group: str) -> tuple[str, ...]:
+    """Return the kinds registered in a group ("sources" or "stores"), in alphabetical order."""
+    return tuple(sorted(_points(group)))
+
+
+@cache
+def _load(group: str, kind: str) -> Any:
+    points = _points(group)
+    if kind not in points:
+        near = difflib.get_close_matches(kind, points, 1)
+        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(sorted(points))}"
+        raise ProjectError(f"unknown kind {kind!r} among the {group}", fix=hint)
+    try:
+        return points[kind].load()
+    except ImportError as error:
+        raise ProjectError(
+            f"kind {kind!r} needs the package {error.name}", fix=f"pip install 'headwater[{kind}]'"
+        ) from error
+
+
+def load_source(kind: str) -> type[Source]:
+    """Return the class of a source kind.
+
+    Raises:
+        ProjectError: No such kind is registered, or its driver is not installed (the message has the install line).
+    """
+    return cast("type[Source]", _load("sources", kind))
+
+
+def load_store(kind: str) -> type[Store]:
+    """Return the class of a store kind.
+
+    Raises:
+        ProjectError: As for `load_source`.
+    """
+    return cast("type[Store]", _load("stores", kind))

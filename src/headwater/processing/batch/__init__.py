@@ -1,0 +1,1 @@
+"""Batch engines and materializations."""

@@ -1,0 +1,1 @@
+"""Folder of YAML, SQL and Python to Project."""

@@ -1,0 +1,1 @@
+"""Checks compiled to one scan."""

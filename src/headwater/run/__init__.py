@@ -1,0 +1,1 @@
+"""Walks the steps and emits events."""

@@ -1,0 +1,1 @@
+"""DuckDB's dialect: header, parsing, placeholders, binding."""

@@ -1,0 +1,1 @@
+"""Stores, one file each; the only place where a commit is made."""
