@@ -43,7 +43,12 @@ row as it came, without any value that `mask` or `drop` hides."""
 
 
 class Session(Protocol):
-    """The engine's DuckDB session: one database instance, many connections."""
+    """The engine's DuckDB session: one database instance, many connections.
+
+    `read_only` is true when nothing may be written: a warehouse file is then attached read-only.
+    """
+
+    read_only: bool
 
     def cursor(self) -> DuckDBPyConnection:
         """Return a connection of its own to the shared instance; the caller closes it. Sessions run in UTC."""
@@ -74,6 +79,7 @@ class TableDescription:
         key: Primary key, or empty.
         estimated_rows: None when unknown.
         version: Changes when the content may have changed; None when the source cannot know.
+        proposed: The columns were inferred from a sample: they must be confirmed (written to the schema file) first.
         notes: What people should know (a declared type that lies, files that were skipped).
     """
 
@@ -81,6 +87,7 @@ class TableDescription:
     key: tuple[str, ...] = ()
     estimated_rows: int | None = None
     version: str | None = None
+    proposed: bool = False
     notes: tuple[str, ...] = ()
 
 
@@ -165,8 +172,7 @@ class Reading:
 class Source(Protocol):
     """A batch source. One instance per source file of a project.
 
-    Class attributes register it: `kind`, `family`, `connection_spec` (what the file says beside `tables`: connection and such)
-    and `table_spec` (a table's own keys, beside those of `IngestSpec`).
+    Class attributes register it: `kind`, `family`, `connection_spec` (what the file says beside `tables`) and `table_spec` (a table's own keys, beside those of `IngestSpec`).
     """
 
     kind: ClassVar[str]

@@ -7,7 +7,7 @@ HeadwaterError
 ├── BusyError         somebody else holds the project or a file; names the process    (exit 3)
 └── RunError          something failed while running                                  (exit 1)
     ├── StepError     one step failed; what is below it is blocked
-    │   ├── CheckFailed    an error-check failed; the last good version stays
+    │   ├── CheckFailedError  an error-check failed; the last good version stays
     │   └── UserCodeError  the user's own Python or SQL failed
     ├── ConnectorError     a source or a store failed
     └── StateError         a table is not as Headwater left it, or somebody wrote in between
@@ -111,7 +111,7 @@ class StepError(RunError):
     """One step failed; what is below it is blocked."""
 
 
-class CheckFailed(StepError, Terminal):
+class CheckFailedError(StepError, Terminal):
     """An error-check failed: nothing was committed and the last good version stays."""
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of a table: its name and its type in DuckDB's spelling; `source_type` when it was landed from another."""
+    """One column: its name, its type in DuckDB's spelling, and `source_type` when it was landed from another."""
 
     name: str
     type: str

@@ -59,7 +59,7 @@ class Step:
 
     @property
     def action(self) -> str:
-        """The step's action: extract, load, transform, …"""
+        """The step's action: extract, load, transform and so on."""
         return type(self).__name__.removesuffix("Step").lower()
 
 
