@@ -172,7 +172,8 @@ class Reading:
 class Source(Protocol):
     """A batch source. One instance per source file of a project.
 
-    Class attributes register it: `kind`, `family`, `connection_spec` (what the file says beside `tables`) and `table_spec` (a table's own keys, beside those of `IngestSpec`).
+    Class attributes register it: `kind`, `family`, `connection_spec` (what the file says beside `tables`) and
+    `table_spec` (a table's own keys, beside those of `IngestSpec`).
     """
 
     kind: ClassVar[str]
