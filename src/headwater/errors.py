@@ -17,10 +17,30 @@ HeadwaterError
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Self
+
+
+class Place(Protocol):
+    """A place in the project's files; line and column are counted from 1, 0 when unknown."""
+
+    @property
+    def path(self) -> str:
+        """File, relative to the project."""
+        ...
+
+    @property
+    def line(self) -> int:
+        """Line in the file."""
+        ...
+
+    @property
+    def column(self) -> int:
+        """Column in the line."""
+        ...
 
 
 class HeadwaterError(Exception):
@@ -43,6 +63,11 @@ class HeadwaterError(Exception):
         self.path = path
         self.line = line
         self.column = column
+
+    @classmethod
+    def at(cls, place: Place, what: str, fix: str = "") -> Self:
+        """Return an error about a place in the project's files."""
+        return cls(what, fix=fix, path=place.path, line=place.line, column=place.column)
 
     @property
     def where(self) -> str:

@@ -1,1 +1,8 @@
 """Journal and lease."""
+
+from __future__ import annotations
+
+from headwater.state.journal import Journal
+from headwater.state.lease import Lease
+
+__all__ = ["Journal", "Lease"]

@@ -1,0 +1,120 @@
+"""`${env:X}` and `${file:X}`: the only substitutions; what they give is a secret and never leaves the process."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING, Any
+
+from headwater.errors import ProjectError
+from headwater.model.values import Plain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from headwater.project.documents import Document, Key
+
+_REFERENCE = re.compile(r"\$\{(env|file):([^}]*)\}")
+_SECRET_KEY = re.compile(r"(password|passwd|secret|token|api_?key|private_?key)$", re.IGNORECASE)
+_MIN_SECRET_LENGTH = 4
+
+
+def read_env_file(root: Path) -> dict[str, str]:
+    """Read `.env` beside headwater.yaml: NAME=value lines, `#` comments, optional quotes and `export`."""
+    file = root / ".env"
+    if not file.is_file():
+        return {}
+    found = {}
+    for line in file.read_text(encoding="utf-8").splitlines():
+        match = re.match(r"\s*(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(.*?)\s*$", line)
+        if match:
+            value = match[2]
+            if len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'":
+                value = value[1:-1]
+            found[match[1]] = value
+    return found
+
+
+class References:
+    """Resolves references and remembers the values, so that they can be removed from every text."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.secrets: set[str] = set()
+        self._env = {**read_env_file(root), **os.environ}
+
+    def resolve(self, document: Document, data: Any, key: Key, errors: list[ProjectError]) -> Any:
+        """Return `data` with every reference replaced; what cannot be resolved is added to `errors`."""
+        if isinstance(data, dict):
+            return {name: self.resolve(document, value, (*key, name), errors) for name, value in data.items()}
+        if isinstance(data, list):
+            return [self.resolve(document, value, (*key, i), errors) for i, value in enumerate(data)]
+        if not isinstance(data, str) or "${" not in data:
+            return data
+        place = document.place(key)
+
+        def replace(match: re.Match[str]) -> str:
+            try:
+                value = self._value(match[1], match[2].strip())
+            except ProjectError as error:
+                errors.append(ProjectError.at(place, error.what, error.fix))
+                return ""
+            if len(value) >= _MIN_SECRET_LENGTH:
+                self.secrets.add(value)
+            return value
+
+        return _REFERENCE.sub(replace, str(data))
+
+    def _value(self, kind: str, name: str) -> str:
+        if kind == "env":
+            if name not in self._env:
+                raise ProjectError(
+                    f"the environment variable {name} is not set", fix=f"export {name}=… or write it to .env"
+                )
+            return self._env[name]
+        file = self.root / name
+        if not file.is_file():
+            raise ProjectError(f"the file {name} of ${{file:{name}}} is not there", fix="create it or mend the path")
+        return file.read_text(encoding="utf-8").rstrip("\r\n")
+
+
+def redact(text: str, secrets: Iterable[str]) -> str:
+    """Remove secret values from a text."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return text
+
+
+def find_plain_secrets(document: Document) -> list[str]:
+    """Return a warning for every password, token or key that is written out instead of referenced."""
+    warnings = []
+    for key, place in document.places.items():
+        if not key or not isinstance(key[-1], str):
+            continue
+        value = _value_at(document.data, key)
+        named = _SECRET_KEY.search(key[-1]) or (key[-1] == "key" and "mask" in key)
+        in_url = isinstance(value, str) and re.search(r"://[^/\s:@]+:[^@\s$]+@", value)
+        if isinstance(value, str) and "${" not in value and value and (named or in_url):
+            warnings.append(
+                f'{place}: a password, token or key in plain text\n  fix: refer to it: {key[-1]}: "${{env:NAME}}"'
+            )
+    return warnings
+
+
+def _value_at(data: Any, key: Key) -> Any:
+    for part in key:
+        try:
+            data = data[part]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return data
+
+
+def plain(value: Any) -> Any:
+    """Return values with `Plain` text as ordinary text, for hashing and JSON."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    return str(value) if isinstance(value, Plain) else value

@@ -1,0 +1,102 @@
+"""Values against pydantic models: every problem with file, line, column and the nearest known word."""
+
+from __future__ import annotations
+
+import difflib
+import types
+from typing import TYPE_CHECKING, Any, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from headwater.errors import ProjectError
+from headwater.model.types import known_types
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from headwater.project.documents import Document, Key
+
+SpecT = TypeVar("SpecT", bound=BaseModel)
+
+
+def validate(
+    spec_type: type[SpecT], data: Any, document: Document, prefix: Key, errors: list[ProjectError]
+) -> SpecT | None:
+    """Validate values under the key `prefix` of a document; problems are added to `errors` and give None."""
+    try:
+        return spec_type.model_validate(data if data is not None else {})
+    except ValidationError as error:
+        for problem in error.errors(include_url=False):
+            errors.append(_explain(spec_type, problem, document, prefix))
+        return None
+
+
+def _explain(spec_type: type[BaseModel], problem: Any, document: Document, prefix: Key) -> ProjectError:
+    loc: Key = tuple(problem["loc"])
+    key: Key = (*prefix, *loc)
+    place = document.place(key)
+    kind = problem["type"]
+    word = str(loc[-1]) if loc else ""
+    if kind == "extra_forbidden":
+        return ProjectError.at(place, f"unknown word {word!r}", suggest(word, _words_at(spec_type, loc[:-1])))
+    if kind == "missing":
+        return ProjectError.at(place, f"{word!r} is missing", f"add `{word}: …` here")
+    name = f"{_dotted(loc)}: " if loc else ""
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    if kind == "literal_error":
+        given = str(problem["input"])
+        expected = [text.strip(" '") for text in problem["ctx"]["expected"].replace(" or ", ", ").split(",")]
+        return ProjectError.at(place, f"{name}{given!r} is not known", suggest(given, expected))
+    if "is not a type" in message:
+        return ProjectError.at(place, f"{name}{message}", suggest(str(problem["input"]).upper(), known_types()))
+    return ProjectError.at(place, f"{name}{message}", f"given: {_short(problem.get('input'))}" if loc else "")
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """Return "did you mean …?" with the nearest known word, or the list of them."""
+    words = sorted(set(known))
+    near = difflib.get_close_matches(word, words, 1, 0.6)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    return f"known: {', '.join(words[:20])}{', …' if len(words) > 20 else ''}" if words else "nothing is allowed here"
+
+
+def _dotted(loc: Key) -> str:
+    return ".".join(str(part) for part in loc if isinstance(part, str) and "[" not in part)
+
+
+def _short(value: Any) -> str:
+    text = repr(value) if not isinstance(value, str) else repr(str(value))
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
+def _words_at(annotation: Any, loc: Key) -> list[str]:
+    """Return the keys that are known at a place below a model."""
+    models = [annotation]
+    for part in loc:
+        models = [inner for model in models for inner in _below(model, part)]
+    return [word for model in models for word in _fields(model)]
+
+
+def _fields(annotation: Any) -> list[str]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [info.alias or name for name, info in annotation.model_fields.items()]
+    return []
+
+
+def _below(annotation: Any, part: str | int) -> list[Any]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        for name, info in annotation.model_fields.items():
+            if part in (name, info.alias):
+                return _alternatives(info.annotation)
+        return []
+    arguments = get_args(annotation)
+    return [alt for argument in arguments[-1:] for alt in _alternatives(argument)]
+
+
+def _alternatives(annotation: Any) -> list[Any]:
+    if get_origin(annotation) in (Union, types.UnionType):
+        return [alt for argument in get_args(annotation) for alt in _alternatives(argument)]
+    if hasattr(annotation, "__metadata__"):
+        return _alternatives(get_args(annotation)[0])
+    return [annotation]

@@ -1,0 +1,78 @@
+"""Bind queries against known schemas on empty tables: an unknown column is an error before anything runs."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from headwater.errors import ProjectError
+from headwater.model.commit import Column
+from headwater.sql.placeholders import quote_dataset, quote_identifier
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from duckdb import DuckDBPyConnection
+
+_LINE = re.compile(r"^LINE (\d+): (.*)$", re.MULTILINE)
+_CANDIDATES = re.compile(r"Candidate bindings: (.+?)(?:\n|$)")
+_KIND = re.compile(r"^(?:Binder|Catalog|Parser|Conversion|Invalid Input|Not implemented) Error: ")
+
+
+class Binder:
+    """An empty in-memory copy of the datasets, on which queries are bound.
+
+    Datasets are added in the order of the graph, so that every query finds what it reads.
+    """
+
+    def __init__(self) -> None:
+        import duckdb
+
+        self._connection: DuckDBPyConnection = duckdb.connect(config={"threads": 1})
+        self._connection.execute("SET TimeZone = 'UTC'")
+        self._namespaces: set[str] = set()
+
+    def add(self, dataset: str, columns: Sequence[Column]) -> None:
+        """Make a dataset known, as an empty table with these columns."""
+        namespace = dataset.partition(".")[0]
+        if namespace not in self._namespaces:
+            self._connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quote_identifier(namespace)}")
+            self._namespaces.add(namespace)
+        parts = ", ".join(f"{quote_identifier(column.name)} {column.type}" for column in columns)
+        self._connection.execute(f"CREATE OR REPLACE TABLE {quote_dataset(dataset)} ({parts})")
+
+    def bind(self, query: str) -> tuple[Column, ...]:
+        """Return the columns of a query.
+
+        Raises:
+            ProjectError: It does not bind; the message names the nearest columns, line and column are the query's.
+        """
+        import duckdb
+
+        try:
+            described = self._connection.execute(f"DESCRIBE\n{query}").fetchall()
+            return tuple(Column(row[0], row[1]) for row in described)
+        except duckdb.Error as error:
+            raise explain_error(str(error)) from None
+
+    def close(self) -> None:
+        """Forget everything."""
+        self._connection.close()
+
+
+def explain_error(message: str) -> ProjectError:
+    """Turn a message of DuckDB's into an error with line, column and the nearest names."""
+    what = _KIND.sub("", message.split("\n", 1)[0]).strip()
+    near = _CANDIDATES.search(message)
+    line, column = _place(message)
+    fix = f"nearest: {near[1].strip()}" if near else ""
+    return ProjectError(f"SQL: {what}", fix=fix, line=line, column=column)
+
+
+def _place(message: str) -> tuple[int, int]:
+    match = _LINE.search(message)
+    if not match:
+        return 0, 0
+    caret = re.search(r"\n( *)\^", message[match.start() :])
+    column = len(caret[1]) - len(f"LINE {match[1]}: ") + 1 if caret else 0
+    return int(match[1]) - 1, max(column, 0)

@@ -1,0 +1,182 @@
+"""The journal: the history of runs, in SQLite. History and cache, never the truth: deleting it loses no position."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from headwater.errors import StateError
+from headwater.model.run import CheckResult, Event, Run, Status, StepResult
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+    from typing import Self
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS runs (run_id TEXT PRIMARY KEY, environment TEXT, started TEXT, now TEXT, status TEXT, duration_s REAL);
+CREATE TABLE IF NOT EXISTS steps (
+  run_id TEXT, step TEXT, status TEXT, started TEXT, result TEXT, PRIMARY KEY (run_id, step)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS steps_by_step ON steps (step, started);
+CREATE TABLE IF NOT EXISTS events (run_id TEXT, at TEXT, name TEXT, step TEXT, data TEXT);
+CREATE INDEX IF NOT EXISTS events_by_run ON events (run_id, step);
+CREATE TABLE IF NOT EXISTS observations (name TEXT PRIMARY KEY, at TEXT, observation TEXT);
+"""
+KEPT_RUNS = 200
+
+
+class Journal:
+    """The journal of one project; one writer thread at a time, any number of readers.
+
+    Args:
+        folder: `.headwater` of the project; created when something is first written.
+        environment: Name of the environment, "" for the default one.
+
+    Raises:
+        StateError: The file is not a journal (damaged): it may be deleted, which loses history only.
+    """
+
+    def __init__(self, folder: Path, environment: str = "") -> None:
+        self.file = folder / f"journal{f'-{environment}' if environment else ''}.db"
+        self.environment = environment
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Write what is pending and close the file."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.commit()
+                self._connection.close()
+                self._connection = None
+
+    # --------------------------------------------------------------------------------------------------- writing
+
+    def start_run(self, run_id: str, started: str, now: str) -> None:
+        """Note that a run has begun, and forget runs beyond the last 200."""
+        self._write("INSERT INTO runs VALUES (?, ?, ?, ?, 'running', 0)", (run_id, self.environment, started, now))
+        old = f"SELECT run_id FROM runs ORDER BY started DESC LIMIT -1 OFFSET {KEPT_RUNS}"
+        for table in ("events", "steps", "runs"):
+            self._write(f"DELETE FROM {table} WHERE run_id IN ({old})", ())
+        self.flush()
+
+    def write_event(self, run_id: str, event: Event) -> None:
+        """Add an event; it reaches the disk with the next `flush`."""
+        row = (run_id, event.at, event.name, event.step, json.dumps(event.data, default=str))
+        self._write("INSERT INTO events VALUES (?, ?, ?, ?, ?)", row)
+
+    def write_result(self, run_id: str, result: StepResult) -> None:
+        """Add a step's result; it reaches the disk with the next `flush`."""
+        row = (run_id, result.step, result.status.value, result.started, json.dumps(asdict(result), default=str))
+        self._write("INSERT OR REPLACE INTO steps VALUES (?, ?, ?, ?, ?)", row)
+
+    def end_run(self, run: Run) -> None:
+        """Note how a run ended."""
+        self._write(
+            "UPDATE runs SET status = ?, duration_s = ? WHERE run_id = ?",
+            (run.status.value, run.duration_s, run.run_id),
+        )
+        self.flush()
+
+    def write_observation(self, name: str, at: str, observation: dict[str, Any]) -> None:
+        """Keep what a source said of itself, for `plan --offline`."""
+        self._write("INSERT OR REPLACE INTO observations VALUES (?, ?, ?)", (name, at, json.dumps(observation)))
+
+    def flush(self) -> None:
+        """Make everything written so far durable."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.commit()
+
+    def _write(self, statement: str, row: tuple[Any, ...]) -> None:
+        with self._lock:
+            try:
+                self._open().execute(statement, row)
+            except sqlite3.DatabaseError as error:
+                raise self._damaged(error) from None
+
+    # --------------------------------------------------------------------------------------------------- reading
+
+    def list_runs(self, limit: int = 20) -> list[Run]:
+        """Return the newest runs first, without their steps. A run that was killed has status "stopped"."""
+        rows = self._read(
+            "SELECT run_id, status, started, duration_s, now FROM runs ORDER BY started DESC LIMIT ?", (limit,)
+        )
+        return [Run(r[0], _status(r[1]), r[2], r[3] or 0.0, r[4]) for r in rows]
+
+    def read_run(self, run_id: str) -> Run | None:
+        """Return a run with its steps, or None."""
+        for run in self.list_runs(KEPT_RUNS + 1):
+            if run.run_id == run_id:
+                rows = self._read("SELECT result FROM steps WHERE run_id = ? ORDER BY started", (run_id,))
+                return Run(
+                    run.run_id, run.status, run.started, run.duration_s, run.now, tuple(_result(r[0]) for r in rows)
+                )
+        return None
+
+    def last_results(self) -> dict[str, StepResult]:
+        """Return the newest result of every step that did something; a skip does not hide what was done before."""
+        rows = self._read(
+            "SELECT step, result FROM steps WHERE status NOT IN ('skipped', 'blocked') ORDER BY started", ()
+        )
+        return {row[0]: _result(row[1]) for row in rows}
+
+    def step_history(self, step: str, limit: int = 10) -> list[tuple[str, StepResult]]:
+        """Return (run id, result) of a step, newest first."""
+        rows = self._read(
+            "SELECT run_id, result FROM steps WHERE step = ? ORDER BY started DESC LIMIT ?", (step, limit)
+        )
+        return [(row[0], _result(row[1])) for row in rows]
+
+    def read_events(self, run_id: str) -> list[Event]:
+        """Return a run's events in order."""
+        rows = self._read("SELECT name, at, step, data FROM events WHERE run_id = ? ORDER BY rowid", (run_id,))
+        return [Event(row[0], row[1], row[2], json.loads(row[3])) for row in rows]
+
+    def read_observations(self) -> dict[str, dict[str, Any]]:
+        """Return the last observation of every source table."""
+        return {row[0]: json.loads(row[1]) for row in self._read("SELECT name, observation FROM observations", ())}
+
+    def _read(self, statement: str, row: tuple[Any, ...]) -> list[Any]:
+        if not self.file.exists():
+            return []
+        with self._lock:
+            try:
+                return self._open().execute(statement, row).fetchall()
+            except sqlite3.DatabaseError as error:
+                raise self._damaged(error) from None
+
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            connection = sqlite3.connect(self.file, check_same_thread=False, timeout=30)
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.executescript(_SCHEMA)
+            self._connection = connection
+        return self._connection
+
+    def _damaged(self, error: sqlite3.DatabaseError) -> StateError:
+        return StateError(f"the journal {self.file} cannot be used: {error}", fix="delete it: that loses history only")
+
+
+def _status(text: str) -> Status:
+    return Status.STOPPED if text == "running" else Status(text)
+
+
+def _result(text: str) -> StepResult:
+    data = json.loads(text)
+    data["status"] = Status(data["status"])
+    data["checks"] = tuple(CheckResult(**check) for check in data["checks"])
+    return StepResult(**data)
