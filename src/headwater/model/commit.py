@@ -34,6 +34,7 @@ class Commit:
         times: Per date or timestamp column, the lowest and highest value (ISO text, UTC) among rows changed, old and
             new; an empty dict means no such column, None that every row may have changed.
         version: Sequence of the last commit that changed rows: what readers compare.
+        recent: (version, times) of the commits that changed rows before this one, oldest first, at most 20.
         now: The run's clock (ISO text, UTC).
         rows: Rows in the table after the commit; None when it was not counted.
         digest: Order-free digest of the table's rows after the commit, or "" when none was taken.
@@ -52,6 +53,7 @@ class Commit:
     times: dict[str, list[str]] | None = field(default_factory=dict)
     rows: int | None = None
     digest: str = ""
+    recent: list[Any] = field(default_factory=list)
     replaces_all: bool = False
 
     @property
@@ -68,6 +70,18 @@ class Commit:
         """Read a commit written by `to_json`; keys of later versions are passed over."""
         data = json.loads(text)
         return cls(**{key: value for key, value in data.items() if key in cls.__dataclass_fields__})
+
+    def changes_since(self, version: int) -> list[dict[str, list[str]] | None] | None:
+        """Return `times` of every commit that changed rows after `version`; None when that is no longer known."""
+        history = [*self.recent, [self.version, self.times]] if self.version == self.sequence else list(self.recent)
+        versions = [entry[0] for entry in history]
+        return [entry[1] for entry in history[versions.index(version) + 1 :]] if version in versions else None
+
+    def history(self) -> list[Any]:
+        """Return what the next commit carries as `recent`."""
+        if self.version != self.sequence:
+            return list(self.recent)
+        return [*self.recent, [self.version, self.times]][-20:]
 
     def at(self, sequence: int) -> Commit:
         """Return the commit under another sequence, its version moved along when it changed rows."""

@@ -121,7 +121,7 @@ class _Loader:
             )
             return spec.stores, spec.engine
         shared = {name: getattr(spec.stores, name) for name in chosen.shared}
-        stores: dict[str, Any] = {**dict.fromkeys(StoresSpec.model_fields), **shared, **chosen.stores}
+        stores: dict[Any, Any] = {**dict.fromkeys(StoresSpec.model_fields), **shared, **chosen.stores}
         missing = [name for name, store in stores.items() if store is None]
         if missing:
             self.errors.append(

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from typing import Self
 
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS runs (run_id TEXT PRIMARY KEY, environment TEXT, started TEXT, now TEXT, status TEXT, duration_s REAL);
+CREATE TABLE IF NOT EXISTS runs (
+  run_id TEXT PRIMARY KEY, environment TEXT, started TEXT, now TEXT, status TEXT, duration_s REAL);
 CREATE TABLE IF NOT EXISTS steps (
   run_id TEXT, step TEXT, status TEXT, started TEXT, result TEXT, PRIMARY KEY (run_id, step)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS steps_by_step ON steps (step, started);

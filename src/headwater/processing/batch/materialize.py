@@ -1,0 +1,192 @@
+"""How a model's query becomes a change of its table: table, incremental, snapshot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from headwater.contracts import Change
+from headwater.errors import ProjectError, UserCodeError
+from headwater.model.commit import Column
+from headwater.model.types import Fidelity, landed, wider_type
+from headwater.sql.placeholders import quote_identifier, timestamp_literal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from duckdb import DuckDBPyConnection
+
+    from headwater.model.plan import Interval
+    from headwater.model.specs import ModelSpec
+
+VALID_FROM, VALID_TO = "valid_from", "valid_to"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The table a model writes: its store's kind, its columns and the SELECT of its rows; empty when there is none."""
+
+    store: str
+    columns: tuple[Column, ...] = ()
+    scan: str = ""
+
+
+def describe_query(connection: DuckDBPyConnection, query: str) -> tuple[Column, ...]:
+    """Return a query's columns without running it."""
+    return tuple(Column(row[0], row[1]) for row in connection.execute(f"DESCRIBE\n{query}").fetchall())
+
+
+def land_query(query: str, columns: Sequence[Column], store: str, model: str) -> tuple[str, tuple[Column, ...]]:
+    """Cast a query's columns to the types its store holds.
+
+    Raises:
+        ProjectError: A type the store refuses, or that would lose values; the message says which column to cast.
+    """
+    parts, after = [], []
+    for column in columns:
+        landing = landed(column.type, store)
+        if landing.fidelity in (Fidelity.REFUSED, Fidelity.LOSSY):
+            verb = "cannot hold" if landing.fidelity is Fidelity.REFUSED else "would lose part of"
+            raise ProjectError(
+                f"{model}: the {store} {verb} {column.type} (column {column.name})",
+                fix=f"cast it in the query, for instance to {landing.type or 'VARCHAR'}",
+            )
+        name = quote_identifier(column.name)
+        parts.append(name if landing.type == column.type else f"CAST({name} AS {landing.type}) AS {name}")
+        after.append(Column(column.name, landing.type, column.type if landing.type != column.type else ""))
+    if all(column.source_type == "" for column in after):
+        return query, tuple(after)
+    return f"SELECT {', '.join(parts)} FROM (\n{query}\n)", tuple(after)
+
+
+def replace_change(query: str, columns: tuple[Column, ...]) -> Change:
+    """The query is the whole table."""
+    return Change("replace", query, columns)
+
+
+def interval_change(
+    connection: DuckDBPyConnection, spec: ModelSpec, target: Target, query: str, columns: tuple[Column, ...],
+    interval: Interval,
+) -> Change:  # fmt: skip
+    """The rows of an interval: those of the whole query with `start <= time < end`; with a key, merged within it."""
+    assert spec.time is not None
+    inside = interval_predicate(spec.time, interval)
+    rows = f"SELECT * FROM (\n{query}\n) WHERE {inside}"
+    columns = _columns_after(target, columns, spec)
+    if not spec.key or not target.scan:
+        return Change("overwrite_where", rows, columns, where=inside)
+    current = f"SELECT * FROM ({target.scan}) WHERE {inside}"
+    return _merge_difference(connection, spec.key, rows, current, target, columns)
+
+
+def key_change(
+    connection: DuckDBPyConnection, spec: ModelSpec, target: Target, query: str, columns: tuple[Column, ...]
+) -> Change:
+    """The whole query compared with the table: only changed, new and vanished keys are written."""
+    columns = _columns_after(target, columns, spec)
+    if not target.scan:
+        _materialize(connection, query, spec.key)
+        return Change("replace", "SELECT * FROM temp._hw_new", columns)
+    return _merge_difference(connection, spec.key, query, target.scan, target, columns)
+
+
+def snapshot_change(
+    connection: DuckDBPyConnection, spec: ModelSpec, target: Target, query: str, columns: tuple[Column, ...],
+    now: datetime,
+) -> Change:  # fmt: skip
+    """SCD type 2: a changed row closes the one before it and opens its own; NULL-safe; vanished keys stay open.
+
+    A row older than the open one of its key (`time` goes back) changes nothing.
+    """
+    _materialize(connection, query, spec.key)
+    names = [quote_identifier(column.name) for column in columns]
+    start = f"CAST({quote_identifier(spec.time)} AS TIMESTAMPTZ)" if spec.time else timestamp_literal(now)
+    opened = f"SELECT {', '.join(names)}, {start} AS {VALID_FROM}, CAST(NULL AS TIMESTAMPTZ) AS {VALID_TO}"
+    after = (
+        *columns,
+        Column(VALID_FROM, "TIMESTAMP WITH TIME ZONE"),
+        Column(VALID_TO, "TIMESTAMP WITH TIME ZONE"),
+    )
+    if not target.scan:
+        return Change("replace", f"{opened} FROM temp._hw_new", after)
+    after = _columns_after(target, after, spec)
+    same = " AND ".join(f"n.{name} IS NOT DISTINCT FROM o.{name}" for name in names)
+    known = {column.name for column in target.columns}
+    current = ", ".join(
+        quote_identifier(c.name) if c.name in known else f"CAST(NULL AS {c.type}) AS {quote_identifier(c.name)}"
+        for c in after
+    )
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE _hw_open AS SELECT {current} FROM ({target.scan}) WHERE {VALID_TO} IS NULL"
+    )
+    keys = ", ".join(quote_identifier(key) for key in spec.key)
+    fresh = f"({opened} FROM temp._hw_new)"
+    news = f"SELECT n.* FROM {fresh} n ANTI JOIN temp._hw_open USING ({keys})"
+    changed = f"{fresh} n JOIN temp._hw_open o USING ({keys}) WHERE NOT ({same}) AND n.{VALID_FROM} >= o.{VALID_FROM}"
+    listed = [quote_identifier(column.name) for column in after]
+    openings = f"SELECT {', '.join(f'n.{name}' for name in listed)} FROM {changed}"
+    closed = [f"n.{VALID_FROM} AS {VALID_TO}" if name == quote_identifier(VALID_TO) else f"o.{name}" for name in listed]
+    closings = f"SELECT {', '.join(closed)} FROM {changed} AND n.{VALID_FROM} > o.{VALID_FROM}"
+    rows = f"SELECT {', '.join(listed)} FROM ({news}) UNION ALL {openings} UNION ALL {closings}"
+    return Change("merge", rows, after, key=(*spec.key, VALID_FROM))
+
+
+def interval_predicate(time: str, interval: Interval) -> str:
+    """Return `start <= time < end` for a DATE or TIMESTAMP column."""
+    column = f"CAST({quote_identifier(time)} AS TIMESTAMP)"
+    return f"{column} >= {timestamp_literal(interval.start)} AND {column} < {timestamp_literal(interval.end)}"
+
+
+def _merge_difference(
+    connection: DuckDBPyConnection, key: Sequence[str], query: str, current: str, target: Target,
+    columns: tuple[Column, ...],
+) -> Change:  # fmt: skip
+    _materialize(connection, query, key)
+    names = ", ".join(quote_identifier(column.name) for column in columns)
+    known = {column.name for column in target.columns}
+    present = ", ".join(
+        quote_identifier(c.name) if c.name in known else f"CAST(NULL AS {c.type}) AS {quote_identifier(c.name)}"
+        for c in columns
+    )
+    keys = ", ".join(quote_identifier(part) for part in key)
+    rows = f"SELECT {names} FROM temp._hw_new EXCEPT SELECT {present} FROM ({current})"
+    deletes = f"SELECT {keys} FROM ({current}) ANTI JOIN temp._hw_new USING ({keys})"
+    return Change("merge", rows, columns, key=tuple(key), deletes=deletes)
+
+
+def _materialize(connection: DuckDBPyConnection, query: str, key: Sequence[str]) -> None:
+    """Compute the query once, into a temporary table, and see that its key is one."""
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE _hw_new AS {query}")
+    keys = [quote_identifier(part) for part in key]
+    nulls = " OR ".join(f"{part} IS NULL" for part in keys)
+    listed = ", ".join(keys)
+    row = connection.execute(
+        f"SELECT count(*) FILTER (WHERE {nulls}), count(*) - count(DISTINCT ({listed})) FROM temp._hw_new"
+    ).fetchone()
+    empty, double = row or (0, 0)
+    if empty or double:
+        what = f"{empty} rows with NULL in the key" if empty else f"{double} rows with a key that stands twice"
+        raise UserCodeError(f"{what} ({', '.join(key)})", fix="filter them in the query, or choose another key")
+
+
+def _columns_after(target: Target, columns: tuple[Column, ...], spec: ModelSpec) -> tuple[Column, ...]:
+    """Columns of the table after a change of some of its rows: types widen, a vanished column is an error."""
+    if not target.columns:
+        return columns
+    now = {column.name: column for column in columns}
+    gone = [column.name for column in target.columns if column.name not in now]
+    if gone:
+        raise UserCodeError(
+            f"the query no longer gives {', '.join(gone)}", fix="rebuild the table with `headwater run --full <model>`"
+        )
+    kept = []
+    for column in target.columns:
+        wide = wider_type(column.type, now.pop(column.name).type)
+        if wide is None:
+            raise UserCodeError(
+                f"column {column.name} changed its type from {column.type}",
+                fix=f"cast it to {column.type}, or rebuild the table with `headwater run --full <model>`",
+            )
+        kept.append(replace(column, type=wide))
+    return (*kept, *now.values())

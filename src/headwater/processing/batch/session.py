@@ -1,0 +1,111 @@
+"""The DuckDB session of one process: an in-memory catalogue with one view per dataset."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING
+
+from headwater.contracts import SYSTEM_COLUMNS
+from headwater.sql.placeholders import quote_dataset, quote_identifier
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Self
+
+    from duckdb import DuckDBPyConnection
+
+    from headwater.model.commit import TableState
+    from headwater.model.specs import EngineSpec
+
+_MEMORY_SHARE = 0.6
+"""Share of the machine's memory DuckDB may use when nothing is declared: room for Arrow, Delta and the system."""
+
+
+class DuckDBSession:
+    """One DuckDB instance for a process; connections to it see the same views.
+
+    Args:
+        engine: Declared memory limit and threads; the machine's by default.
+        spill: Folder for what does not fit in memory.
+        read_only: Warehouse files are attached read-only.
+    """
+
+    def __init__(self, engine: EngineSpec, spill: Path, *, read_only: bool = False) -> None:
+        import duckdb
+
+        self.read_only = read_only
+        self._lock = threading.Lock()
+        self._schemas: set[str] = set()
+        self._shown: dict[str, str] = {}
+        self._connection: DuckDBPyConnection = duckdb.connect(
+            config={
+                "threads": engine.threads or len(os.sched_getaffinity(0)),
+                "memory_limit": engine.memory_limit or f"{machine_memory_bytes() * _MEMORY_SHARE / 2**20:.0f}MiB",
+                "temp_directory": str(spill),
+                "autoinstall_known_extensions": False,
+                "autoload_known_extensions": False,
+                "preserve_insertion_order": False,
+            }
+        )
+        self._connection.execute("SET GLOBAL TimeZone = 'UTC'")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def cursor(self) -> DuckDBPyConnection:
+        """Return a connection of its own to the shared instance."""
+        return self._connection.cursor()
+
+    def close(self) -> None:
+        """Close the instance; open cursors become unusable."""
+        self._connection.close()
+
+    def show_table(self, state: TableState, *, loaded: bool = False) -> None:
+        """Make a dataset readable by its name, as it is in `state`.
+
+        System columns are left out; a loaded table is whole as `system.<source>__<table>`, its rejects are
+        `quarantine.<source>__<table>`.
+        """
+        if not state.scan:
+            return
+        hidden = set(SYSTEM_COLUMNS) if loaded else set()
+        columns = ", ".join(quote_identifier(column.name) for column in state.columns if column.name not in hidden)
+        self.show_query(state.name, f"SELECT {columns} FROM ({state.scan})")
+        if loaded:
+            flat = quote_identifier(state.name.replace(".", "__"))
+            self._replace_view("system", f"system.{flat}", state.scan)
+            if state.rejects:
+                self._replace_view("quarantine", f"quarantine.{flat}", state.rejects)
+
+    def show_query(self, dataset: str, query: str) -> None:
+        """Make a query readable under a dataset's name: a view model, or a table seen through its columns."""
+        self._replace_view(dataset.partition(".")[0], quote_dataset(dataset), query)
+
+    def _replace_view(self, schema: str, name: str, query: str) -> None:
+        with self._lock:
+            if self._shown.get(name) == query:
+                return
+            if schema not in self._schemas:
+                self._connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quote_identifier(schema)}")
+                self._schemas.add(schema)
+            self._connection.execute(f"CREATE OR REPLACE VIEW {name} AS {query}")
+            self._shown[name] = query
+
+    def forget(self, dataset: str) -> None:
+        """Have the dataset's view made again when it is next shown (its table was rewritten)."""
+        with self._lock:
+            self._shown.pop(quote_dataset(dataset), None)
+
+
+def machine_memory_bytes() -> int:
+    """Return the memory this process may use: the machine's, or the control group's limit when that is lower."""
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        with open("/sys/fs/cgroup/memory.max", encoding="ascii") as file:
+            return min(physical, int(file.read()))
+    except (OSError, ValueError):
+        return physical
