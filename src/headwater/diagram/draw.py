@@ -1,0 +1,110 @@
+"""One graph, drawn at a level in a format."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Literal, overload
+
+from headwater.diagram.dot import write_dot
+from headwater.diagram.lanes import place_in_lanes
+from headwater.diagram.mermaid import write_mermaid
+from headwater.diagram.picture import Picture, copy_graph
+from headwater.diagram.png import write_png
+from headwater.diagram.svg import write_svg
+from headwater.diagram.text import write_text
+from headwater.diagram.tiers import place_in_tiers
+from headwater.errors import HeadwaterError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from headwater.diagram.geometry import Layout
+    from headwater.diagram.status import NodeStatus
+    from headwater.model.graph import Graph
+
+LEVELS = ("architecture", "domains", "datasets")
+"""What a box stands for: a family, a family of a domain, a node."""
+
+_WRITERS: dict[str, Callable[[Picture], str | bytes]] = {
+    "svg": lambda picture: write_svg(_place(picture)),
+    "dot": write_dot,
+    "mermaid": write_mermaid,
+    "text": write_text,
+    "png": lambda picture: write_png(write_svg(_place(picture), dark=False)),
+}
+
+FORMATS = tuple(_WRITERS)
+"""The formats: an SVG document, Graphviz, Mermaid, plain text, and a picture in pixels."""
+
+
+@overload
+def draw(
+    graph: Graph,
+    *,
+    level: str = "datasets",
+    format: Literal["svg", "dot", "mermaid", "text"] = "svg",
+    results: Mapping[str, NodeStatus] | None = None,
+    title: str = "",
+) -> str: ...
+
+
+@overload
+def draw(
+    graph: Graph,
+    *,
+    level: str = "datasets",
+    format: Literal["png"],
+    results: Mapping[str, NodeStatus] | None = None,
+    title: str = "",
+) -> bytes: ...
+
+
+@overload
+def draw(
+    graph: Graph,
+    *,
+    level: str = "datasets",
+    format: str,
+    results: Mapping[str, NodeStatus] | None = None,
+    title: str = "",
+) -> str | bytes: ...
+
+
+def draw(
+    graph: Graph,
+    *,
+    level: str = "datasets",
+    format: str = "svg",
+    results: Mapping[str, NodeStatus] | None = None,
+    title: str = "",
+) -> str | bytes:
+    """Draw a graph.
+
+    Args:
+        graph: The graph that is also planned and run.
+        level: One of `LEVELS`.
+        format: One of `FORMATS`.
+        results: What is known of nodes, by node name. A node that is not in it is drawn without a status: a dataset
+            does not take the status of the node that writes it, for after a failure it still holds its last version.
+        title: Heading of the drawing.
+
+    Returns:
+        The drawing: bytes for png, else text.
+
+    Raises:
+        HeadwaterError: No such level or format; or the format is png and the extra `charts` is not installed.
+    """
+    _expect("level", level, LEVELS)
+    _expect("format", format, FORMATS)
+    return _WRITERS[format](copy_graph(graph, level, results, title))
+
+
+def _place(picture: Picture) -> Layout:
+    return place_in_tiers(picture) if picture.level == "architecture" else place_in_lanes(picture)
+
+
+def _expect(what: str, word: str, known: tuple[str, ...]) -> None:
+    if word not in known:
+        near = difflib.get_close_matches(word, known, 1)
+        fix = f"did you mean {near[0]}?" if near else f"one of {', '.join(known)}"
+        raise HeadwaterError(f"unknown {what} of a drawing: {word!r}", fix=fix)
