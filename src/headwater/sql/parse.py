@@ -63,6 +63,12 @@ def _connection() -> DuckDBPyConnection:
     return duckdb.connect(config={"threads": 1})
 
 
+def serialize_query(text: str) -> str:
+    """Return DuckDB's parse tree of a text as JSON; a text that cannot be parsed gives `{"error": true, …}`."""
+    row = _connection().cursor().execute("select json_serialize_sql(?::varchar)", [text]).fetchone()
+    return str(row[0]) if row else "{}"
+
+
 def parse_query(text: str) -> Parsed:
     """Parse one SELECT and find what it reads.
 
@@ -71,8 +77,7 @@ def parse_query(text: str) -> Parsed:
     Raises:
         ProjectError: The text is not exactly one SELECT; line and column are those of the text.
     """
-    row = _connection().cursor().execute("select json_serialize_sql(?::varchar)", [text]).fetchone()
-    tree: dict[str, Any] = json.loads(row[0] if row else "{}")
+    tree: dict[str, Any] = json.loads(serialize_query(text))
     if tree.get("error"):
         raise _syntax_error(text, tree)
     statements = tree["statements"]

@@ -129,7 +129,7 @@ def snapshot_change(
     closed = [f"n.{VALID_FROM} AS {VALID_TO}" if name == quote_identifier(VALID_TO) else f"o.{name}" for name in listed]
     closings = f"SELECT {', '.join(closed)} FROM {changed} AND n.{VALID_FROM} > o.{VALID_FROM}"
     rows = f"SELECT {', '.join(listed)} FROM ({news}) UNION ALL {openings} UNION ALL {closings}"
-    return Change("merge", rows, after, key=(*spec.key, VALID_FROM))
+    return _settle(connection, Change("merge", rows, after, key=(*spec.key, VALID_FROM)))
 
 
 def interval_predicate(time: str, interval: Interval) -> str:
@@ -152,7 +152,17 @@ def _merge_difference(
     keys = ", ".join(quote_identifier(part) for part in key)
     rows = f"SELECT {names} FROM temp._hw_new EXCEPT SELECT {present} FROM ({current})"
     deletes = f"SELECT {keys} FROM ({current}) ANTI JOIN temp._hw_new USING ({keys})"
-    return Change("merge", rows, columns, key=tuple(key), deletes=deletes)
+    return _settle(connection, Change("merge", rows, columns, key=tuple(key), deletes=deletes))
+
+
+def _settle(connection: DuckDBPyConnection, change: Change) -> Change:
+    """Compute a merge's rows and deletes once, before the table they were compared with changes."""
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE _hw_rows AS {change.rows}")
+    deletes = ""
+    if change.deletes:
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE _hw_gone AS {change.deletes}")
+        deletes = "SELECT * FROM temp._hw_gone"
+    return replace(change, rows="SELECT * FROM temp._hw_rows", deletes=deletes)
 
 
 def _materialize(connection: DuckDBPyConnection, query: str, key: Sequence[str]) -> None:

@@ -1,0 +1,179 @@
+"""Bind every model against the known schemas: what would not run is an error before anything does."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from headwater.contracts import SYSTEM_COLUMNS
+from headwater.errors import ProjectError
+from headwater.model.commit import Column
+from headwater.model.graph import Role
+from headwater.model.types import landed
+from headwater.project.cache import ParseCache, digest
+from headwater.sql.placeholders import replace_placeholders
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from headwater.model.project import Model, Project, SourceTable
+    from headwater.plan.build import Observed
+    from headwater.sql.binding import Binder
+
+Columns = tuple[Column, ...]
+
+
+@dataclass(slots=True)
+class Bound:
+    """Schemas found by binding: columns by dataset (None: unknown until the run), errors, notes for people."""
+
+    schemas: dict[str, Columns | None] = field(default_factory=dict)
+    errors: list[ProjectError] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def bind_project(project: Project, observed: Observed, cache: ParseCache) -> Bound:
+    """Bind all models in the order of the graph.
+
+    A model that does not bind is an error; what reads it is bound against its last commit's schema, if there is one.
+    A model below an unknown schema is noted as bound at run.
+    """
+    bound = Bound()
+    binder = _LazyBinder()
+    for name in project.graph.order:
+        node = project.graph.nodes[name]
+        if node.role is Role.LOAD:
+            table = project.sources[node.dataset]
+            bound.schemas[table.name] = source_schema(table, observed)
+        elif node.role is Role.TRANSFORM:
+            model = project.models[node.dataset]
+            bound.schemas[model.name] = _bind_model(project, model, observed, bound, binder, cache)
+    binder.close()
+    return bound
+
+
+class _LazyBinder:
+    """Makes a binder, and the tables a query needs, only when something is not in the cache."""
+
+    def __init__(self) -> None:
+        self._binder: Binder | None = None
+        self._added: dict[str, Columns] = {}
+
+    def bind(self, query: str, inputs: dict[str, Columns]) -> Columns:
+        from headwater.sql.binding import Binder
+
+        if self._binder is None:
+            self._binder = Binder()
+        for name, columns in inputs.items():
+            if self._added.get(name) != columns:
+                self._binder.add(name, columns)
+                self._added[name] = columns
+        return self._binder.bind(query)
+
+    def close(self) -> None:
+        if self._binder is not None:
+            self._binder.close()
+
+
+def source_schema(table: SourceTable, observed: Observed) -> Columns | None:
+    """Return the columns readers of a source's table see, or None when they are not known yet.
+
+    The last commit knows best; before the first load it is what is declared or described, prepared.
+    """
+    state = observed.states.get(table.name)
+    if state is not None and state.commit is not None and state.commit.fingerprint == table.fingerprint:
+        return _visible(state.columns)
+    columns = declared_columns(table) or _described(table, observed)
+    if columns is None:
+        return _visible(state.columns) if state is not None and state.columns else None
+    from headwater.ingestion import compile_prepare
+
+    return _visible(compile_prepare(table.ingest, columns, store=table.ingest.into).columns)
+
+
+def declared_columns(table: SourceTable) -> Columns:
+    """Return the columns declared for a source's table; empty unless every one has a type."""
+    declared = table.ingest.columns
+    if not declared or any(column.type is None for column in declared.values()):
+        return ()
+    return tuple(Column(name, str(column.type)) for name, column in declared.items())
+
+
+def _described(table: SourceTable, observed: Observed) -> Columns | None:
+    described = observed.sources.get(table.name)
+    return described.columns if described is not None and described.columns else None
+
+
+def _visible(columns: Sequence[Column]) -> Columns:
+    return tuple(Column(column.name, column.type) for column in columns if column.name not in SYSTEM_COLUMNS)
+
+
+def _bind_model(
+    project: Project, model: Model, observed: Observed, bound: Bound, binder: _LazyBinder, cache: ParseCache
+) -> Columns | None:
+    state = observed.states.get(model.name)
+    last = _visible(state.columns) if state is not None and state.columns else None
+    if model.language == "python":
+        declared = tuple(Column(n, str(c.type)) for n, c in model.spec.columns.items() if c.type)
+        return declared if declared and len(declared) == len(model.spec.columns) else last
+    inputs: dict[str, Columns] = {}
+    for name in model.inputs:
+        schema = bound.schemas.get(name)
+        if schema is None:
+            bound.notes.append(f"{model.location}: {model.name} is bound at run: the schema of {name} is not known yet")
+            return last
+        inputs[name] = schema
+    entry = _bind_cached(model.text, inputs, binder, cache)
+    if "error" in entry:
+        what, fix, line, column = entry["error"]
+        error = ProjectError(
+            f"{model.name}: {what}", fix=fix, path=model.location.path, line=line or model.location.line, column=column
+        )
+        bound.errors.append(error)
+        return last
+    columns = tuple(Column(*column) for column in entry["columns"])
+    bound.errors += _check_declared(model, columns)
+    return _landed(columns, project.store_of(model.name))
+
+
+def _bind_cached(text: str, inputs: dict[str, Columns], binder: _LazyBinder, cache: ParseCache) -> dict[str, Any]:
+    shapes = {name: [[column.name, column.type] for column in columns] for name, columns in sorted(inputs.items())}
+
+    def make() -> dict[str, Any]:
+        clock = {
+            "now": "TIMESTAMPTZ '2000-01-01'",
+            "interval_start": "TIMESTAMP '2000-01-01'",
+            "interval_end": "TIMESTAMP '2000-01-01'",
+        }
+        try:
+            columns = binder.bind(replace_placeholders(text, clock.get), inputs)
+        except ProjectError as error:
+            return {"error": [error.what, error.fix, error.line, error.column]}
+        return {"columns": [[column.name, column.type] for column in columns]}
+
+    return dict(cache.get(digest("bind", text, json.dumps(shapes)), make))
+
+
+def _check_declared(model: Model, columns: Columns) -> list[ProjectError]:
+    """Compare the header's columns, key and time with what the query gives."""
+    names = [column.name for column in columns]
+    given = {column.name: column.type for column in columns}
+    errors = []
+    wanted = [*model.spec.columns, *model.spec.key, *([model.spec.time] if model.spec.time else [])]
+    for name in dict.fromkeys(wanted):
+        if name not in given:
+            import difflib
+
+            near = difflib.get_close_matches(name, names, 1)
+            fix = f"did you mean {near[0]!r}?" if near else f"the query gives: {', '.join(names)}"
+            errors.append(ProjectError.at(model.location, f"{model.name}: the query gives no column {name!r}", fix))
+    for name, column in model.spec.columns.items():
+        if column.type and given.get(name, column.type) != column.type:
+            what = f"{model.name}: column {name} is {given[name]}, declared as {column.type}"
+            errors.append(ProjectError.at(model.location, what, f"cast it: {name}::{column.type}"))
+    return errors
+
+
+def _landed(columns: Columns, store: str) -> Columns:
+    return tuple(Column(c.name, (landed(c.type, store).type or c.type) if store else c.type) for c in columns)

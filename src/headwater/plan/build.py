@@ -1,0 +1,263 @@
+"""The only place where steps are planned: pure, no input or output, no clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from headwater.model.graph import Role, node_name
+from headwater.model.plan import Decision, ExtractStep, Interval, LoadStep, Plan, Step, TransformStep
+from headwater.plan.intervals import find_due, whole_span
+from headwater.plan.select import select_datasets
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from headwater.contracts import TableDescription
+    from headwater.model.commit import TableState
+    from headwater.model.project import Model, Project, SourceTable
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What sources and stores said of themselves.
+
+    Attributes:
+        states: State of every table the stores hold, by dataset.
+        sources: Description of every source table that answered.
+        time_sources: Per incremental model, (dataset, column) its `time` comes from, None when unknown.
+        notes: Remarks for people.
+    """
+
+    states: Mapping[str, TableState] = field(default_factory=dict)
+    sources: Mapping[str, TableDescription] = field(default_factory=dict)
+    time_sources: Mapping[str, tuple[str, str] | None] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the user asks for beyond the plain plan.
+
+    Attributes:
+        select: Selection terms; empty means everything.
+        exclude: Selection terms taken away.
+        full: Datasets to rebuild from nothing.
+        keep_history: Changed SQL does not rebuild finished intervals.
+    """
+
+    select: Sequence[str] = ()
+    exclude: Sequence[str] = ()
+    full: frozenset[str] = frozenset()
+    keep_history: bool = False
+
+
+def build_plan(project: Project, observed: Observed, now: datetime, wish: Wish | None = None) -> Plan:
+    """Plan a run.
+
+    Raises:
+        PlanError: A selection is not understood.
+    """
+    wish = wish or Wish()
+    prints = model_fingerprints(project)
+    chosen = _choose(project, observed, prints, wish)
+    steps: dict[str, Step] = {}
+    for name in project.graph.order:
+        node = project.graph.nodes[name]
+        if node.dataset not in chosen:
+            continue
+        if node.role is Role.EXTRACT:
+            steps[name] = _plan_extract(project.sources[node.dataset], observed, wish)
+        elif node.role is Role.LOAD:
+            steps[name] = _plan_load(project.sources[node.dataset], steps)
+        elif node.role is Role.TRANSFORM and not project.models[node.dataset].is_view:
+            steps[name] = _plan_transform(project, project.models[node.dataset], observed, prints, now, wish, steps)
+    orphans = sorted(set(observed.states) - set(project.sources) - set(project.models))
+    return Plan(tuple(steps.values()), now, dict(observed.states), tuple(orphans), observed.notes)
+
+
+def model_fingerprints(project: Project) -> dict[str, str]:
+    """Return each model's fingerprint; the SQL of the views it reads is part of it."""
+    prints: dict[str, str] = {}
+    for name in project.graph.order:
+        node = project.graph.nodes[name]
+        if node.role is not Role.TRANSFORM:
+            continue
+        model = project.models[node.dataset]
+        views = [prints[i].partition(".")[0] for i in model.inputs if i in project.models and project.models[i].is_view]
+        rows, _, checks = model.fingerprint.partition(".")
+        prints[node.dataset] = f"{'+'.join([rows, *views])}.{checks}"
+    return prints
+
+
+def _choose(project: Project, observed: Observed, prints: Mapping[str, str], wish: Wish) -> set[str]:
+    def modified(dataset: str) -> bool:
+        state = observed.states.get(dataset)
+        wanted = prints.get(dataset) or project.sources[dataset].fingerprint
+        return state is None or state.commit is None or state.commit.fingerprint != wanted
+
+    everything = {*project.sources, *project.models}
+    chosen = select_datasets(project.graph, wish.select, modified) if wish.select else everything
+    return chosen - (select_datasets(project.graph, wish.exclude, modified) if wish.exclude else set())
+
+
+# ------------------------------------------------------------------------------------------------- extract and load
+
+
+def _plan_extract(table: SourceTable, observed: Observed, wish: Wish) -> ExtractStep:
+    decision, reason = _why_extract(table, observed, wish)
+    return ExtractStep(
+        node=node_name(table.name, Role.EXTRACT),
+        decision=decision,
+        reason=reason,
+        fingerprint=table.fingerprint,
+        table=table,
+        full=table.name in wish.full,
+    )
+
+
+def _why_extract(table: SourceTable, observed: Observed, wish: Wish) -> tuple[Decision, str]:
+    state = observed.states.get(table.name)
+    described = observed.sources.get(table.name)
+    if table.name in wish.full:
+        return Decision.RUN, "asked for with --full"
+    if state is not None and state.foreign:
+        return Decision.RUN, state.foreign
+    if state is None or state.commit is None:
+        return Decision.RUN, "first load"
+    if state.commit.fingerprint != table.fingerprint:
+        return Decision.RUN, "its declaration changed"
+    if described is None:
+        return Decision.RUN, "not reached at plan: asked at run"
+    if described.version is None:
+        return Decision.RUN, "asked at run"
+    if described.version == state.commit.position.get("version"):
+        return Decision.SKIP, "the source has not changed"
+    return Decision.RUN, "the source changed"
+
+
+def _plan_load(table: SourceTable, steps: Mapping[str, Step]) -> LoadStep:
+    extract = steps[node_name(table.name, Role.EXTRACT)]
+    assert isinstance(extract, ExtractStep)
+    waits = extract.decision is Decision.RUN
+    return LoadStep(
+        node=node_name(table.name, Role.LOAD),
+        decision=Decision.IF_INPUTS_CHANGED if waits else Decision.SKIP,
+        reason="if the extract finds rows" if waits else extract.reason,
+        upstream=(extract.node,),
+        fingerprint=table.fingerprint,
+        table=table,
+        full=extract.full,
+    )
+
+
+# -------------------------------------------------------------------------------------------------------- transform
+
+
+def _plan_transform(
+    project: Project, model: Model, observed: Observed, prints: Mapping[str, str], now: datetime, wish: Wish,
+    steps: Mapping[str, Step],
+) -> TransformStep:  # fmt: skip
+    inputs = project.physical_inputs(model.name)
+    upstream = tuple(node for name in inputs for node in _writers(name) if node in steps)
+    full = model.name in wish.full or _rebuilds(model, observed.states.get(model.name), prints[model.name], wish)
+    step = TransformStep(
+        node=node_name(model.name, Role.TRANSFORM),
+        decision=Decision.RUN,
+        reason="",
+        upstream=upstream,
+        fingerprint=prints[model.name],
+        inputs=inputs,
+        model=model,
+        full=full,
+    )
+    settled = settle_transform(step, observed.states, now, observed.time_sources.get(model.name), wish)
+    if settled.decision is Decision.SKIP:
+        waits = [name for name in upstream if steps[name].decision is not Decision.SKIP]
+        if waits:
+            return replace(settled, decision=Decision.IF_INPUTS_CHANGED, reason=f"if {_datasets(waits)} changes")
+    return settled
+
+
+def settle_transform(
+    step: TransformStep,
+    states: Mapping[str, TableState],
+    now: datetime,
+    time_source: tuple[str, str] | None,
+    wish: Wish | None = None,
+) -> TransformStep:
+    """Decide whether a transform runs, from the states of its own table and its inputs as they are now.
+
+    The plan uses it, and so does the run when the inputs of an `if_inputs_changed` step are done.
+    """
+    model, own = step.model, states.get(step.dataset)
+    commit = own.commit if own else None
+    incremental = model.spec.materialize == "incremental" and model.spec.time is not None
+    reason = _why_transform(step, states, now, wish or Wish())
+    if incremental and (step.full or commit is None):
+        whole = whole_span(model.spec, now)
+        return replace(step, decision=Decision.RUN, reason=reason or "full", intervals=(whole,), full=True)
+    if incremental and own is not None and commit is not None:
+        inputs = {name: states[name] for name in step.inputs if name in states}
+        due = find_due(model.spec, own, inputs, commit.inputs, time_source, now)
+        if due.spans:
+            text = "; ".join(part for part in (due.reason, due.note) if part)
+            return replace(step, decision=Decision.RUN, reason=text, intervals=due.spans)
+    if reason:
+        return replace(step, decision=Decision.RUN, reason=reason, intervals=())
+    return replace(step, decision=Decision.SKIP, reason="nothing it reads has changed", intervals=())
+
+
+def _why_transform(step: TransformStep, states: Mapping[str, TableState], now: datetime, wish: Wish) -> str:
+    own = states.get(step.dataset)
+    if step.dataset in wish.full:
+        return "asked for with --full"
+    if own is not None and own.foreign:
+        return own.foreign
+    if own is None or own.commit is None:
+        return "first build"
+    commit = own.commit
+    rows, _, checks = step.fingerprint.partition(".")
+    old_rows, _, old_checks = commit.fingerprint.partition(".")
+    if rows != old_rows and not (wish.keep_history and step.model.spec.time):
+        return "its SQL or header changed"
+    if step.model.volatile:
+        return f"calls {', '.join(step.model.volatile)}()"
+    if "now" in step.model.uses and commit.now != now.isoformat():
+        return "uses $now"
+    changed = [name for name in step.inputs if name in states and commit.inputs.get(name) != states[name].version]
+    if changed:
+        return f"{', '.join(changed)} changed"
+    return "its checks changed" if checks != old_checks else ""
+
+
+def only_checks_changed(step: TransformStep, state: TableState | None) -> bool:
+    """Whether the checks are all that differs from the last commit, so that the rows may stay."""
+    return step.reason == "its checks changed" and state is not None and state.commit is not None
+
+
+def _rebuilds(model: Model, state: TableState | None, fingerprint: str, wish: Wish) -> bool:
+    """Whether changed SQL makes every finished row invalid."""
+    if state is None or state.commit is None or wish.keep_history or model.spec.materialize == "snapshot":
+        return False
+    return state.commit.fingerprint.partition(".")[0] != fingerprint.partition(".")[0]
+
+
+def _writers(dataset: str) -> tuple[str, str]:
+    return node_name(dataset, Role.LOAD), node_name(dataset, Role.TRANSFORM)
+
+
+def _datasets(nodes: Sequence[str]) -> str:
+    return ", ".join(dict.fromkeys(node.partition("/")[0] for node in nodes))
+
+
+__all__ = [
+    "Interval",
+    "Observed",
+    "Wish",
+    "build_plan",
+    "model_fingerprints",
+    "only_checks_changed",
+    "settle_transform",
+]

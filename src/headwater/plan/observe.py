@@ -1,0 +1,134 @@
+"""Ask sources and stores, in parallel and within two seconds, what they hold."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headwater.errors import ConnectorError
+from headwater.model.commit import Column
+from headwater.plan.build import Observed
+from headwater.plugins import load_source, load_store
+from headwater.sql.timecolumn import find_time_source
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from headwater.contracts import Session, Source, Store, TableDescription
+    from headwater.model.commit import TableState
+    from headwater.model.project import Project
+
+LIMIT_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Connectors:
+    """The open connectors of a project: one store per kind in use, one source per source file."""
+
+    stores: Mapping[str, Store]
+    sources: Mapping[str, Source] = field(default_factory=dict)
+
+
+def open_stores(project: Project, session: Session) -> dict[str, Store]:
+    """Return the stores that the project's datasets live in, by kind; nothing is created yet."""
+    used = {project.store_of(name) for name in (*project.sources, *project.models)} - {""}
+    root = Path(project.root)
+    return {
+        kind: load_store(kind)(str(root / getattr(project.stores, kind).path), session)
+        for kind in type(project.stores).model_fields
+        if kind in used
+    }
+
+
+def open_sources(project: Project) -> dict[str, Source]:
+    """Return one connector per source, by the source's name."""
+    found: dict[str, Source] = {}
+    for table in project.sources.values():
+        if table.source not in found:
+            found[table.source] = load_source(table.kind)(table.connection, project.root)
+    return found
+
+
+def read_states(stores: Mapping[str, Store]) -> dict[str, TableState]:
+    """Ask the stores, the truth: the state of every table they hold."""
+    with ThreadPoolExecutor(max_workers=max(len(stores), 1)) as pool:
+        answers = list(pool.map(lambda store: store.describe(), stores.values()))
+    return {name: state for answer in answers for name, state in answer.items()}
+
+
+def observe(project: Project, connectors: Connectors, *, offline: Mapping[str, Any] | None = None) -> Observed:
+    """Ask stores and sources.
+
+    A source that does not answer within two seconds, or cannot be reached, is noted and asked again at run. With
+    `offline` (observations by dataset, as `pack_description` writes them) no source is asked.
+    """
+    states = read_states(connectors.stores)
+    if offline is not None:
+        sources = {name: unpack_description(value) for name, value in offline.items() if name in project.sources}
+        notes: list[str] = ["offline: sources as they were last observed"]
+    else:
+        sources, notes = _ask_sources(project, connectors.sources)
+    times = {
+        model.name: find_time_source(_probe(model.text), str(model.spec.time))
+        for model in project.models.values()
+        if model.spec.materialize == "incremental" and model.spec.time and model.language == "sql"
+    }
+    return Observed(states, sources, times, tuple(notes))
+
+
+def _probe(text: str) -> str:
+    from headwater.sql.placeholders import replace_placeholders
+
+    return replace_placeholders(text, lambda _: "TIMESTAMP '2000-01-01'")
+
+
+def _ask_sources(project: Project, sources: Mapping[str, Source]) -> tuple[dict[str, TableDescription], list[str]]:
+    tables: dict[str, dict[str, Any]] = {}
+    for table in project.sources.values():
+        tables.setdefault(table.source, {})[table.table] = table.options
+    if not tables:
+        return {}, []
+    found: dict[str, TableDescription] = {}
+    notes: list[str] = []
+    pool = ThreadPoolExecutor(max_workers=min(8, len(tables)))
+    futures = {name: pool.submit(sources[name].describe, wanted) for name, wanted in tables.items()}
+    wait(futures.values(), timeout=LIMIT_S)
+    for name, future in futures.items():
+        if not future.done():
+            notes.append(f"source {name} did not answer within {LIMIT_S:g} s: asked at run")
+            continue
+        try:
+            described = future.result()
+        except ConnectorError as error:
+            notes.append(f"source {name} cannot be reached ({error.what}): asked at run")
+            continue
+        found.update({f"{name}.{table}": description for table, description in described.items()})
+        notes += [f"{name}.{table}: {note}" for table, about in described.items() for note in about.notes]
+    pool.shutdown(wait=False, cancel_futures=True)
+    return found, notes
+
+
+def pack_description(description: TableDescription) -> dict[str, Any]:
+    """Write a description as plain JSON, for `plan --offline`."""
+    return {
+        "columns": [[column.name, column.type, column.source_type] for column in description.columns],
+        "key": list(description.key),
+        "estimated_rows": description.estimated_rows,
+        "version": description.version,
+        "proposed": description.proposed,
+    }
+
+
+def unpack_description(data: Mapping[str, Any]) -> TableDescription:
+    """Read what `pack_description` wrote."""
+    from headwater.contracts import TableDescription
+
+    return TableDescription(
+        columns=tuple(Column(*column) for column in data["columns"]),
+        key=tuple(data["key"]),
+        estimated_rows=data["estimated_rows"],
+        version=data["version"],
+        proposed=bool(data["proposed"]),
+    )
