@@ -1,0 +1,260 @@
+"""The warehouse: one DuckDB file. A commit is a row written in the same transaction as the table."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from headwater.contracts import MaintainResult, StageResult
+from headwater.model.commit import Commit, merge_positions
+from headwater.model.layers import Family
+from headwater.storage.commits import (
+    WEEK_S,
+    foreign_table,
+    make_receipt,
+    merges_positions,
+    seal_commit,
+    stale_commit,
+)
+from headwater.storage.sql import quote_name, quote_text, split_dataset
+from headwater.storage.warehouse_file import WarehouseFile
+from headwater.storage.warehouse_read import read_states
+from headwater.storage.warehouse_write import apply_change, physical_table, quarantine_table, write_rejects
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from duckdb import DuckDBPyConnection
+
+    from headwater.contracts import Change, Load, Session
+    from headwater.model.commit import Receipt, TableState
+
+
+class Warehouse:
+    """Tables in one DuckDB file, attached to the session as `_hw` when it is first used.
+
+    Emits: every change mode; a commit, its table and its rejects in one transaction.
+    Units and time zone: types are DuckDB's own; instants in UTC.
+    State: `_headwater.commits` (one row per producer) and `_headwater.history` (positions); the table's comment names
+    its commit, so that a table dropped or replaced by others is seen.
+    Delivery: exactly once; the row of the commit is compared and set in the transaction that writes the table.
+    Raises: `BusyError` when another process holds the file, `StateError`, `ConnectorError` for a full disk.
+    Source: https://duckdb.org/docs/stable/connect/concurrency
+    """
+
+    kind: ClassVar[str] = "warehouse"
+    family: ClassVar[Family] = Family.WAREHOUSE
+    modes: ClassVar[frozenset[str]] = frozenset({"append", "replace", "merge", "overwrite_where"})
+
+    def __init__(self, path: str, session: Session) -> None:
+        """`path` is the .duckdb file; it is created with the first write."""
+        self._file = WarehouseFile(path, session)
+        self._verified: dict[str, str] = {}
+        self._staged: set[str] = set()
+
+    def describe(self, tables: Sequence[str] | None = None) -> dict[str, TableState]:
+        """Describe tables in a constant number of queries."""
+        if not self._file.open():
+            return {}
+        with closing(self._file.cursor()) as connection, self._file.errors():
+            connection.execute("BEGIN")
+            states = read_states(connection, tables)
+            connection.execute("COMMIT")
+        for name, state in states.items():
+            self._verified.pop(name, None)
+            if state.commit and not state.foreign:
+                self._verified[name] = state.commit.commit_id
+            if state.staging:
+                self._staged.add(name)
+        return states
+
+    def stage(self, load: Load, manifest: Mapping[str, Any], chunk: str, rows: str) -> StageResult:
+        """Write one chunk's rows into a table of a hidden schema."""
+        self._file.open(write=True)
+        table = _staged_table(load, chunk)
+        with closing(self._file.cursor()) as own, self._file.errors():
+            self._begin_staging(own, load, manifest)
+            made = load.connection.execute(f"CREATE OR REPLACE TABLE {table} AS {rows}").fetchone()
+        self._staged.add(load.table)
+
+        def finish_chunk(end: dict[str, Any]) -> None:
+            with closing(self._file.cursor()) as own, self._file.errors():
+                own.execute(
+                    "INSERT OR REPLACE INTO _hw._headwater.staged_chunks VALUES (?, ?, ?, ?, ?, now())",
+                    [load.table, load.load_id, chunk, table, json.dumps(end)],
+                )
+
+        return StageResult(f"SELECT * FROM {table}", made[0] if made else 0, finish_chunk)
+
+    def _begin_staging(self, own: DuckDBPyConnection, load: Load, manifest: Mapping[str, Any]) -> None:
+        """Write the manifest before the first chunk; what the load staged on top of an older commit is forgotten."""
+        with self._file.lock:
+            found = own.execute(
+                "SELECT s.sequence IS NOT DISTINCT FROM (SELECT max(c.sequence) FROM _hw._headwater.commits AS c "
+                "WHERE c.dataset = s.dataset AND c.commit IS NOT NULL) FROM _hw._headwater.staging AS s "
+                "WHERE s.dataset = ? AND s.load_id = ?",
+                [load.table, load.load_id],
+            ).fetchone()
+            if found and found[0]:
+                return
+            own.execute("BEGIN")
+            _drop_staging(own, load.table, load.load_id)
+            own.execute(
+                "INSERT INTO _hw._headwater.staging SELECT $1, $2, (SELECT max(sequence) FROM _hw._headwater.commits "
+                "WHERE dataset = $1 AND commit IS NOT NULL), $3, now()",
+                [load.table, load.load_id, json.dumps(manifest)],
+            )
+            own.execute("COMMIT")
+
+    def commit(self, load: Load, change: Change, commit: Commit) -> Receipt:
+        """Write the table, its rejects and its commit in one transaction."""
+        self._file.open(write=True)
+        self._file.create_schema(split_dataset(load.table)[0])
+        connection, table = load.connection, physical_table(load.table)
+        with self._file.transaction(connection):
+            prior, commit = self._compare(connection, load, change, commit)
+            exists = commit.previous is not None
+            effect = apply_change(connection, table, change, exists=exists)
+            if change.rejects:
+                write_rejects(connection, load.table, change.rejects)
+            sealed = seal_commit(commit, effect, prior)
+            load.audit(f"SELECT * FROM {table}")
+            load.notify("before_commit")
+            _write_commit(connection, load.table, sealed)
+            connection.execute(f"COMMENT ON TABLE {table} IS {quote_text(sealed.commit_id)}")
+            if load.table in self._staged:
+                _drop_staging(connection, load.table, load.load_id)
+            load.notify("claimed")
+        self._verified[load.table] = sealed.commit_id
+        load.notify("after_commit")
+        return make_receipt(sealed, effect)
+
+    def _compare(
+        self, connection: DuckDBPyConnection, load: Load, change: Change, commit: Commit
+    ) -> tuple[Commit | None, Commit]:
+        """Return the last commit (None when it is not needed) and the new one under the sequence it gets."""
+        if commit.previous is None:
+            return None, self._compare_first(connection, load, commit)
+        last = f"{commit.producer}@{commit.previous}"
+        if self._verified.get(load.table) != last:
+            self._verify(connection, load, commit)
+        if change.mode == "replace":
+            return None, commit
+        found = connection.execute(
+            "SELECT commit FROM _hw._headwater.commits WHERE producer = ? AND sequence = ? AND dataset = ?",
+            [commit.producer, commit.previous, load.table],
+        ).fetchone()
+        if not found or found[0] is None:
+            raise stale_commit(load.table, commit, None)
+        return Commit.from_json(found[0]), commit
+
+    def _verify(self, connection: DuckDBPyConnection, load: Load, commit: Commit) -> None:
+        """Look at the table itself; afterwards nobody else can change it, for this process holds the file."""
+        state = read_states(connection, [load.table]).get(load.table)
+        if state is None or state.commit is None or state.commit.sequence != commit.previous:
+            raise stale_commit(load.table, commit, state.commit.sequence if state and state.commit else None)
+        if state.foreign:
+            raise foreign_table(load.table, state.foreign)
+
+    def _compare_first(self, connection: DuckDBPyConnection, load: Load, commit: Commit) -> Commit:
+        """Check that there is no table yet, and go on counting where a table of that name or producer ended."""
+        rows = connection.execute(
+            "SELECT dataset, sequence, commit IS NOT NULL FROM _hw._headwater.commits "
+            "WHERE dataset = ? OR producer = ?",
+            [load.table, commit.producer],
+        ).fetchall()
+        for dataset, sequence, live in rows:
+            if live and self._file.has_table(connection, physical_table(dataset)):
+                raise stale_commit(dataset, commit, sequence)
+        if self._file.has_table(connection, physical_table(load.table)):
+            raise foreign_table(load.table, "a table or view of that name exists that Headwater did not make")
+        if not rows:
+            return commit
+        for statement in ("commits WHERE dataset = $1 OR producer = $2", "history WHERE producer = $2 OR $1 IS NULL"):
+            connection.execute(f"DELETE FROM _hw._headwater.{statement}", [load.table, commit.producer])
+        return commit.at(max(commit.sequence, 1 + max(row[1] for row in rows)))
+
+    def maintain(self, tables: Sequence[str], keep: Mapping[str, Any]) -> dict[str, MaintainResult]:
+        """Drop old staging, or the tables themselves; give the space back to the disk."""
+        if not self._file.open(write=True):
+            return {name: MaintainResult() for name in tables}
+        import duckdb
+
+        results: dict[str, MaintainResult] = {}
+        with closing(self._file.cursor()) as own:
+            for name in tables:
+                with self._file.transaction(own):
+                    results[name] = self._maintain_table(own, name, keep)
+            with suppress(duckdb.TransactionException):
+                own.execute("CHECKPOINT _hw")
+        return results
+
+    def _maintain_table(self, own: DuckDBPyConnection, name: str, keep: Mapping[str, Any]) -> MaintainResult:
+        drop = bool(keep.get("drop"))
+        loads = own.execute(
+            "SELECT s.load_id FROM _hw._headwater.staging AS s WHERE s.dataset = $1 AND ($2 "
+            "OR s.staged_at < now() - to_seconds($3) OR s.sequence IS DISTINCT FROM (SELECT max(c.sequence) FROM "
+            "_hw._headwater.commits AS c WHERE c.dataset = $1 AND c.commit IS NOT NULL))",
+            [name, drop, float(keep.get("age_s", WEEK_S))],
+        ).fetchall()
+        for (load_id,) in loads:
+            _drop_staging(own, name, load_id)
+        dropped = drop and self._file.has_table(own, physical_table(name))
+        if drop:
+            self._verified.pop(name, None)
+            own.execute(f"DROP TABLE IF EXISTS {physical_table(name)}")
+            own.execute(f"DROP TABLE IF EXISTS {quarantine_table(name)}")
+            own.execute("UPDATE _hw._headwater.commits SET commit = NULL WHERE dataset = ?", [name])
+        return MaintainResult(staging_removed=len(loads), dropped=dropped)
+
+
+def _staged_table(load: Load, chunk: str) -> str:
+    """Return the quoted name of a chunk's table: a digest, because names that differ only in case are one to DuckDB."""
+    digest = hashlib.sha256(json.dumps([load.table, load.load_id, chunk]).encode()).hexdigest()
+    return f"_hw._headwater_staging.{quote_name(digest[:32])}"
+
+
+def _drop_staging(connection: DuckDBPyConnection, dataset: str, load_id: str) -> None:
+    where = "WHERE dataset = ? AND load_id = ?"
+    tables = connection.execute(
+        f"SELECT table_name FROM _hw._headwater.staged_chunks {where}", [dataset, load_id]
+    ).fetchall()
+    for (table,) in tables:
+        connection.execute(f"DROP TABLE IF EXISTS {table}")
+    for catalog in ("staging", "staged_chunks"):
+        connection.execute(f"DELETE FROM _hw._headwater.{catalog} {where}", [dataset, load_id])
+
+
+def _write_commit(connection: DuckDBPyConnection, dataset: str, commit: Commit) -> None:
+    """Compare and set: the first commit inserts its row, a later one must find the row it follows."""
+    row = [commit.sequence, commit.to_json(), commit.producer, dataset]
+    if commit.previous is None:
+        connection.execute(
+            "INSERT INTO _hw._headwater.commits (sequence, commit, producer, dataset) VALUES (?, ?, ?, ?)", row
+        )
+    else:
+        hit = connection.execute(
+            "UPDATE _hw._headwater.commits SET sequence = ?, commit = ? "
+            "WHERE producer = ? AND dataset = ? AND sequence = ? AND commit IS NOT NULL",
+            [*row, commit.previous],
+        ).fetchone()
+        if not hit or hit[0] != 1:
+            raise stale_commit(dataset, commit, None)
+    if commit.position:
+        _write_position(connection, commit)
+
+
+def _write_position(connection: DuckDBPyConnection, commit: Commit) -> None:
+    position = commit.position
+    if merges_positions(commit):
+        rows = connection.execute(
+            "SELECT position FROM _hw._headwater.history WHERE producer = ? ORDER BY sequence", [commit.producer]
+        ).fetchall()
+        position = merge_positions([*(json.loads(row[0]) for row in rows), position])
+        connection.execute("DELETE FROM _hw._headwater.history WHERE producer = ?", [commit.producer])
+    connection.execute(
+        "INSERT INTO _hw._headwater.history VALUES (?, ?, ?)",
+        [commit.producer, commit.sequence, json.dumps(position)],
+    )

@@ -1,0 +1,152 @@
+"""The warehouse's file: attached to the session as `_hw`, its catalog, its locks and its errors."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headwater.errors import BusyError, ConnectorError, StateError
+from headwater.storage.sql import quote_name, quote_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from duckdb import DuckDBPyConnection, Error
+
+    from headwater.contracts import Session
+    from headwater.errors import HeadwaterError
+
+_LOCK = threading.RLock()
+"""Attaching and creating schemas from two threads at once conflicts."""
+
+_CREATE_CATALOG = (
+    "CREATE SCHEMA IF NOT EXISTS _hw._headwater",
+    "CREATE SCHEMA IF NOT EXISTS _hw._headwater_staging",
+    "CREATE SCHEMA IF NOT EXISTS _hw._headwater_quarantine",
+    "CREATE TABLE IF NOT EXISTS _hw._headwater.commits "
+    "(producer VARCHAR PRIMARY KEY, dataset VARCHAR, sequence BIGINT, commit JSON)",
+    "CREATE TABLE IF NOT EXISTS _hw._headwater.history (producer VARCHAR, sequence BIGINT, position JSON)",
+    "CREATE TABLE IF NOT EXISTS _hw._headwater.staging (dataset VARCHAR, load_id VARCHAR, sequence BIGINT, "
+    "manifest JSON, staged_at TIMESTAMP WITH TIME ZONE, PRIMARY KEY (dataset, load_id))",
+    "CREATE TABLE IF NOT EXISTS _hw._headwater.staged_chunks (dataset VARCHAR, load_id VARCHAR, chunk VARCHAR, "
+    "table_name VARCHAR, ending JSON, staged_at TIMESTAMP WITH TIME ZONE, PRIMARY KEY (dataset, load_id, chunk))",
+)
+
+
+class WarehouseFile:
+    """One DuckDB file of a session."""
+
+    def __init__(self, path: str, session: Session) -> None:
+        self.path = path
+        self.lock = _LOCK
+        self._session = session
+        self._attached = False
+        self._ready = False
+        self._schemas: set[str] = set()
+
+    def cursor(self) -> DuckDBPyConnection:
+        """Return a connection of its own to the session; the caller closes it."""
+        return self._session.cursor()
+
+    def open(self, *, write: bool = False) -> bool:
+        """Attach the file if need be; with `write`, create what is missing. Returns whether it holds a catalog."""
+        if write and self._session.read_only:
+            raise ConnectorError(f"{self.path} is opened for reading only", fix="write with `headwater run`")
+        if self._ready:
+            return True
+        with self.lock, closing(self.cursor()) as connection, self.errors():
+            if not self._attached and not self._attach(connection, write=write):
+                return False
+            if write:
+                for statement in _CREATE_CATALOG:
+                    connection.execute(statement)
+            found = connection.execute(
+                "SELECT 1 FROM duckdb_tables() WHERE database_name = '_hw' AND table_name = 'staged_chunks'"
+            ).fetchone()
+            self._ready = found is not None
+        return self._ready
+
+    def _attach(self, connection: DuckDBPyConnection, *, write: bool) -> bool:
+        if not os.path.exists(self.path):
+            if not write:
+                return False
+            Path(self.path).parent.mkdir(parents=True, exist_ok=True)
+        options = " (READ_ONLY)" if self._session.read_only else ""
+        connection.execute(f"ATTACH IF NOT EXISTS {quote_text(self.path)} AS _hw{options}")
+        found = connection.execute("SELECT path FROM duckdb_databases() WHERE database_name = '_hw'").fetchone()
+        if not found or not os.path.samefile(found[0], self.path):
+            raise ConnectorError(
+                f"{self.path}: this session holds another warehouse already", fix="declare one warehouse per session"
+            )
+        self._attached = True
+        return True
+
+    def create_schema(self, name: str) -> None:
+        """Create a schema, outside any transaction."""
+        if name in self._schemas:
+            return
+        with self.lock, closing(self.cursor()) as connection, self.errors():
+            connection.execute(f"CREATE SCHEMA IF NOT EXISTS _hw.{quote_name(name)}")
+        self._schemas.add(name)
+
+    def has_table(self, connection: DuckDBPyConnection, table: str) -> bool:
+        """Return whether a table or view of that quoted name exists."""
+        import duckdb
+
+        try:
+            connection.execute(f"SELECT 1 FROM {table} LIMIT 0")
+        except duckdb.CatalogException:
+            return False
+        return True
+
+    @contextmanager
+    def transaction(self, connection: DuckDBPyConnection) -> Iterator[None]:
+        """Run a block in one transaction: whatever is raised in it, nothing of it becomes visible."""
+        import duckdb
+
+        with self.errors():
+            connection.execute("BEGIN")
+            try:
+                yield
+                connection.execute("COMMIT")
+            except BaseException:
+                with suppress(duckdb.Error):
+                    connection.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Raise the engine's errors about the file as errors of the store; errors of a query pass as they are."""
+        import duckdb
+
+        try:
+            yield
+        except duckdb.Error as error:
+            known = self._explain(error)
+            if known is None:
+                raise
+            raise known from error
+
+    def _explain(self, error: Error) -> HeadwaterError | None:
+        import duckdb
+
+        text = str(error)
+        if "Could not set lock" in text or "Unique file handle conflict" in text:
+            held = re.search(r"\(PID (\d+)\)", text)
+            process_id = int(held[1]) if held else os.getpid()
+            return BusyError(
+                f"{self.path} is held by process {process_id}",
+                process_id=process_id,
+                fix="wait for it to end, or read while nobody writes",
+            )
+        full = re.search(r'Could not write file "([^"]+)"(.*)', text)
+        if full:
+            folder = os.path.dirname(full[1])
+            return ConnectorError(f"cannot write to {folder}{full[2]}", fix="free space there; nothing was changed")
+        if isinstance(error, duckdb.TransactionException) or "primary key constraint" in text:
+            return StateError(f"{self.path}: another writer came in between: {text}", fix="run again")
+        return None

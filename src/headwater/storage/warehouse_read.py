@@ -1,0 +1,128 @@
+"""What the warehouse's catalog says of its tables, in a constant number of queries."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+from headwater.model.commit import Column, Commit, StagedPart, Staging, TableState, merge_positions
+from headwater.storage.sql import split_dataset
+from headwater.storage.warehouse_write import physical_table, quarantine_table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from duckdb import DuckDBPyConnection
+
+_Names = dict[tuple[str, str], Any]
+
+
+def read_states(connection: DuckDBPyConnection, tables: Sequence[str] | None) -> dict[str, TableState]:
+    """Describe the tables that were committed or staged, or those among `tables`."""
+    wanted = "" if tables is None else " WHERE dataset IN (SELECT unnest($1::VARCHAR[]))"
+    parameters = [] if tables is None else [list(tables)]
+    commits = {
+        dataset: Commit.from_json(text)
+        for dataset, text in connection.execute(
+            f"SELECT dataset, commit FROM (SELECT * FROM _hw._headwater.commits{wanted}) "
+            "WHERE commit IS NOT NULL ORDER BY sequence",
+            parameters,
+        ).fetchall()
+    }
+    staging = _read_staging(connection, wanted, parameters, commits)
+    comments = _read_comments(connection)
+    columns = _read_columns(connection, None if tables is None or len(tables) > 1 else tables[0])
+    positions = _read_positions(connection, [commit.producer for commit in commits.values()])
+    states = {}
+    for name in sorted({*commits, *staging}):
+        state = TableState(name, staging=staging.get(name), location=".".join(split_dataset(name)))
+        commit = commits.get(name)
+        if commit and split_dataset(name) in comments:
+            state = _describe(name, commit, comments, columns, staging.get(name), positions)
+        states[name] = state
+    return states
+
+
+def _describe(
+    name: str, commit: Commit, comments: _Names, columns: _Names, staging: Staging | None, positions: dict[str, Any]
+) -> TableState:
+    place = split_dataset(name)
+    found = comments[place]
+    foreign = ""
+    if found != commit.commit_id:
+        mark = f"it carries the mark {found!r}" if found else "it carries no mark"
+        foreign = (
+            f"{name} was replaced by somebody else: {mark} instead of {commit.commit_id!r}; "
+            f"`headwater run --reset {name}` rebuilds it"
+        )
+    has_rejects = ("_headwater_quarantine", name.replace(".", "__")) in comments
+    return TableState(
+        name,
+        columns=tuple(columns.get(place, ())),
+        commit=commit,
+        position=merge_positions(positions.get(commit.producer, [])),
+        scan=f"SELECT * FROM {physical_table(name)}",
+        rejects=f"SELECT * FROM {quarantine_table(name)}" if has_rejects else "",
+        location=".".join(place),
+        staging=staging,
+        foreign=foreign,
+    )
+
+
+def _read_comments(connection: DuckDBPyConnection) -> _Names:
+    rows = connection.execute(
+        "SELECT schema_name, table_name, comment FROM duckdb_tables() WHERE database_name = '_hw'"
+    ).fetchall()
+    return {(schema, table): comment for schema, table, comment in rows}
+
+
+def _read_columns(connection: DuckDBPyConnection, only: str | None) -> _Names:
+    where, parameters = "", []
+    if only is not None:
+        where, parameters = " AND schema_name = ? AND table_name = ?", list(split_dataset(only))
+    rows = connection.execute(
+        "SELECT schema_name, table_name, column_name, data_type, comment FROM duckdb_columns() "
+        f"WHERE database_name = '_hw' AND NOT internal{where} ORDER BY table_oid, column_index",
+        parameters,
+    ).fetchall()
+    columns: defaultdict[tuple[str, str], list[Column]] = defaultdict(list)
+    for schema, table, name, type_text, comment in rows:
+        columns[schema, table].append(Column(name, type_text, comment or ""))
+    return dict(columns)
+
+
+def _read_positions(connection: DuckDBPyConnection, producers: list[str]) -> dict[str, Any]:
+    positions: defaultdict[str, list[Any]] = defaultdict(list)
+    for producer, position in connection.execute(
+        "SELECT producer, position FROM _hw._headwater.history WHERE producer IN (SELECT unnest($1::VARCHAR[])) "
+        "ORDER BY producer, sequence",
+        [producers],
+    ).fetchall():
+        positions[producer].append(json.loads(position))
+    return positions
+
+
+def _read_staging(
+    connection: DuckDBPyConnection, wanted: str, parameters: list[Any], commits: dict[str, Commit]
+) -> dict[str, Staging]:
+    """Return the newest load per table that has staged rows on top of the table's last commit."""
+    rows = connection.execute(
+        "SELECT s.dataset, s.load_id, s.sequence, s.manifest, c.chunk, c.table_name, c.ending "
+        f"FROM (SELECT * FROM _hw._headwater.staging{wanted}) AS s LEFT JOIN _hw._headwater.staged_chunks AS c "
+        "USING (dataset, load_id) ORDER BY s.staged_at, s.load_id, c.staged_at, c.chunk",
+        parameters,
+    ).fetchall()
+    staging: dict[str, Staging] = {}
+    for dataset, load_id, sequence, manifest, chunk, table, ending in rows:
+        commit = commits.get(dataset)
+        if sequence != (commit.sequence if commit else None):
+            continue
+        found = staging.get(dataset)
+        if found is None or found.load_id != load_id:
+            found = Staging(load_id, json.loads(manifest))
+        if chunk is not None:
+            part = StagedPart(chunk, f"SELECT * FROM {table}", json.loads(ending))
+            found = Staging(load_id, found.manifest, (*found.parts, part))
+        staging[dataset] = found
+    return staging

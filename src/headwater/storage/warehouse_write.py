@@ -1,0 +1,173 @@
+"""The rows of a change, written inside a transaction of the warehouse.
+
+New rows are inserted before old ones are deleted: a SELECT of the change may read the table it changes. Inserted rows
+are told from old ones by their row id, which only grows.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from headwater.contracts import REJECT_COLUMNS
+from headwater.errors import ConnectorError, StateError
+from headwater.model.commit import Column
+from headwater.storage.commits import Effect, evolve_columns
+from headwater.storage.sql import match_keys, quote_name, quote_names, quote_text, split_dataset
+from headwater.storage.times import Ranges, list_time_columns, read_ranges
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from duckdb import DuckDBPyConnection
+
+    from headwater.contracts import Change
+
+
+def physical_table(dataset: str) -> str:
+    """Return the quoted name of a dataset's table in the attached file."""
+    schema, name = split_dataset(dataset)
+    return f"_hw.{quote_name(schema)}.{quote_name(name)}"
+
+
+def quarantine_table(dataset: str) -> str:
+    """Return the quoted name of the table that holds a dataset's rejects."""
+    return "_hw._headwater_quarantine." + quote_name(dataset.replace(".", "__"))
+
+
+def read_columns(connection: DuckDBPyConnection, table: str) -> tuple[Column, ...]:
+    """Return the columns of a table or query; empty when the table does not exist."""
+    import duckdb
+
+    try:
+        found = connection.execute(f"DESCRIBE {table}").fetchall()
+    except duckdb.CatalogException:
+        return ()
+    return tuple(Column(row[0], row[1]) for row in found)
+
+
+def apply_change(connection: DuckDBPyConnection, table: str, change: Change, *, exists: bool) -> Effect:
+    """Write the rows of a change into a table inside the open transaction."""
+    if change.mode == "record":
+        if not exists:
+            raise StateError("there is no table to record a commit on", fix="write the table first")
+        return Effect()
+    if change.mode == "replace" or not exists:
+        return _create(connection, table, change, exists=exists)
+    return _update(connection, table, change)
+
+
+def _create(connection: DuckDBPyConnection, table: str, change: Change, *, exists: bool) -> Effect:
+    ranges: list[Ranges] = []
+    deleted: int | None = None if exists else 0
+    timed = bool(list_time_columns(change.columns))
+    if timed and exists:
+        deleted, old = read_ranges(connection, read_columns(connection, table), table)
+        ranges.append(old)
+    made = connection.execute(f"CREATE OR REPLACE TABLE {table} AS {change.rows}").fetchone()
+    inserted = made[0] if made else 0
+    if timed:
+        ranges.append(read_ranges(connection, read_columns(connection, table), table)[1])
+    _comment_columns(connection, table, change.columns)
+    return Effect(inserted, deleted, rows=inserted, replaced=True, ranges=ranges)
+
+
+def _update(connection: DuckDBPyConnection, table: str, change: Change) -> Effect:
+    before = read_columns(connection, table)
+    _refuse_rowid(table, before)
+    doomed_keys = _hold_deletes(connection, change)
+    columns = evolve_columns(before, change)
+    effect = Effect(schema_changed=_evolve(connection, table, before, columns))
+    timed = bool(list_time_columns(columns))
+    last = 0
+    if timed or change.mode != "append":
+        last = connection.execute(f"SELECT coalesce(max(rowid), -1) FROM {table}").fetchall()[0][0]
+    effect.inserted = _count(connection, f"INSERT INTO {table} BY NAME {change.rows}")
+    ranges: list[Ranges] = []
+    if timed and effect.inserted:
+        ranges.append(read_ranges(connection, columns, f"{table} WHERE rowid > {last}")[1])
+    effect.deleted = 0
+    for doomed in _doomed(table, change, last, doomed_keys, effect.inserted):
+        if timed:
+            ranges.append(read_ranges(connection, columns, f"{table} AS _old WHERE {doomed}")[1])
+        effect.deleted += _count(connection, f"DELETE FROM {table} AS _old WHERE {doomed}")
+    if doomed_keys:
+        connection.execute(f"DROP TABLE {doomed_keys}")
+    effect.ranges = ranges
+    return effect
+
+
+def _refuse_rowid(table: str, columns: Sequence[Column]) -> None:
+    if any(column.name.casefold() == "rowid" for column in columns):
+        raise ConnectorError(
+            f"{table}: a column named rowid hides DuckDB's own, so the table can only be replaced as a whole",
+            fix="rename the column, or load the table in full",
+        )
+
+
+def _doomed(table: str, change: Change, last: int, doomed_keys: str, inserted: int) -> list[str]:
+    """Return the predicates that select the old rows to remove."""
+    if change.mode == "overwrite_where":
+        return [f"_old.rowid <= {last} AND ({change.where})"]
+    if change.mode != "merge":
+        return []
+    key = quote_names(change.key)
+    of_old = quote_names(change.key, "_old.")
+    doomed = []
+    if inserted:
+        doomed.append(f"_old.rowid <= {last} AND ({of_old}) IN (SELECT ({key}) FROM {table} WHERE rowid > {last})")
+    if doomed_keys:
+        doomed.append(f"_old.rowid <= {last} AND ({of_old}) IN (SELECT ({key}) FROM {doomed_keys})")
+    return doomed
+
+
+def _hold_deletes(connection: DuckDBPyConnection, change: Change) -> str:
+    """Keep the keys to delete in a temporary table: their SELECT must see the table before the change."""
+    if change.mode != "merge" or not change.deletes:
+        return ""
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE _headwater_deletes AS {change.deletes}")
+    return "temp._headwater_deletes"
+
+
+def _evolve(connection: DuckDBPyConnection, table: str, old: Sequence[Column], new: Sequence[Column]) -> bool:
+    changed = False
+    for index, column in enumerate(new):
+        name = quote_name(column.name)
+        if index >= len(old):
+            connection.execute(f"ALTER TABLE {table} ADD COLUMN {name} {column.type}")
+        elif column.type != old[index].type and _spell(connection, column.type) != old[index].type:
+            connection.execute(f"ALTER TABLE {table} ALTER COLUMN {name} TYPE {column.type}")
+        else:
+            continue
+        changed = True
+    if changed:
+        _comment_columns(connection, table, new)
+    return changed
+
+
+def _spell(connection: DuckDBPyConnection, type_text: str) -> str:
+    """Return a type the way the catalog spells it."""
+    return str(connection.execute(f"SELECT typeof(CAST(NULL AS {type_text}))").fetchall()[0][0])
+
+
+def _comment_columns(connection: DuckDBPyConnection, table: str, columns: Sequence[Column]) -> None:
+    for column in columns:
+        if column.source_type:
+            name = f"{table}.{quote_name(column.name)}"
+            connection.execute(f"COMMENT ON COLUMN {name} IS {quote_text(column.source_type)}")
+
+
+def _count(connection: DuckDBPyConnection, statement: str) -> int:
+    return int(connection.execute(statement).fetchall()[0][0])
+
+
+def write_rejects(connection: DuckDBPyConnection, dataset: str, rejects: str) -> None:
+    """Add quarantine rows whose key is not there yet inside the open transaction."""
+    table = quarantine_table(dataset)
+    columns = ", ".join(f"{name} {type_text}" for name, type_text in REJECT_COLUMNS)
+    connection.execute(f"CREATE TABLE IF NOT EXISTS {table} ({columns})")
+    same = match_keys(["_reject_key"], "known", "fresh")
+    names = ", ".join(name for name, _ in REJECT_COLUMNS)
+    connection.execute(
+        f"INSERT INTO {table} SELECT * FROM ({rejects}) AS fresh({names}) "
+        f"WHERE NOT EXISTS (SELECT 1 FROM {table} AS known WHERE {same})"
+    )
