@@ -90,20 +90,6 @@ class Commit:
 
 
 @dataclass(frozen=True, slots=True)
-class Receipt:
-    """What a store says of a commit it made; counts are rows, None when the store does not know them."""
-
-    commit: Commit
-    rows_inserted: int | None = None
-    rows_deleted: int | None = None
-
-    @property
-    def changed(self) -> bool:
-        """Whether the commit changed any row."""
-        return self.commit.version == self.commit.sequence
-
-
-@dataclass(frozen=True, slots=True)
 class StagedPart:
     """One staged chunk: its id, what its end said (position, counts), and a SELECT that reads it back."""
 
@@ -153,6 +139,25 @@ class TableState:
     def version(self) -> int | None:
         """The version readers compare, or None when there is no table."""
         return self.commit.version if self.commit else None
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What a store says of a commit it made; counts are rows, None when the store does not know them.
+
+    `state` is the table as it now is, where the store knows it without asking again; its position is that of this
+    commit alone.
+    """
+
+    commit: Commit
+    rows_inserted: int | None = None
+    rows_deleted: int | None = None
+    state: TableState | None = None
+
+    @property
+    def changed(self) -> bool:
+        """Whether the commit changed any row."""
+        return self.commit.version == self.commit.sequence
 
 
 def merge_positions(positions: Iterable[Mapping[str, Any]]) -> dict[str, Any]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from contextlib import closing, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from headwater.contracts import MaintainResult, StageResult
-from headwater.model.commit import Commit, merge_positions
+from headwater.model.commit import Commit, TableState, merge_positions
 from headwater.model.layers import Family
 from headwater.storage.commits import (
     WEEK_S,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from headwater.contracts import Change, Load, Session
-    from headwater.model.commit import Receipt, TableState
+    from headwater.model.commit import Receipt
 
 
 class Warehouse:
@@ -129,7 +130,17 @@ class Warehouse:
             load.notify("claimed")
         self._verified[load.table] = sealed.commit_id
         load.notify("after_commit")
-        return make_receipt(sealed, effect)
+        state = TableState(
+            load.table,
+            columns=change.columns,
+            commit=sealed,
+            position=sealed.position,
+            scan=f"SELECT * FROM {table}",
+            rejects=f"SELECT * FROM {quarantine_table(load.table)}" if change.rejects else "",
+            location=".".join(split_dataset(load.table)),
+        )
+        known = change.mode == "replace" or bool(change.columns)
+        return replace(make_receipt(sealed, effect), state=state if known else None)
 
     def _compare(
         self, connection: DuckDBPyConnection, load: Load, change: Change, commit: Commit
