@@ -162,10 +162,22 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A read that has begun: its upper bounds are fixed in `manifest` (plain JSON) before the first chunk is taken."""
+    """A read that has begun: its upper bounds are fixed in `manifest` (plain JSON) before the first chunk is taken.
+
+    Attributes:
+        manifest: The bounds, to be handed back by `ReadRequest.manifest` when the read is resumed.
+        chunks: The chunks; each is taken, run and finished before the next one's query runs.
+        extra: Which of `_file`, `_line` and `_raw` the chunks' queries yield beside the columns.
+        keys: For `deletes: compare_keys`. Given the names of the columns that the key is made from, it returns a
+            SELECT on the request's connection of all their values in the source as it is now. Call it once the
+            chunks are exhausted: a row that was read is then among the keys unless the source deleted it meanwhile.
+            None when the source cannot list its keys.
+    """
 
     manifest: dict[str, Any]
     chunks: Iterator[Chunk]
+    extra: tuple[str, ...] = ()
+    keys: Callable[[Sequence[str]], str] | None = None
 
 
 @runtime_checkable

@@ -1,0 +1,285 @@
+"""The rules of `prepare`, compiled in the order written: each rule is one layer over the one before."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from headwater.errors import ProjectError
+from headwater.ingestion.layers import DEDUPED, INTERNAL, cast_layer, replace_layer
+from headwater.ingestion.masking import mask_sql
+from headwater.sql.placeholders import quote_identifier, quote_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from duckdb import DuckDBPyConnection
+
+    from headwater.model.commit import Column
+    from headwater.model.specs import PrepareRule
+
+WHITESPACE = " \t\n\r\v\f\u00a0"
+"""What `trim` removes at both ends of a text."""
+
+_EPOCHS = {"EPOCH_S": 1_000_000, "EPOCH_MS": 1_000}
+
+
+@dataclass
+class Current:
+    """One column as it stands between two rules: its name, its type and the source's columns it was made from."""
+
+    name: str
+    type: str
+    origins: frozenset[str]
+    source_type: str = ""
+    masked: bool = False
+
+
+@dataclass
+class RuleCompiler:
+    """Compiles rules over a layer; afterwards `columns` and `inner` are the prepared row.
+
+    Attributes:
+        table: The table, for messages.
+        columns: The columns between two rules.
+        inner: The SELECT so far.
+        located: Rows have `_file` and `_line`.
+        hidden: Source columns that `mask` or `drop` hides, and so must not show in `raw`.
+        masked: Internal columns that hold masked values, for the key of a reject.
+        dedupes: Whether a `dedupe` was among the rules.
+    """
+
+    table: str
+    columns: list[Current]
+    inner: str
+    located: bool
+    hidden: set[str] = field(default_factory=set)
+    masked: list[str] = field(default_factory=list)
+    dedupes: bool = False
+    _binder: DuckDBPyConnection | None = None
+
+    @classmethod
+    def start(cls, table: str, columns: Sequence[Column], inner: str, *, located: bool) -> RuleCompiler:
+        """Begin with the columns as the source yields them; numbers declared as epochs become instants."""
+        current = [Current(c.name, c.type, frozenset({c.name}), c.source_type or c.type) for c in columns]
+        compiler = cls(table, current, inner, located)
+        epochs = {c.name: c.type for c in columns if c.type in _EPOCHS}
+        compiler._cast(epochs)
+        return compiler
+
+    def apply(self, index: int, rule: PrepareRule) -> None:
+        """Apply one rule; `index` is its place in the list."""
+        compile_rule: Callable[[int, Any], None] = getattr(self, f"_apply_{rule.kind}")
+        compile_rule(index, getattr(rule, rule.kind))
+
+    def find(self, name: str, where: str) -> Current:
+        """Return a column by name, whatever its case."""
+        for column in self.columns:
+            if column.name.lower() == name.lower():
+                return column
+        names = [column.name for column in self.columns]
+        near = difflib.get_close_matches(name, names, 1)
+        raise ProjectError(
+            f"{self.table}: {where} names column {name!r}, which is not there",
+            fix=f"did you mean {near[0]}?" if near else f"columns at this point: {', '.join(names)}",
+        )
+
+    def bind(self, expressions: Mapping[str, str], where: str) -> dict[str, str]:
+        """Return the type of each expression over the current columns, without reading a row."""
+        return {
+            name: self._describe(f"SELECT ({sql}\n) AS x FROM ({{empty}})", f"{where} {name!r}")
+            for name, sql in expressions.items()
+        }
+
+    def _describe(self, query: str, where: str) -> str:
+        """Bind a query over no rows (`{empty}`) and return the type of its first column."""
+        import duckdb
+
+        if self._binder is None:
+            self._binder = duckdb.connect()
+            self._binder.execute("SET TimeZone = 'UTC'")
+        nulls = ", ".join(f"CAST(NULL AS {c.type}) AS {quote_identifier(c.name)}" for c in self.columns)
+        text = query.replace("{empty}", f"SELECT {nulls} LIMIT 0")
+        try:
+            self._binder.execute(text)
+            bound = self._binder.execute(f"DESCRIBE {text}").fetchone()
+        except duckdb.Error as error:
+            raise ProjectError(
+                f"{self.table}: {where} is not valid: {str(error).partition(chr(10))[0]}",
+                fix=f"columns at this point: {', '.join(c.name for c in self.columns)}",
+            ) from None
+        return str(bound[1]) if bound else ""
+
+    def close(self) -> None:
+        """Let go of the connection that `bind` used."""
+        if self._binder is not None:
+            self._binder.close()
+            self._binder = None
+
+    def mentioned(self, sql: str) -> frozenset[str]:
+        """Return the source columns an expression may read: those whose name stands in it, all when it has a `*`."""
+        whole_row = re.search(r"\*\s*\)|columns\s*\(|unnamed_subquery", sql, re.IGNORECASE)
+        text = sql.replace('""', '"')
+        found = [c for c in self.columns if whole_row or _mentions(text, c.name)]
+        return frozenset(origin for c in found for origin in c.origins)
+
+    # ------------------------------------------------------------------------------------------------- the rules
+
+    def _apply_trim(self, index: int, names: list[str]) -> None:
+        if names == ["all"]:
+            chosen = [c for c in self.columns if c.type == "VARCHAR"]
+        else:
+            chosen = [self.find(name, "trim") for name in names]
+        for column in chosen:
+            if column.type != "VARCHAR":
+                raise ProjectError(
+                    f"{self.table}: trim names column {column.name!r}, which is {column.type}, not text",
+                    fix="leave it out, or write trim: all for every text column",
+                )
+        if chosen:
+            cut = quote_text(WHITESPACE)
+            self.inner = replace_layer(self.inner, {c.name: f"trim({quote_identifier(c.name)}, {cut})" for c in chosen})
+
+    def _apply_rename(self, index: int, names: dict[str, str]) -> None:
+        renamed = [(self.find(old, "rename"), new) for old, new in names.items()]
+        moving = {id(column) for column, _ in renamed}
+        taken = {c.name.lower() for c in self.columns if id(c) not in moving}
+        for _, new in renamed:
+            check_name(self.table, new)
+            if new.lower() in taken:
+                raise ProjectError(f"{self.table}: rename makes a second column {new!r}", fix="choose another name")
+            taken.add(new.lower())
+        pairs = ", ".join(f"{quote_identifier(c.name)} AS {quote_identifier(new)}" for c, new in renamed)
+        self.inner = f"SELECT * RENAME ({pairs}) FROM ({self.inner})"
+        for column, new in renamed:
+            column.name = new
+
+    def _apply_cast(self, index: int, casts: dict[str, str]) -> None:
+        self._cast({self.find(name, "cast").name: type_text for name, type_text in casts.items()})
+
+    def _cast(self, casts: dict[str, str]) -> None:
+        tried = {}
+        for name, type_text in casts.items():
+            column = self.find(name, "cast")
+            tried[name] = (try_cast_sql(quote_identifier(name), type_text), type_text)
+            column.type = "TIMESTAMP WITH TIME ZONE" if type_text in _EPOCHS else type_text
+        self.inner = cast_layer(self.inner, tried, "cast")
+
+    def _apply_fill(self, index: int, values: dict[str, Any]) -> None:
+        self._replace_values("fill", {name: [value] for name, value in values.items()}, "coalesce({0}, {1})")
+
+    def _apply_null_if(self, index: int, values: dict[str, Any]) -> None:
+        listed = {name: value if isinstance(value, list) else [value] for name, value in values.items()}
+        self._replace_values("null_if", listed, "CASE WHEN {0} IN ({1}) THEN NULL ELSE {0} END")
+
+    def _replace_values(self, rule: str, values: dict[str, list[Any]], template: str) -> None:
+        replaced = {}
+        for name, given in values.items():
+            column = self.find(name, rule)
+            literals = ", ".join(f"CAST({value_sql(value)} AS {column.type})" for value in given)
+            self._describe(f"SELECT [{literals}]", f"the value that {rule} gives column {name!r}")
+            replaced[column.name] = template.format(quote_identifier(column.name), literals)
+        self.inner = replace_layer(self.inner, replaced)
+
+    def _apply_drop(self, index: int, names: list[str]) -> None:
+        dropped = [self.find(name, "drop") for name in names]
+        if len(dropped) >= len(self.columns):
+            raise ProjectError(f"{self.table}: drop leaves no column", fix="keep at least one")
+        for column in dropped:
+            self.hidden |= column.origins
+        gone = ", ".join(quote_identifier(c.name) for c in dropped)
+        self.inner = f"SELECT * EXCLUDE ({gone}) FROM ({self.inner})"
+        self.columns = [c for c in self.columns if c not in dropped]
+
+    def _apply_mask(self, index: int, mask: Any) -> None:
+        columns = [self.find(name, "mask") for name in mask.columns]
+        self.inner = replace_layer(self.inner, {c.name: mask_sql(quote_identifier(c.name), index) for c in columns})
+        copies = {f"{INTERNAL}masked_{index}_{place}": quote_identifier(c.name) for place, c in enumerate(columns)}
+        self.inner = replace_layer(self.inner, {}, copies)
+        self.masked += copies
+        for column in columns:
+            self.hidden |= column.origins
+            column.type = "VARCHAR"
+            column.masked = True
+
+    def _apply_dedupe(self, index: int, dedupe: Any) -> None:
+        by = ", ".join(quote_identifier(self.find(name, "dedupe").name) for name in dedupe.by)
+        order = [quote_identifier(c.name) for c in self.columns]
+        if self.located:
+            order[:0] = ["_file", "_line"]
+        if dedupe.order:
+            self._describe(f"SELECT 1 FROM ({{empty}}) ORDER BY {dedupe.order}\n", "the order of dedupe")
+            order.insert(0, dedupe.order)
+        rank = f"row_number() OVER (PARTITION BY _rule IS NULL, {by} ORDER BY {', '.join(order)})"
+        ranked = replace_layer(self.inner, {}, {f"{INTERNAL}rank": rank})
+        lost = f"CASE WHEN _rule IS NULL AND {INTERNAL}rank > 1 THEN {quote_text(DEDUPED)} ELSE _rule END AS _rule"
+        self.inner = f"SELECT * EXCLUDE ({INTERNAL}rank) REPLACE ({lost}) FROM ({ranked})"
+        self.dedupes = True
+
+    def _apply_sql(self, index: int, expressions: dict[str, str]) -> None:
+        types = self.bind(expressions, "sql of column")
+        known = {c.name.lower(): c for c in self.columns}
+        replaced = {known[n.lower()].name: f"({sql}\n)" for n, sql in expressions.items() if n.lower() in known}
+        added = {n: f"({sql}\n)" for n, sql in expressions.items() if n.lower() not in known}
+        origins = {n: self.mentioned(sql) for n, sql in expressions.items()}
+        self.inner = replace_layer(self.inner, replaced, added)
+        for name, type_text in types.items():
+            if column := known.get(name.lower()):
+                column.type = type_text
+                column.origins |= origins[name]
+            else:
+                check_name(self.table, name)
+                self.columns.append(Current(name, type_text, origins[name]))
+
+
+def _mentions(sql: str, name: str) -> bool:
+    return re.search(rf"(?<!\w){re.escape(name)}(?!\w)", sql, re.IGNORECASE) is not None
+
+
+def try_cast_sql(expression: str, type_text: str) -> str:
+    """Return SQL that casts or gives NULL; EPOCH_S and EPOCH_MS read numbers since 1970-01-01 UTC."""
+    if type_text not in _EPOCHS:
+        return f"TRY_CAST({expression} AS {type_text})"
+    digits = "DECIMAL(24,6)" if type_text == "EPOCH_S" else "DECIMAL(24,3)"
+    micros = f"TRY_CAST(TRY_CAST({expression} AS {digits}) * {_EPOCHS[type_text]} AS BIGINT)"
+    return f"TRY(make_timestamptz({micros}))"
+
+
+def value_sql(value: Any) -> str:
+    """Return a literal whose type the cast around it decides."""
+    if value is None:
+        return "NULL"
+    if isinstance(value, bool):
+        return "TRUE" if value else "FALSE"
+    return str(value) if isinstance(value, int) else quote_text(str(value))
+
+
+RESERVED = frozenset({"_batch", "_loaded_at", "_file", "_line", "_raw", "_rule", "_reason", "_reject_key"})
+
+
+def check_name(table: str, name: str) -> None:
+    """Refuse names that Headwater uses itself.
+
+    Raises:
+        ProjectError: The name is taken.
+    """
+    if name.lower() in RESERVED or name.lower().startswith(INTERNAL):
+        raise ProjectError(f"{table}: column {name!r} has a name that is reserved", fix="rename it at the source")
+
+
+def check_names(table: str, names: Iterable[str]) -> None:
+    """Refuse reserved names and names that differ only in case.
+
+    Raises:
+        ProjectError: A name is taken, or two names are the same for a database.
+    """
+    seen: dict[str, str] = {}
+    for name in names:
+        check_name(table, name)
+        if twin := seen.get(name.lower()):
+            raise ProjectError(
+                f"{table}: columns {twin!r} and {name!r} differ only in case", fix="declare one of them, or rename one"
+            )
+        seen[name.lower()] = name
