@@ -172,12 +172,14 @@ class Reading:
             SELECT on the request's connection of all their values in the source as it is now. Call it once the
             chunks are exhausted: a row that was read is then among the keys unless the source deleted it meanwhile.
             None when the source cannot list its keys.
+        columns: The columns that every chunk yields, when they are not the request's (a file's header has more).
     """
 
     manifest: dict[str, Any]
     chunks: Iterator[Chunk]
     extra: tuple[str, ...] = ()
     keys: Callable[[Sequence[str]], str] | None = None
+    columns: tuple[Column, ...] | None = None
 
 
 @runtime_checkable

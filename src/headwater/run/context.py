@@ -1,0 +1,121 @@
+"""What the steps of one run share."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from headwater.errors import HeadwaterError
+from headwater.model.run import Event
+from headwater.sql.placeholders import fill_clock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from duckdb import DuckDBPyConnection
+
+    from headwater.contracts import Store
+    from headwater.model.commit import Receipt, TableState
+    from headwater.model.project import Project
+    from headwater.plan.build import Observed, Wish
+    from headwater.plan.observe import Connectors
+    from headwater.processing.batch.session import DuckDBSession
+
+Listener = Callable[[Event], None]
+
+
+class StopRunError(HeadwaterError):
+    """The user asked the run to stop; raised at the next boundary."""
+
+
+@dataclass(slots=True)
+class RunContext:
+    """Everything a step needs.
+
+    Attributes:
+        project: The declaration.
+        session: DuckDB.
+        connectors: Open stores and sources.
+        observed: What was asked at plan.
+        wish: What the user asked for.
+        run_id: This run.
+        now: The run's clock.
+        states: State of every table, kept up to date as steps commit.
+        listeners: Readers of events.
+        terminal: A person watches: schema files may be proposed.
+        stopping: Set when the run is to stop at the next boundary.
+    """
+
+    project: Project
+    session: DuckDBSession
+    connectors: Connectors
+    observed: Observed
+    wish: Wish
+    run_id: str
+    now: datetime
+    states: dict[str, TableState]
+    listeners: list[Listener] = field(default_factory=list)
+    terminal: bool = False
+    stopping: threading.Event = field(default_factory=threading.Event)
+    _emitting: threading.Lock = field(default_factory=threading.Lock)
+
+    def store_of(self, dataset: str) -> Store:
+        """Return the store that holds a dataset."""
+        return self.connectors.stores[self.project.store_of(dataset)]
+
+    def emit(self, name: str, step: str = "", **data: Any) -> None:
+        """Tell every listener, one at a time.
+
+        Raises:
+            StopRunError: The run is to stop and this is a boundary where it may.
+        """
+        event = Event(name, utc_now(), step, data)
+        with self._emitting:
+            for listener in self.listeners:
+                listener(event)
+        if self.stopping.is_set() and name in ("chunk_read", "staged", "before_commit"):
+            raise StopRunError("stopped on request")
+
+    @contextmanager
+    def cursor(self) -> Iterator[DuckDBPyConnection]:
+        """Lend a DuckDB connection for one step; its temporary tables go with it."""
+        connection = self.session.cursor()
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    def note_commit(self, dataset: str, receipt: Receipt) -> TableState:
+        """Keep the table's new state and make its new rows visible by name."""
+        from dataclasses import replace
+
+        old = self.states.get(dataset)
+        state = receipt.state or self.store_of(dataset).describe([dataset])[dataset]
+        if old is not None and old.rejects and not state.rejects:
+            state = replace(state, rejects=old.rejects)
+        self.states[dataset] = state
+        self.session.forget(dataset)
+        return state
+
+    def show_inputs(self, dataset: str) -> None:
+        """Make what a model reads visible by name, views and all."""
+        for name in self.project.models[dataset].inputs:
+            self.show(name)
+
+    def show(self, dataset: str) -> None:
+        """Make one dataset visible by name: a table as it is now, a view as its query."""
+        model = self.project.models.get(dataset)
+        if model is not None and model.is_view:
+            self.show_inputs(dataset)
+            self.session.show_query(dataset, fill_clock(model.text, self.now))
+        elif state := self.states.get(dataset):
+            self.session.show_table(state, loaded=dataset in self.project.sources)
+
+
+def utc_now() -> str:
+    """Return the wall clock as ISO text, UTC."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")

@@ -1,0 +1,171 @@
+"""execute(): walks the steps of a plan, independent ones in parallel, and emits an event at every boundary."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from headwater.errors import HeadwaterError
+from headwater.model.plan import Decision, ExtractStep, LoadStep, TransformStep
+from headwater.model.run import Run, Status, StepResult
+from headwater.plan.build import settle_transform
+from headwater.run.boundary import explain_failure
+from headwater.run.context import RunContext, StopRunError, utc_now
+from headwater.run.ingest import Ingestion, run_extract, run_load
+from headwater.run.transform import run_transform
+
+if TYPE_CHECKING:
+    from headwater.model.plan import Plan, Step
+
+_SETTLED = (Status.DONE, Status.UNCHANGED, Status.SKIPPED)
+
+
+def execute(plan: Plan, context: RunContext, workers: int | None = None) -> Run:
+    """Run a plan.
+
+    Below a failed step everything is blocked, the rest goes on. A step whose inputs turn out unchanged is skipped.
+
+    Args:
+        plan: The plan.
+        context: Connectors, clock, listeners.
+        workers: Steps at a time; the machine's cores by default.
+    """
+    return _Walk(plan, context, workers or len(os.sched_getaffinity(0))).run()
+
+
+@dataclass(slots=True)
+class _Walk:
+    plan: Plan
+    context: RunContext
+    workers: int
+    results: dict[str, StepResult] = field(default_factory=dict)
+    ingestions: dict[str, Ingestion] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def run(self) -> Run:
+        context, started, begin = self.context, utc_now(), time.perf_counter()
+        context.emit("run_started", run_id=context.run_id, steps=len(self.plan.steps), now=context.now.isoformat())
+        self._walk()
+        ordered = tuple(self.results[step.node] for step in self.plan.steps if step.node in self.results)
+        statuses = {result.status for result in ordered}
+        status = Status.DONE
+        if Status.FAILED in statuses:
+            status = Status.FAILED
+        elif Status.STOPPED in statuses:
+            status = Status.STOPPED
+        run = Run(context.run_id, status, started, time.perf_counter() - begin, context.now.isoformat(), ordered)
+        context.emit("run_finished", status=status.value, duration_s=run.duration_s)
+        return run
+
+    def _walk(self) -> None:
+        by_name = {step.node: step for step in self.plan.steps}
+        waiting = {step.node: sum(up in by_name for up in step.upstream) for step in self.plan.steps}
+        below: dict[str, list[str]] = {name: [] for name in by_name}
+        for step in self.plan.steps:
+            for up in step.upstream:
+                if up in by_name:
+                    below[up].append(step.node)
+        ready = deque(name for name, count in waiting.items() if count == 0)
+        running: dict[Future[StepResult], str] = {}
+        with ThreadPoolExecutor(self.workers, thread_name_prefix="step") as pool:
+            while ready or running:
+                while ready and len(running) < self.workers:
+                    step = by_name[ready.popleft()]
+                    if (settled := self._without_work(step)) is not None:
+                        self._finish(step.node, settled, below, waiting, ready)
+                    else:
+                        running[pool.submit(self._execute, step)] = step.node
+                if running:
+                    done, _ = wait(running, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        self._finish(running.pop(future), future.result(), below, waiting, ready)
+
+    def _finish(
+        self, name: str, result: StepResult, below: dict[str, list[str]], waiting: dict[str, int], ready: deque[str]
+    ) -> None:
+        self.results[name] = result
+        for other in below[name]:
+            waiting[other] -= 1
+            if waiting[other] == 0:
+                ready.append(other)
+
+    def _without_work(self, step: Step) -> StepResult | None:
+        """Return the result of a step that needs no worker: skipped, blocked or stopped."""
+        broken = [up for up in step.upstream if up in self.results and self.results[up].status not in _SETTLED]
+        result = None
+        if broken:
+            result = StepResult(step.node, Status.BLOCKED, reason=f"{broken[0]} {self.results[broken[0]].status.value}")
+        elif self.context.stopping.is_set():
+            result = StepResult(step.node, Status.STOPPED, reason="the run was stopped")
+        elif step.decision is Decision.SKIP:
+            result = StepResult(step.node, Status.SKIPPED, reason=step.reason)
+        if result is not None:
+            state = self.context.states.get(step.dataset)
+            rows, version = (state.commit.rows, state.commit.version) if state and state.commit else (None, None)
+            result = replace(result, started=utc_now(), rows=rows, version=version)
+            self._tell(step, result)
+        return result
+
+    def _execute(self, step: Step) -> StepResult:
+        started, begin = utc_now(), time.perf_counter()
+        try:
+            result = self._dispatch(step)
+        except StopRunError as stop:
+            result = StepResult(step.node, Status.STOPPED, reason=stop.what)
+        except Exception as error:
+            failure = explain_failure(error, step, self.context.project)
+            result = StepResult(step.node, Status.FAILED, reason=step.reason, error=str(failure))
+        result = replace(result, started=started, duration_s=time.perf_counter() - begin)
+        self._tell(step, result)
+        return result
+
+    def _dispatch(self, step: Step) -> StepResult:
+        context = self.context
+        if isinstance(step, TransformStep):
+            if step.decision is Decision.IF_INPUTS_CHANGED:
+                time_source = context.observed.time_sources.get(step.dataset)
+                step = settle_transform(step, context.states, context.now, time_source, context.wish)
+            if step.decision is Decision.SKIP:
+                return self._skipped(step)
+            context.emit("step_started", step.node, reason=step.reason)
+            return run_transform(step, context)
+        if isinstance(step, ExtractStep):
+            context.emit("step_started", step.node, reason=step.reason)
+            ingestion, result = run_extract(step, context)
+            self.ingestions[step.dataset] = ingestion
+            return result
+        assert isinstance(step, LoadStep)
+        found = self.ingestions.pop(step.dataset, None)
+        if found is None:
+            return self._skipped(step)
+        context.emit("step_started", step.node, reason=step.reason)
+        return run_load(step, context, found)
+
+    def _skipped(self, step: Step) -> StepResult:
+        state = self.context.states.get(step.dataset)
+        commit = state.commit if state else None
+        return StepResult(
+            step.node,
+            Status.SKIPPED,
+            rows=commit.rows if commit else None,
+            version=commit.version if commit else None,
+            reason=step.reason if step.decision is Decision.SKIP else "nothing it reads has changed",
+        )
+
+    def _tell(self, step: Step, result: StepResult) -> None:
+        """Emit the step's end; a listener that fails must not hide the result."""
+        with self._lock:
+            self.context.emit("step_finished", step.node, result=result)
+
+
+def failed(run: Run) -> HeadwaterError | None:
+    """Return the first failure of a run as an error, or None."""
+    for result in run.results:
+        if result.status is Status.FAILED:
+            return HeadwaterError(f"{result.step}: {result.error}")
+    return None

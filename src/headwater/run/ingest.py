@@ -1,0 +1,326 @@
+"""Executing extract and load: chunks are prepared and staged, then the whole load is decided and committed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from headwater.contracts import Load, ReadRequest
+from headwater.errors import CheckFailedError, ConnectorError, StateError
+from headwater.ingestion import Preparation, compile_prepare, decide_schema, set_mask_keys
+from headwater.model.commit import merge_positions
+from headwater.model.run import Status, StepResult
+from headwater.plan.bind import declared_columns
+from headwater.project.cache import digest
+from headwater.run.audit import Audit
+from headwater.run.landing import LoadFacts, decide_load
+from headwater.run.transform import make_commit
+from headwater.sql.placeholders import timestamp_literal
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from headwater.contracts import Chunk, Reading
+    from headwater.model.commit import Column, TableState
+    from headwater.model.plan import ExtractStep, LoadStep
+    from headwater.model.project import SourceTable
+    from headwater.run.context import RunContext
+
+_REJECTS = "/rejects"
+"""What a chunk's id ends with when its part holds rejects."""
+
+
+@dataclass(slots=True)
+class Ingestion:
+    """One table's rows between extract and load: staged parts, or one chunk in a temporary table of `connection`."""
+
+    table: SourceTable
+    connection: DuckDBPyConnection
+    load: Load
+    state: TableState | None
+    full: bool
+    preparation: Preparation
+    reading: Reading
+    ends: list[dict[str, Any]] = field(default_factory=list)
+    good: list[str] = field(default_factory=list)
+    rejects: list[str] = field(default_factory=list)
+    parts: list[str] = field(default_factory=list)
+    manifest: dict[str, Any] = field(default_factory=dict)
+
+    def count(self, name: str) -> int:
+        """Return the sum of a count over the chunks."""
+        return sum(int(end.get(name, 0)) for end in self.ends)
+
+    def position(self) -> dict[str, Any]:
+        """Return where the reader stands after all chunks."""
+        position = merge_positions(end["position"] for end in self.ends)
+        if self.manifest.get("version") is not None:
+            position["version"] = self.manifest["version"]
+        return position
+
+
+def run_extract(step: ExtractStep, context: RunContext) -> tuple[Ingestion, StepResult]:
+    """Ask the source, prepare what it gives, stage it; a killed extract goes on where it stood."""
+    state = context.states.get(step.dataset)
+    if state is not None and state.foreign:
+        raise StateError(state.foreign, fix=f"headwater run --reset {step.dataset}")
+    connection = context.session.cursor()
+    try:
+        ingestion = _begin(step, context, state, connection)
+        _read_chunks(ingestion, context, step.node)
+    except BaseException:
+        connection.close()
+        raise
+    good, rejected = ingestion.count("good"), ingestion.count("rejected")
+    found = StepResult(step.node, Status.DONE, rows_inserted=good, rejected=rejected, reason=step.reason)
+    return ingestion, found
+
+
+def _begin(
+    step: ExtractStep, context: RunContext, state: TableState | None, connection: DuckDBPyConnection
+) -> Ingestion:
+    table = step.table
+    previous = state.commit.sequence if state and state.commit else None
+    load_id = digest(table.name, str(previous), table.fingerprint, str(step.full))[:16]
+    staging = state.staging if state and state.staging and state.staging.load_id == load_id else None
+    manifest = dict(staging.manifest) if staging else {}
+    described = context.observed.sources.get(table.name)
+    columns = declared_columns(table) or (described.columns if described else ()) or _describe(table, context)
+    fresh = step.full or table.ingest.load == "full"
+    request = ReadRequest(
+        options=table.options,
+        ingest=table.ingest,
+        columns=columns,
+        position={} if fresh or state is None else state.position,
+        connection=connection,
+        now=context.now,
+        manifest=manifest.get("bounds"),
+        finished=frozenset(part.chunk for part in staging.parts) if staging else frozenset(),
+    )
+    reading = context.connectors.sources[table.source].read(table.table, request)
+    if not manifest:
+        manifest = {"bounds": reading.manifest, "version": described.version if described else None}
+    preparation = _prepare(table, reading, columns, state, step.full)
+    set_mask_keys(connection, table.ingest)
+    load = Load(
+        table=table.name,
+        producer=f"{table.name}/load",
+        load_id=load_id,
+        connection=connection,
+        notify=lambda name: context.emit(name, f"{table.name}/load"),
+    )
+    ingestion = Ingestion(table, connection, load, state, step.full, preparation, reading, manifest=manifest)
+    for part in staging.parts if staging else ():
+        if part.chunk.endswith(_REJECTS):
+            ingestion.rejects.append(part.query)
+        else:
+            ingestion.good.append(part.query)
+            ingestion.parts.append(part.chunk)
+            ingestion.ends.append(part.end)
+    return ingestion
+
+
+def _describe(table: SourceTable, context: RunContext) -> tuple[Column, ...]:
+    found = context.connectors.sources[table.source].describe({table.table: table.options})[table.table]
+    if not found.columns:
+        raise ConnectorError(
+            f"{table.name}: its schema is not known", fix=f"declare columns in {table.location.path}, or add data"
+        )
+    return found.columns
+
+
+def _prepare(
+    table: SourceTable, reading: Reading, columns: tuple[Column, ...], state: TableState | None, full: bool
+) -> Preparation:
+    """Compile the preparation and let the schema policy decide the table's columns, before anything is read."""
+    ingest = table.ingest
+    preparation = compile_prepare(
+        ingest, reading.columns or columns, store=ingest.into, table=table.name, extra=reading.extra
+    )
+    system = {column.name for column in preparation.system_columns}
+    current = [c for c in state.columns if c.name not in system] if state and state.commit and not full else None
+    replaces = ingest.load == "full" or full
+    decision = decide_schema(ingest.schema_policy, preparation.columns, current, ingest.into, replaces=replaces)
+    if decision.errors:
+        place = table.location
+        raise CheckFailedError("; ".join(decision.errors), path=place.path, line=place.line)
+    return preparation if tuple(decision.columns) == preparation.columns else preparation.land_as(decision)
+
+
+# --------------------------------------------------------------------------------------------------------- reading
+
+
+def _read_chunks(ingestion: Ingestion, context: RunContext, step: str) -> None:
+    """Prepare chunk after chunk; a chunk is staged when another follows it, a single one stays where it is."""
+    if ingestion.preparation.whole_load:
+        _gather(ingestion, context, step)
+        return
+    held: tuple[Chunk, str, dict[str, Any]] | None = None
+    for chunk in ingestion.reading.chunks:
+        if held is not None:
+            _stage(ingestion, context, step, *held)
+        held = (chunk, *_project(ingestion, context, chunk, chunk.query, len(ingestion.ends)))
+        _tell_chunk(context, step, chunk, held[2])
+    if held is None:
+        return
+    if ingestion.parts:
+        _stage(ingestion, context, step, *held)
+    else:
+        _keep(ingestion, held[1], held[2])
+
+
+def _gather(ingestion: Ingestion, context: RunContext, step: str) -> None:
+    """Bring all chunks together before they are prepared: a rule has to see every row."""
+    connection, table = ingestion.connection, "temp._hw_gathered"
+    ends: list[dict[str, Any]] = []
+    for chunk in ingestion.reading.chunks:
+        verb = f"INSERT INTO {table}" if ends else "CREATE OR REPLACE TEMP TABLE _hw_gathered AS"
+        connection.execute(f"{verb} {chunk.query}")
+        end = chunk.finish()
+        _keep_reader_rejects(ingestion, context, end.rejects, len(ends))
+        ends.append({"position": end.position, "rejected": end.rejected})
+        _tell_chunk(context, step, chunk, ends[-1])
+    if not ends:
+        return
+    projected = _materialize(ingestion, context, f"SELECT * FROM {table}", len(ends))
+    counts = _counts(ingestion, projected)
+    position = merge_positions(end["position"] for end in ends)
+    rejected = counts["rejected"] + sum(end["rejected"] for end in ends)
+    _keep(ingestion, projected, {"position": position, "good": counts["good"], "rejected": rejected})
+
+
+def _project(
+    ingestion: Ingestion, context: RunContext, chunk: Chunk, query: str, index: int
+) -> tuple[str, dict[str, Any]]:
+    table = _materialize(ingestion, context, query, index)
+    end = chunk.finish()
+    _keep_reader_rejects(ingestion, context, end.rejects, index)
+    counts = _counts(ingestion, table)
+    rejected = counts["rejected"] + end.rejected
+    return table, {"position": end.position, "good": counts["good"], "rejected": rejected}
+
+
+def _materialize(ingestion: Ingestion, context: RunContext, query: str, index: int) -> str:
+    name = f"_hw_chunk_{index}"
+    loaded_at = timestamp_literal(context.now)
+    projection = ingestion.preparation.projection(query, context.run_id, loaded_at)
+    ingestion.connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {projection}")
+    return f"temp.{name}"
+
+
+def _counts(ingestion: Ingestion, table: str) -> dict[str, int]:
+    row = ingestion.connection.execute(ingestion.preparation.counts(table)).fetchone() or (0, 0, 0)
+    return {"good": row[0], "rejected": row[1], "deduped": row[2]}
+
+
+def _keep_reader_rejects(ingestion: Ingestion, context: RunContext, rejects: str, index: int) -> None:
+    if not rejects:
+        return
+    name = f"_hw_reader_{index}"
+    query = ingestion.preparation.reader_rejects(rejects, context.run_id, timestamp_literal(context.now))
+    ingestion.connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {query}")
+    ingestion.rejects.append(f"SELECT * FROM temp.{name}")
+
+
+def _rows_of(ingestion: Ingestion, table: str) -> str:
+    """Return the good rows of a projected chunk: with their line while keys have to be compared, else as they land."""
+    good = ingestion.preparation.good_rows(table)
+    return good if ingestion.table.ingest.key else ingestion.preparation.load_rows(good)
+
+
+def _keep(ingestion: Ingestion, table: str, end: dict[str, Any]) -> None:
+    ingestion.good.append(_rows_of(ingestion, table))
+    ingestion.rejects.append(ingestion.preparation.rejected_rows(table))
+    ingestion.ends.append(end)
+
+
+def _stage(ingestion: Ingestion, context: RunContext, step: str, chunk: Chunk, table: str, end: dict[str, Any]) -> None:
+    """Write a chunk and its rejects to the store's staging; it counts when both are there."""
+    store, load, manifest = context.store_of(ingestion.table.name), ingestion.load, ingestion.manifest
+    rejected = ingestion.preparation.rejected_rows(table)
+    own = f"temp._hw_reader_{table.rpartition('_')[2]}"
+    reader = [query for query in ingestion.rejects if query.endswith(own)]
+    both = " UNION ALL ".join([rejected, *reader])
+    if end["rejected"]:
+        staged = store.stage(load, manifest, chunk.id + _REJECTS, both)
+        staged.finish_chunk({})
+        ingestion.rejects = [query for query in ingestion.rejects if query not in reader] + [staged.query]
+    staged = store.stage(load, manifest, chunk.id, _rows_of(ingestion, table))
+    staged.finish_chunk(end)
+    ingestion.good.append(staged.query)
+    ingestion.parts.append(chunk.id)
+    ingestion.ends.append(end)
+    ingestion.connection.execute(f"DROP TABLE {table}")
+    context.emit("staged", step, chunk=chunk.id, rows=staged.rows)
+
+
+def _tell_chunk(context: RunContext, step: str, chunk: Chunk, end: dict[str, Any]) -> None:
+    context.emit("chunk_read", step, chunk=chunk.id, rows=end.get("good", 0), rejected=end["rejected"])
+
+
+# --------------------------------------------------------------------------------------------------------- loading
+
+
+def run_load(step: LoadStep, context: RunContext, ingestion: Ingestion) -> StepResult:
+    """Decide over the whole load, then commit it, or nothing."""
+    try:
+        return _load(step, context, ingestion)
+    finally:
+        ingestion.connection.close()
+
+
+def _load(step: LoadStep, context: RunContext, ingestion: Ingestion) -> StepResult:
+    state, table = ingestion.state, ingestion.table
+    facts = LoadFacts(
+        table=table.name,
+        ingest=table.ingest,
+        connection=ingestion.connection,
+        preparation=ingestion.preparation,
+        state=state,
+        full=ingestion.full,
+        rows=" UNION ALL BY NAME ".join(ingestion.good),
+        rejects=" UNION ALL ".join(ingestion.rejects),
+        good=ingestion.count("good"),
+        rejected=ingestion.count("rejected"),
+        position=ingestion.position(),
+        parts=tuple(ingestion.parts),
+        keys=ingestion.reading.keys,
+    )
+    landing = decide_load(facts)
+    if landing is None:
+        return _unchanged(step, state)
+    audit = Audit(context, step.node, table.ingest.all_checks(), ingestion.connection)
+    load = Load(
+        ingestion.load.table,
+        ingestion.load.producer,
+        ingestion.load.load_id,
+        ingestion.connection,
+        audit if landing.change.mode != "record" else lambda _: None,
+        ingestion.load.notify,
+    )
+    commit = make_commit(context, step, state, landing.change, landing.position)
+    commit = commit.with_digest(landing.digest or (state.commit.digest if state and state.commit else ""))
+    receipt = context.store_of(table.name).commit(load, landing.change, commit)
+    context.note_commit(table.name, receipt)
+    return StepResult(
+        step=step.node,
+        status=Status.DONE if receipt.changed else Status.UNCHANGED,
+        rows=receipt.commit.rows,
+        rows_inserted=receipt.rows_inserted,
+        rows_deleted=receipt.rows_deleted,
+        rejected=landing.rejected,
+        version=receipt.commit.version,
+        reason=step.reason,
+        checks=audit.results,
+    )
+
+
+def _unchanged(step: LoadStep, state: TableState | None) -> StepResult:
+    commit = state.commit if state else None
+    return StepResult(
+        step.node,
+        Status.UNCHANGED,
+        rows=commit.rows if commit else None,
+        version=commit.version if commit else None,
+        reason="the source gave nothing new",
+    )

@@ -1,0 +1,319 @@
+"""What a load changes: decided over all of its staged rows, before anything is visible."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from headwater.contracts import Change
+from headwater.errors import CheckFailedError, ConnectorError
+from headwater.ingestion import (
+    check_deleted,
+    check_empty,
+    check_keys,
+    check_rejected,
+    compile_deletes,
+    compile_fresh,
+    compile_merge,
+    compile_new_rejects,
+    compile_ties,
+    digest_query,
+    merge_ties,
+)
+from headwater.model.commit import merge_positions
+from headwater.sql.placeholders import quote_identifier, quote_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from duckdb import DuckDBPyConnection
+
+    from headwater.ingestion import Preparation
+    from headwater.model.commit import Column, TableState
+    from headwater.model.specs import IngestSpec
+
+
+@dataclass(frozen=True, slots=True)
+class LoadFacts:
+    """All that is known of a load when its chunks have been read.
+
+    Attributes:
+        rows: SELECT of the good rows; "" when no chunk came.
+        rejects: SELECT of the quarantine rows (`REJECT_COLUMNS`), or "".
+        position: Position of this load, its source's version included.
+        parts: Staged chunks that `rows` is made of; empty for a load of one chunk.
+        keys: Gives a SELECT of the keys that the source still has.
+    """
+
+    table: str
+    ingest: IngestSpec
+    connection: DuckDBPyConnection
+    preparation: Preparation
+    state: TableState | None
+    full: bool
+    rows: str
+    rejects: str
+    good: int
+    rejected: int
+    position: dict[str, Any]
+    parts: tuple[str, ...]
+    keys: Callable[[Sequence[str]], str] | None
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a table to add to."""
+        return self.state is not None and self.state.commit is not None
+
+    @property
+    def replaces(self) -> bool:
+        """Whether the load is the whole table."""
+        return self.full or self.ingest.load == "full" or not self.exists
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The table's columns after the load, system columns last."""
+        return (*self.preparation.columns, *self.preparation.system_columns)
+
+    @property
+    def current(self) -> str:
+        """SELECT of the table as it is."""
+        return self.state.scan if self.state else ""
+
+    def count(self, query: str) -> int:
+        """Return the one number of a query."""
+        row = self.connection.execute(query).fetchone()
+        return int(row[0]) if row else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Landing:
+    """A decided load: the change, the position that goes with it, new rejects, the rows' digest (full loads)."""
+
+    change: Change
+    position: dict[str, Any]
+    rejected: int = 0
+    digest: str = ""
+
+
+def decide_load(facts: LoadFacts) -> Landing | None:
+    """Decide a load; None when there is nothing to write, not even a position.
+
+    Raises:
+        CheckFailedError: A limit is broken (`max_rejected`, `max_deleted`, an empty source).
+        ConnectorError: The store cannot do what the load needs.
+    """
+    if not facts.rows and not facts.replaces:
+        return _nothing_new(facts)
+    landing = _replacement(facts) if facts.replaces else _addition(facts)
+    if landing.change.mode == "record" and not landing.rejected and not _moves(facts, landing.position):
+        return None
+    return landing
+
+
+def _nothing_new(facts: LoadFacts) -> Landing | None:
+    deletes = _deletes(facts)
+    if deletes:
+        change = Change("merge", _no_rows(facts), facts.columns, key=tuple(facts.ingest.key), deletes=deletes)
+        return Landing(change, facts.position)
+    return Landing(Change("record"), _kept(facts)) if _moves(facts, facts.position) else None
+
+
+def _moves(facts: LoadFacts, position: dict[str, Any]) -> bool:
+    """Whether a position says anything that the table's does not."""
+    old = facts.state.position if facts.state else {}
+    return merge_positions([old, position]) != old
+
+
+def _kept(facts: LoadFacts) -> dict[str, Any]:
+    """Return the position of a commit without rows: what was known stays known."""
+    old = {k: v for k, v in (facts.state.position if facts.state else {}).items() if k != "files"}
+    return merge_positions([old, facts.position])
+
+
+def _replacement(facts: LoadFacts) -> Landing:
+    rows, rejects = facts.rows or _no_rows(facts), facts.rejects
+    if facts.ingest.key and facts.rows:
+        rows, rejects = _one_per_key(facts, current=None)
+    rejects, fresh, rejected = _settle_rejects(facts, rejects)
+    good = facts.count(f"SELECT count(*) FROM ({rows})")
+    limits = [check_rejected(facts.table, facts.ingest.max_rejected, good=good, rejected=rejected)]
+    if facts.exists:
+        assert facts.state is not None
+        assert facts.state.commit is not None
+        there = facts.state.commit.rows
+        limits.append(
+            check_empty(facts.table, facts.ingest.allow_empty, good=good, rejected=rejected, current_rows=there)
+        )
+    _raise_first(limits)
+    digest = _digest(facts, rows)
+    ties = _first_ties(facts, rows)
+    position = {**facts.position, **({"ties": ties} if ties else {}), "complete": True}
+    if not facts.full and facts.exists and _same_rows(facts, digest):
+        return Landing(Change("record", rejects=rejects), position, fresh, digest)
+    parts = facts.parts if not facts.ingest.key else ()
+    return Landing(Change("replace", rows, facts.columns, rejects=rejects, parts=parts), position, fresh, digest)
+
+
+def _same_rows(facts: LoadFacts, digest: str) -> bool:
+    assert facts.state is not None
+    assert facts.state.commit is not None
+    known = [column.name for column in facts.state.columns]
+    return facts.state.commit.digest == digest and known == [column.name for column in facts.columns]
+
+
+def _addition(facts: LoadFacts) -> Landing:
+    assert facts.state is not None
+    changed = _changed_files(facts)
+    if changed and facts.ingest.into == "lake":
+        raise ConnectorError(
+            f"{facts.table}: {', '.join(changed[:3])} changed after it was loaded, and the lake only appends",
+            fix="load into the lakehouse, or `headwater run --full` this table",
+        )
+    position = _kept(facts)
+    ties: dict[str, Any] = {}
+    if facts.ingest.key:
+        change, position, rejects = _merge(facts, changed)
+    else:
+        rows, ties = _fresh_rows(facts)
+        rejects = facts.rejects
+        parts = () if ties else facts.parts
+        change = Change("append", rows, facts.columns, parts=parts)
+        if changed:
+            change = Change("overwrite_where", rows, facts.columns, where=_in_files(changed), parts=parts)
+        if not changed and facts.count(f"SELECT count(*) FROM (SELECT 1 FROM ({rows}) LIMIT 1)") == 0:
+            change = Change("record")
+    rejects, fresh, rejected = _settle_rejects(facts, rejects)
+    _raise_first([check_rejected(facts.table, facts.ingest.max_rejected, good=facts.good, rejected=rejected)])
+    if ties:
+        position = {**position, "ties": ties}
+    return Landing(replace(change, rejects=rejects), position, fresh)
+
+
+def _merge(facts: LoadFacts, changed: list[str]) -> tuple[Change, dict[str, Any], str]:
+    """Return the merge of a load with a key: rows equal to the table's are left out, vanished keys are removed."""
+    rows, rejects = _one_per_key(facts, current=facts.current)
+    keys = ", ".join(quote_identifier(name) for name in facts.ingest.key)
+    deletes = [_deletes(facts)]
+    if changed:
+        deletes.append(
+            f"SELECT {keys} FROM ({facts.current}) WHERE {_in_files(changed)} "
+            f"AND ({keys}) NOT IN (SELECT ({keys}) FROM temp._hw_merge)"
+        )
+    wanted = [query for query in deletes if query]
+    gone = ""
+    if wanted:
+        facts.connection.execute(f"CREATE OR REPLACE TEMP TABLE _hw_gone AS {' UNION '.join(wanted)}")
+        gone = "SELECT * FROM temp._hw_gone" if facts.count("SELECT count(*) FROM temp._hw_gone") else ""
+    some = facts.count(f"SELECT count(*) FROM ({rows})")
+    if not some and not gone:
+        return Change("record"), _kept(facts), rejects
+    return Change("merge", rows, facts.columns, key=tuple(facts.ingest.key), deletes=gone), _kept(facts), rejects
+
+
+def _one_per_key(facts: LoadFacts, current: str | None) -> tuple[str, str]:
+    preparation = facts.preparation
+    merge = compile_merge(
+        facts.rows,
+        current,
+        preparation.columns,
+        facts.ingest.key,
+        preparation.cursor,
+        system_columns=preparation.system_columns,
+        current_columns=[column.name for column in facts.state.columns] if current and facts.state else None,
+        located=preparation.located,
+    )
+    facts.connection.execute(f"CREATE OR REPLACE TEMP TABLE _hw_merge AS {merge.classified}")
+    rejects = " UNION ALL ".join(query for query in (facts.rejects, merge.rejects("temp._hw_merge")) if query)
+    return merge.rows("temp._hw_merge"), rejects
+
+
+def _fresh_rows(facts: LoadFacts) -> tuple[str, dict[str, Any]]:
+    """Leave out rows at the last cursor value that were loaded before; return the rows and the next ties."""
+    cursor = facts.preparation.cursor
+    if not cursor:
+        return facts.rows, {}
+    assert facts.state is not None
+    old = facts.state.position.get("ties", {})
+    columns = facts.preparation.columns
+    rows = compile_fresh(facts.rows, columns, cursor, old)
+    facts.connection.execute(f"CREATE OR REPLACE TEMP TABLE _hw_fresh AS {rows}")
+    rows = "SELECT * FROM temp._hw_fresh"
+    found = facts.connection.execute(compile_ties(rows, columns, cursor)).fetchall()
+    return rows, merge_ties(old, found)
+
+
+def _first_ties(facts: LoadFacts, rows: str) -> dict[str, Any]:
+    cursor = facts.preparation.cursor
+    if facts.ingest.key or not cursor or facts.ingest.load == "full":
+        return {}
+    found = facts.connection.execute(compile_ties(rows, facts.preparation.columns, cursor)).fetchall()
+    return merge_ties({}, found)
+
+
+def _changed_files(facts: LoadFacts) -> list[str]:
+    """Return the files of this load that an earlier load took in another state."""
+    assert facts.state is not None
+    known = facts.state.position.get("files", {})
+    return [path for path in facts.position.get("files", {}) if path in known]
+
+
+def _in_files(files: list[str]) -> str:
+    return f"_file IN ({', '.join(quote_text(path) for path in files)})" if files else ""
+
+
+def _deletes(facts: LoadFacts) -> str:
+    """Return a SELECT of the keys that the source has deleted, or ""; its limits are decided here."""
+    if facts.ingest.deletes != "compare_keys" or not facts.exists:
+        return ""
+    if facts.keys is None:
+        raise ConnectorError(f"{facts.table}: this source cannot give its keys", fix="use deletes: ignore")
+    assert facts.state is not None
+    assert facts.state.commit is not None
+    there = facts.state.commit.rows or 0
+    facts.connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE _hw_keys AS {facts.preparation.keys(facts.keys(facts.preparation.key_origins))}"
+    )
+    keys = facts.count("SELECT count(*) FROM temp._hw_keys")
+    gone = compile_deletes("SELECT * FROM temp._hw_keys", facts.current, facts.ingest.key)
+    facts.connection.execute(f"CREATE OR REPLACE TEMP TABLE _hw_deleted AS {gone}")
+    deleted = facts.count("SELECT count(*) FROM temp._hw_deleted")
+    _raise_first(
+        [
+            check_keys(facts.table, facts.ingest.allow_empty, keys=keys, current_rows=there),
+            check_deleted(facts.table, facts.ingest.max_deleted, deleted=deleted, current_rows=there),
+        ]
+    )
+    return "SELECT * FROM temp._hw_deleted" if deleted else ""
+
+
+def _settle_rejects(facts: LoadFacts, rejects: str) -> tuple[str, int, int]:
+    """Gather the rejects, once each: (SELECT of those the quarantine does not hold yet, how many, how many in all)."""
+    if not rejects:
+        return "", 0, 0
+    facts.connection.execute(
+        "CREATE OR REPLACE TEMP TABLE _hw_rejects AS "
+        f"SELECT * FROM ({rejects}) QUALIFY row_number() OVER (PARTITION BY _reject_key) = 1"
+    )
+    total = facts.count("SELECT count(*) FROM temp._hw_rejects")
+    known = facts.state.rejects if facts.state else ""
+    fresh = compile_new_rejects("SELECT * FROM temp._hw_rejects", known)
+    number = facts.count(f"SELECT count(*) FROM ({fresh})") if total else 0
+    return (fresh if number else ""), number, total
+
+
+def _digest(facts: LoadFacts, rows: str) -> str:
+    if facts.ingest.load != "full":
+        return ""
+    row = facts.connection.execute(digest_query(rows, facts.preparation.columns)).fetchone()
+    return str(row[0]) if row else ""
+
+
+def _no_rows(facts: LoadFacts) -> str:
+    parts = ", ".join(f"CAST(NULL AS {column.type}) AS {quote_identifier(column.name)}" for column in facts.columns)
+    return f"SELECT {parts} WHERE FALSE"
+
+
+def _raise_first(errors: list[CheckFailedError | None]) -> None:
+    for error in errors:
+        if error is not None:
+            raise error

@@ -1,0 +1,183 @@
+"""Executing a transform: the model's query becomes a change, checked and committed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from headwater.contracts import Change, Load
+from headwater.errors import StateError
+from headwater.model.commit import Commit
+from headwater.model.plan import Interval
+from headwater.model.run import Status, StepResult
+from headwater.plan.build import only_checks_changed
+from headwater.plan.intervals import merge_spans, read_spans, write_spans
+from headwater.processing.batch.materialize import (
+    Target,
+    describe_query,
+    interval_change,
+    interval_predicate,
+    key_change,
+    land_query,
+    replace_change,
+    snapshot_change,
+)
+from headwater.processing.batch.python_models import call_model
+from headwater.run.audit import Audit
+from headwater.sql.placeholders import fill_clock
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from duckdb import DuckDBPyConnection
+
+    from headwater.model.commit import TableState
+    from headwater.model.plan import TransformStep
+    from headwater.run.context import RunContext
+
+
+def run_transform(step: TransformStep, context: RunContext) -> StepResult:
+    """Compute a model and commit its rows; one commit, or one per span of intervals."""
+    state = context.states.get(step.dataset)
+    if state is not None and state.foreign:
+        raise StateError(state.foreign, fix=f"headwater run --reset {step.dataset}")
+    context.show_inputs(step.dataset)
+    with context.cursor() as connection:
+        work = _Work(step, context, connection)
+        if only_checks_changed(step, state):
+            return work.commit(Change("record"), step.intervals)
+        if step.model.spec.materialize != "incremental" or step.model.spec.time is None:
+            return work.commit(work.whole_change(), ())
+        if not step.intervals:
+            return work.commit(Change("record"), ())
+        if step.full or state is None or state.commit is None:
+            return work.commit(work.first_intervals(), step.intervals)
+        result = None
+        for span in step.intervals:
+            result = _add_up(result, work.commit(work.interval(span), (span,)))
+        assert result is not None
+        return result
+
+
+def _add_up(one: StepResult | None, other: StepResult) -> StepResult:
+    if one is None:
+        return other
+    return replace(
+        other,
+        rows_inserted=(one.rows_inserted or 0) + (other.rows_inserted or 0),
+        rows_deleted=(one.rows_deleted or 0) + (other.rows_deleted or 0),
+        status=Status.DONE if Status.DONE in (one.status, other.status) else other.status,
+    )
+
+
+class _Work:
+    """One execution of a transform on one connection."""
+
+    def __init__(self, step: TransformStep, context: RunContext, connection: DuckDBPyConnection) -> None:
+        self.step, self.context, self.connection = step, context, connection
+        self.spec = step.model.spec
+        self._alive: list[Any] = []
+
+    def query(self, span: Interval | None = None) -> str:
+        if self.step.model.language == "python":
+            query, alive = call_model(self.step.model, self.context.project.root, self.connection)
+            self._alive.append(alive)
+            return query
+        interval = (span.start, span.end) if span else None
+        text = self.step.model.text
+        return fill_clock(text, self.context.now, interval) if self.step.model.uses else text
+
+    def target(self) -> Target:
+        state = self.context.states.get(self.step.dataset)
+        store = self.context.project.store_of(self.step.dataset)
+        if state is None or state.commit is None or self.step.full:
+            return Target(store)
+        return Target(store, state.columns, state.scan)
+
+    def whole_change(self) -> Change:
+        query, columns = self._landed(self.query())
+        if self.spec.materialize == "snapshot":
+            return snapshot_change(self.connection, self.spec, self.target(), query, columns, self.context.now)
+        if self.spec.materialize == "incremental":
+            return key_change(self.connection, self.spec, self.target(), query, columns)
+        return replace_change(query, columns)
+
+    def first_intervals(self) -> Change:
+        span = Interval(self.step.intervals[0].start, self.step.intervals[-1].end)
+        query, columns = self._landed(self.query(span))
+        inside = interval_predicate(str(self.spec.time), span)
+        return replace_change(f"SELECT * FROM (\n{query}\n) WHERE {inside}", columns)
+
+    def interval(self, span: Interval) -> Change:
+        query, columns = self._landed(self.query(span))
+        return interval_change(self.connection, self.spec, self.target(), query, columns, span)
+
+    def _landed(self, query: str) -> tuple[str, Any]:
+        columns = describe_query(self.connection, query)
+        return land_query(query, columns, self.context.project.store_of(self.step.dataset), self.step.dataset)
+
+    def commit(self, change: Change, spans: tuple[Interval, ...]) -> StepResult:
+        step, context = self.step, self.context
+        state = context.states.get(step.dataset)
+        audit = Audit(context, step.node, self.spec.all_checks(), self.connection)
+        load = Load(
+            table=step.dataset,
+            producer=step.node,
+            load_id=f"{context.run_id}",
+            connection=self.connection,
+            audit=audit,
+            notify=lambda name: context.emit(name, step.node),
+        )
+        if change.mode == "record" and audit.checks and state is not None:
+            audit(state.scan)
+        commit = make_commit(context, step, state, change, self._position(state, spans))
+        receipt = context.store_of(step.dataset).commit(load, change, commit)
+        context.note_commit(step.dataset, receipt)
+        return StepResult(
+            step=step.node,
+            status=Status.DONE if receipt.changed else Status.UNCHANGED,
+            rows=receipt.commit.rows,
+            rows_inserted=receipt.rows_inserted,
+            rows_deleted=receipt.rows_deleted,
+            version=receipt.commit.version,
+            reason=step.reason,
+            checks=audit.results,
+        )
+
+    def _position(self, state: TableState | None, spans: tuple[Interval, ...]) -> dict[str, Any]:
+        if self.spec.materialize != "incremental" or self.spec.time is None:
+            return {}
+        done = read_spans(state.position) if state and state.commit and not self.step.full else ()
+        return {"intervals": write_spans(merge_spans([*done, *spans]))}
+
+
+def make_commit(
+    context: RunContext, step: Any, state: TableState | None, change: Change, position: dict[str, Any]
+) -> Commit:
+    """Propose the commit that follows a table's last one."""
+    last = state.commit if state else None
+    sequence = last.sequence + 1 if last else 1
+    records = change.mode == "record" and last is not None
+    versions = {name: context.states[name].version for name in step.inputs if name in context.states}
+    return Commit(
+        producer=step.node,
+        sequence=sequence,
+        previous=last.sequence if last else None,
+        run_id=context.run_id,
+        fingerprint=step.fingerprint,
+        now=context.now.isoformat(),
+        version=last.version if records and last else sequence,
+        position=position,
+        inputs={name: version for name, version in versions.items() if version is not None},
+        rows=last.rows if records and last else None,
+        recent=last.history() if last else [],
+    )
+
+
+def parse_now(text: str) -> datetime:
+    """Read `--now` as an instant; without zone it is UTC."""
+    from datetime import UTC
+
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
