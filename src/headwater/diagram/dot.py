@@ -75,4 +75,5 @@ def _plain(text: str) -> str:
     """Keep a text between `<` and `>` from being read as HTML."""
     from graphviz import nohtml
 
-    return str(nohtml(text))
+    plain: str = nohtml(text)
+    return plain

@@ -22,8 +22,9 @@ MARGIN = 24.0
 ICON_ROOM = 15.0
 SKEW = 14.0
 CAP = 7.0
-_NAME_HEIGHT, _SMALL_HEIGHT, _PADDING = 17.0, 15.0, 9.0
-_MIN_TEXT, _MAX_TEXT = 84.0, 236.0
+_NAME_HEIGHT, _SMALL_HEIGHT, _PADDING = 17.0, 15.0, 11.0
+_TOLERANCE = 0.01
+_MIN_TEXT, _MAX_TEXT = 84.0, 260.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +110,14 @@ class Curve:
     pieces: tuple[tuple[Point, Point, Point], ...]
 
     @classmethod
-    def through(cls, points: list[Point], *, vertical: bool = False) -> Curve:
-        """Return a curve that passes the points, level at each (upright when `vertical`)."""
+    def through(cls, points: list[Point], *, vertical: bool = False, bend: float = 0.5) -> Curve:
+        """Return a curve that passes the points, level at each (upright when `vertical`).
+
+        `bend` is the share of the way between two points at which the curve turns.
+        """
         pieces = []
         for (x1, y1), (x2, y2) in pairwise(points):
-            x, y = (x1 + x2) / 2, (y1 + y2) / 2
+            x, y = x1 + (x2 - x1) * bend, y1 + (y2 - y1) * bend
             pieces.append(((x1, y), (x2, y), (x2, y2)) if vertical else ((x, y1), (x, y2), (x2, y2)))
         return cls(points[0], tuple(pieces))
 
@@ -147,6 +151,26 @@ class Band:
     rect: Rect
     heading: Line
     empty: Line | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A lane from top to bottom: its ground, and within a padding the borders of its boxes."""
+
+    layer: Layer
+    x: float
+    width: float
+    padding: float
+
+    @property
+    def left(self) -> float:
+        """X of its boxes' left border."""
+        return self.x + self.padding
+
+    @property
+    def right(self) -> float:
+        """X of its boxes' right border."""
+        return self.x + self.width - self.padding
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,9 +229,10 @@ def place_box(box: Box, x: float, y: float, width: float, height: float) -> Plac
     shape = LOOKS[box.layer].shape
     left, right = _insets(shape)
     if shape == "ellipse":
-        left = right = width * (1 - _ellipse_share(height)) / 2
-    room = width - left - right
-    top = y + _PADDING + (CAP - 2 if shape == "cylinder" else 0)
+        block = min(_text_width(box), width * _ellipse_share(height))
+        left = right = (width - block) / 2
+    room = width - left - right + _TOLERANCE
+    top = y + _PADDING + (CAP - 3 if shape == "cylinder" else 0)
     lines = [Line(fit_middle(box.label, NAME_SIZE, room), x + left, top + 12, NAME_SIZE, "name")]
     detail = fit_end(box.detail, SMALL_SIZE, room)
     lines.append(Line(detail, x + left, top + _NAME_HEIGHT + 11, SMALL_SIZE, "detail"))

@@ -8,6 +8,7 @@ grid there is free space through all columns: an arrow that passes a column goes
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -16,55 +17,37 @@ from headwater.diagram.geometry import (
     MARGIN,
     SMALL_SIZE,
     Band,
-    Curve,
+    Column,
     Layout,
     Line,
-    PlacedBox,
-    Point,
     Rect,
-    Route,
     Rule,
     box_height,
     box_width,
     place_box,
 )
 from headwater.diagram.legend import TITLE_HEIGHT, place_legend, place_title
-from headwater.diagram.metrics import fit_end, text_width
-from headwater.diagram.picture import Arrow, Box, Direction, Picture, dataset_key, sort_key
+from headwater.diagram.metrics import clean, fit_end, text_width
+from headwater.diagram.picture import Box, Direction, Picture, dataset_key, sort_key
+from headwater.diagram.routes import route_in_lanes
 from headwater.model.layers import Layer
 
 _LAYERS = tuple(Layer)
-_ROW_GAP = 18.0
-_LANE_PADDING, _LANE_GAP, _WIDE_GAP = 16.0, 40.0, 84.0
+_ROW_GAP = 16.0
+_LANE_PADDING, _LANE_GAP, _WIDE_GAP, _WIDEST_GAP = 16.0, 40.0, 84.0, 200.0
+_LOOP_MARGIN = 60.0
 _HEAD = 38.0
 _RULE_HEIGHT = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Column:
-    """A lane's ground, and the left and right borders of its boxes."""
-
-    layer: Layer
-    x: float
-    width: float
-
-    @property
-    def left(self) -> float:
-        return self.x + _LANE_PADDING
-
-    @property
-    def right(self) -> float:
-        return self.x + self.width - _LANE_PADDING
 
 
 def place_in_lanes(picture: Picture) -> Layout:
     """Lay a picture out in five lanes."""
     height = box_height(with_status=picture.with_status)
     columns = _place_columns(picture, height)
-    width = columns[-1].x + columns[-1].width + (_WIDE_GAP if _loops_at_the_end(picture) else MARGIN)
+    width = columns[-1].x + columns[-1].width + (_LOOP_MARGIN if _loops_at_the_end(picture) else MARGIN)
     top = MARGIN + (TITLE_HEIGHT if picture.title else 0.0)
     blocks, row_of = _assign_rows(picture)
-    y_of_row, rules, bottom = _place_rows(blocks, top + _HEAD, height, width)
+    y_of_row, rules, bottom = _place_rows(blocks, top + _HEAD, height, columns[-1].x + columns[-1].width)
     boxes = {
         box.id: place_box(box, column.left, y_of_row[row_of[box.id]], column.right - column.left, height)
         for column in columns
@@ -79,21 +62,23 @@ def place_in_lanes(picture: Picture) -> Layout:
         bands=tuple(_band(picture, column, top, bottom) for column in columns),
         rules=rules,
         boxes=tuple(boxes.values()),
-        routes=tuple(_route(arrow, boxes, columns) for arrow in picture.drawn),
+        routes=route_in_lanes(picture, boxes, columns, _ROW_GAP),
         legend=legend,
     )
 
 
-def _place_columns(picture: Picture, height: float) -> list[_Column]:
+def _place_columns(picture: Picture, height: float) -> list[Column]:
     layer_of = {box.id: box.layer for box in picture.boxes}
-    busy = {layer_of[a.downstream] for a in picture.drawn if a.direction is not Direction.FORWARD}
-    columns: list[_Column] = []
+    busy = Counter(layer_of[a.downstream] for a in picture.drawn if a.direction is not Direction.FORWARD)
+    readers = sum(layer_of[a.downstream] is Layer.CONSUMPTION for a in picture.drawn)
+    columns: list[Column] = []
     x = MARGIN
     for layer in _LAYERS:
         wanted = box_width(picture.in_layer(layer), layer, height) + 2 * _LANE_PADDING
         width = max(wanted, text_width(layer.heading, HEADING_SIZE) * 1.2 + 2 * _LANE_PADDING)
-        columns.append(_Column(layer, x, width))
-        x += width + (_WIDE_GAP if layer in busy else _LANE_GAP)
+        columns.append(Column(layer, x, width, _LANE_PADDING))
+        gap = _WIDE_GAP + busy[layer] if busy[layer] else _LANE_GAP
+        x += width + min(gap + (readers if layer is Layer.STORAGE else 0), _WIDEST_GAP)
     return columns
 
 
@@ -102,7 +87,7 @@ def _loops_at_the_end(picture: Picture) -> bool:
     return any(arrow.downstream in consumers for arrow in picture.drawn if arrow.direction is Direction.WITHIN)
 
 
-def _band(picture: Picture, column: _Column, top: float, bottom: float) -> Band:
+def _band(picture: Picture, column: Column, top: float, bottom: float) -> Band:
     heading = Line(column.layer.heading, column.left, top + 24, HEADING_SIZE, "heading")
     empty = Line("none", column.left, top + _HEAD + 14, SMALL_SIZE, "muted")
     rect = Rect(column.x, top, column.width, bottom - top)
@@ -171,7 +156,7 @@ def _upstream(picture: Picture) -> dict[str, list[str]]:
 
 
 def _place_rows(
-    blocks: list[_Block], top: float, height: float, width: float
+    blocks: list[_Block], top: float, height: float, right: float
 ) -> tuple[list[float], tuple[Rule, ...], float]:
     """Return the y of every row, the rule of every domain when there are several, and the y below all."""
     ys: list[float] = []
@@ -179,39 +164,10 @@ def _place_rows(
     y = top
     for block in blocks:
         if len(blocks) > 1:
-            text = fit_end(f"domain {block.domain}", SMALL_SIZE, width - 4 * MARGIN)
-            rules.append(
-                Rule(MARGIN, width - MARGIN, y, Line(text, MARGIN + _LANE_PADDING, y + 16, SMALL_SIZE, "domain"))
-            )
+            text = fit_end(f"domain {clean(block.domain)}", SMALL_SIZE, right - 4 * MARGIN)
+            rules.append(Rule(MARGIN, right, y, Line(text, MARGIN + _LANE_PADDING, y + 16, SMALL_SIZE, "domain")))
             y += _RULE_HEIGHT
         for _ in range(block.start, block.end):
             ys.append(y)
             y += height + _ROW_GAP
     return ys, tuple(rules), y
-
-
-# --------------------------------------------------------------------------------------------------------- arrows
-
-
-def _route(arrow: Arrow, boxes: dict[str, PlacedBox], columns: list[_Column]) -> Route:
-    up, down = boxes[arrow.upstream], boxes[arrow.downstream]
-    start, end = _LAYERS.index(up.box.layer), _LAYERS.index(down.box.layer)
-    port = up.rect.height * 0.22
-    if start == end:
-        return Route(arrow, _loop(up.side(right=True, offset=-port), down.side(right=True, offset=-port)))
-    forward = start < end
-    first = up.side(right=forward, offset=0.0 if forward else port)
-    last = down.side(right=not forward, offset=0.0 if forward else port)
-    passed = columns[start + 1 : end] if forward else columns[end + 1 : start][::-1]
-    channel = (down.rect.y if first[1] <= last[1] else down.rect.bottom + _ROW_GAP) - _ROW_GAP / 2
-    points = [first]
-    for column in passed:
-        sides = [(column.left, channel), (column.right, channel)]
-        points += sides if forward else sides[::-1]
-    return Route(arrow, Curve.through([*points, last]))
-
-
-def _loop(start: Point, end: Point) -> Curve:
-    """Out of a right border and back into another of the same lane; the further apart, the wider."""
-    reach = max(start[0], end[0]) + min(24 + abs(start[1] - end[1]) * 0.12, _WIDE_GAP)
-    return Curve(start, (((reach, start[1]), (reach, end[1]), end),))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from functools import lru_cache
+from itertools import accumulate, takewhile
 
 _ASCII = (
     318, 401, 460, 838, 637, 951, 780, 275, 391, 391, 500, 838, 318, 361, 318, 337,
@@ -60,25 +61,10 @@ def fit_middle(text: str, size: float, width: float) -> str:
     return head + ELLIPSIS + text[len(text) - tail :]
 
 
-def wrap(text: str, size: float, width: float) -> list[str]:
-    """Break a text at spaces into lines that fit into a width; a word that is too long is shortened."""
-    lines: list[str] = []
-    for word in text.split(" "):
-        joined = f"{lines[-1]} {word}" if lines else word
-        if lines and text_width(joined, size) <= width:
-            lines[-1] = joined
-        else:
-            lines.append(fit_end(word, size, width))
-    return lines
-
-
 def _count_fitting(text: str, size: float, width: float) -> int:
-    left = width * 1000 / size
-    for count, char in enumerate(text):
-        left -= _char_width(char)
-        if left < 0:
-            return count
-    return len(text)
+    """Return how many characters of a text that is too wide fit."""
+    ends = accumulate(map(_char_width, text))
+    return sum(1 for _ in takewhile(lambda end: end * size / 1000 <= width, ends))
 
 
 def clean(text: str) -> str:

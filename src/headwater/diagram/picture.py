@@ -137,7 +137,9 @@ def copy_graph(graph: Graph, level: str, results: Mapping[str, NodeStatus] | Non
         box_of = {node.name: _group_id(node, level) for node in graph.nodes.values()}
         boxes = _group_boxes(graph, level, box_of, results or {})
     boxes.sort(key=sort_key)
+    place = {box.id: index for index, box in enumerate(boxes)}
     arrows = _arrows(graph, box_of, datasets=level == "datasets")
+    arrows.sort(key=lambda arrow: (place[arrow.upstream], place[arrow.downstream]))
     return Picture(level, clean(title), tuple(boxes), tuple(arrows), results is not None)
 
 
@@ -240,7 +242,7 @@ def _arrows(graph: Graph, box_of: Mapping[str, str], *, datasets: bool) -> list[
         stream = edge.mode is Mode.STREAM or (before is not None and before.stream)
         label = before.label if before else label_of(edge)
         found[pair] = Arrow(*pair, label, _direction(graph, edge), stream)
-    return [found[pair] for pair in sorted(found)]
+    return list(found.values())
 
 
 def _label(graph: Graph, edge: Edge) -> str:

@@ -36,7 +36,7 @@ def write_svg(layout: Layout, *, dark: bool = True) -> str:
         *(_band(band) for band in layout.bands),
         *(_rule(rule) for rule in layout.rules),
         *(_route(route, names) for route in layout.routes),
-        *(_labels(layout)),
+        *(_text(route.label) for route in layout.routes if route.label),
         *(part for layer in Layer for part in _layer(layout, layer)),
         '<g class="legend-line">',
         *(_sample(sample) for sample in layout.legend),
@@ -74,19 +74,6 @@ def _route(route: Route, names: dict[str, str]) -> str:
     said = f"{names[arrow.upstream]} to {names[arrow.downstream]}" + (f": {arrow.label}" if arrow.label else "")
     path = f'<path class="{kind}" d="{_path(route.curve)}" marker-end="url(#headwater-head)">'
     return f"{path}<title>{escape(said)}</title></path>"
-
-
-def _labels(layout: Layout) -> list[str]:
-    """Labels on a ground of their own, so that no arrow runs through the letters."""
-    parts = []
-    for route in layout.routes:
-        if route.label:
-            rect = route.label.rect
-            place = f'x="{number(rect.x - 3)}" y="{number(rect.y - 2)}"'
-            size = f'width="{number(rect.width + 6)}" height="{number(rect.height + 4)}"'
-            parts.append(f'<rect class="label-ground" {place} {size}/>')
-            parts.append(_text(route.label))
-    return parts
 
 
 def _layer(layout: Layout, layer: Layer) -> list[str]:

@@ -94,12 +94,13 @@ text {{ font-family: {_FONT}; }}
 .return {{ stroke-dasharray: 5 4; }}
 .within {{ stroke-dasharray: 1.5 3.5; stroke-linecap: round; }}
 .stream {{ stroke-width: 3; }}
+.arrow:hover {{ stroke-width: 4; }}
 .shape {{ stroke-width: 1.3; }}
 .rim {{ fill: none; }}
 .status-failed .shape {{ stroke-width: 2.2; stroke-dasharray: 6 4; }}
 .status-blocked .shape {{ stroke-dasharray: 2 3; }}
 .icon {{ fill: none; stroke-width: 1.8; stroke-linecap: round; stroke-linejoin: round; }}
-.label-ground {{ stroke: none; }}
+.label {{ paint-order: stroke; stroke-width: 5; stroke-linejoin: round; }}
 """
 
 
@@ -112,7 +113,8 @@ def style_sheet(*, dark: bool) -> str:
 
 def _colours(theme: Theme) -> str:
     rules = [
-        (".ground, .label-ground", f"fill: {theme.ground}"),
+        (".ground", f"fill: {theme.ground}"),
+        (".label", f"stroke: {theme.ground}"),
         (".band rect", f"fill: {theme.band}; stroke: {theme.band_border}"),
         (".rule line", f"stroke: {theme.quiet}"),
         (".title, .heading, .name, .status", f"fill: {theme.text}"),

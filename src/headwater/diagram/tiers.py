@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _LAYERS = tuple(Layer)
 _GAP = 44.0
 _PITCH = 232.0
-_TIER_PADDING, _TIER_GAP = 14.0, 64.0
+_TIER_PADDING, _TIER_GAP = 14.0, 80.0
 _HEADING_ROOM = 136.0
 _LABEL_MARGIN = 4.0
 _SHARES = (0.5, 0.3, 0.7, 0.2, 0.8, 0.4, 0.6, 0.12, 0.88)
@@ -63,7 +63,7 @@ def place_in_tiers(picture: Picture) -> Layout:
         bands=tuple(bands),
         rules=(),
         boxes=tuple(boxes.values()),
-        routes=_route_all(picture, boxes),
+        routes=_route_all(picture, boxes, [band.rect for band in bands]),
         legend=legend,
     )
 
@@ -84,9 +84,9 @@ def _place_tier(picture: Picture, layer: Layer, middle: float, y: float, height:
     return placed
 
 
-def _route_all(picture: Picture, boxes: dict[str, PlacedBox]) -> tuple[Route, ...]:
+def _route_all(picture: Picture, boxes: dict[str, PlacedBox], taken: list[Rect]) -> tuple[Route, ...]:
+    """Route the arrows; their labels avoid each other and the rectangles that are `taken`."""
     curves = [_curve(arrow, boxes) for arrow in picture.drawn]
-    taken = [placed.rect for placed in boxes.values()]
     routes = []
     for arrow, curve in zip(picture.drawn, curves, strict=True):
         label = _place_label(picture, arrow, curve, taken)
