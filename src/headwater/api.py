@@ -4,141 +4,296 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headwater.errors import HeadwaterError, ProjectErrors
+from headwater.errors import BusyError, HeadwaterError, PlanError, ProjectErrors
 from headwater.model.run import Event, Run, StepResult
-from headwater.plan.bind import Bound, bind_project, source_schema
+from headwater.plan.bind import Bound, bind_project
 from headwater.plan.build import Observed, Wish, build_plan
 from headwater.plan.observe import Connectors, observe, open_sources, open_stores, pack_description, read_states
+from headwater.plan.select import select_datasets
 from headwater.project.cache import ParseCache
 from headwater.project.loader import load_project
-from headwater.project.references import redact
+from headwater.project.schema_files import find_unconfirmed, write_proposals
 from headwater.run.context import RunContext, utc_now
 from headwater.run.execute import execute
+from headwater.run.query import run_query
 from headwater.state import Journal, Lease
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from headwater.contracts import MaintainResult
+    from headwater.diagram import NodeStatus
+    from headwater.model.commit import TableState
+    from headwater.model.graph import Graph
     from headwater.model.plan import Plan
     from headwater.model.project import Project
     from headwater.processing.batch.session import DuckDBSession
     from headwater.run.context import Listener
+    from headwater.run.unit_tests import UnitTestResult
 
 
-def state_folder(project: Project) -> Path:
-    """Return `.headwater` of a project: journal and caches, nothing that cannot be made again."""
-    return Path(project.root) / ".headwater"
-
-
-@contextmanager
-def open_session(project: Project, *, read_only: bool = False) -> Iterator[tuple[DuckDBSession, Connectors]]:
-    """Open DuckDB and the project's stores and sources for as long as the block lasts."""
-    from headwater.processing.batch.session import DuckDBSession
-
-    spill = state_folder(project) / "spill"
-    with DuckDBSession(project.engine, spill, read_only=read_only) as session:
-        yield session, Connectors(open_stores(project, session), open_sources(project))
-
-
-def open_journal(project: Project) -> Journal:
-    """Return the project's journal."""
-    return Journal(state_folder(project), project.environment)
-
-
-def look_around(project: Project, connectors: Connectors, *, offline: bool = False) -> tuple[Observed, Bound]:
-    """Ask stores and sources, then bind every model; what the sources said is kept for `plan --offline`."""
-    with open_journal(project) as journal:
-        kept = journal.read_observations() if offline else None
-        observed = observe(project, connectors, offline=kept)
-        if not offline:
-            for name, description in observed.sources.items():
-                journal.write_observation(name, utc_now(), pack_description(description))
-    cache = ParseCache(state_folder(project) / "cache" / "bound.json")
-    bound = bind_project(project, observed, cache)
-    cache.save()
-    return observed, bound
-
-
-def check_project(project: Project, *, offline: bool = False) -> Bound:
-    """Bind every model on empty tables.
+def load(folder: str | os.PathLike[str] = ".", environment: str | None = None) -> LoadedProject:
+    """Load the project in a folder (or the nearest one above it).
 
     Raises:
-        ProjectErrors: Models that would not run, each with file and line.
+        ProjectErrors: Everything that is wrong with it, each with file, line, column and a way to mend it.
     """
-    with open_session(project, read_only=True) as (_, connectors):
-        _, bound = look_around(project, connectors, offline=offline)
-    _raise_errors(bound)
-    return bound
+    return LoadedProject(load_project(folder, environment))
 
 
-def plan_project(
-    project: Project, *, wish: Wish | None = None, now: datetime | None = None, offline: bool = False
-) -> Plan:
-    """Plan a run without changing anything.
-
-    Raises:
-        ProjectErrors: Models that would not run.
-        BusyError: Another process holds the warehouse's file.
-    """
-    with open_session(project, read_only=True) as (_, connectors):
-        observed, bound = look_around(project, connectors, offline=offline)
-    _raise_errors(bound)
-    return build_plan(project, _with_notes(observed, bound), now or datetime.now(UTC), wish)
-
-
-def run_project(
-    project: Project,
-    *,
-    wish: Wish | None = None,
-    now: datetime | None = None,
-    listeners: Sequence[Listener] = (),
-    wait: bool = False,
-    workers: int | None = None,
-    on_start: Callable[[Plan, RunContext], None] | None = None,
-) -> Run:
-    """Plan and run.
+class LoadedProject:
+    """A loaded project and what can be done with it.
 
     Args:
-        project: The project.
-        wish: Selection and rebuilds.
-        now: The run's clock; the wall clock by default.
-        listeners: Called with every event.
-        wait: Wait for another run to end instead of raising.
-        workers: Steps at a time.
-        on_start: Called with the plan before its first step.
-
-    Raises:
-        ProjectErrors: Models that would not run; nothing has run.
-        BusyError: Another run holds the project, or another process the warehouse's file.
+        project: The declaration, as `load_project` gives it.
     """
-    clock = now or datetime.now(UTC)
-    with Lease(state_folder(project), project.environment, wait=wait), open_journal(project) as journal:
-        with open_session(project) as (session, connectors):
-            observed, bound = look_around(project, connectors)
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self._folder = Path(project.root) / ".headwater"
+
+    def __repr__(self) -> str:
+        return f"<Headwater project {self.project.name}: {len(self.project.graph.nodes)} nodes>"
+
+    def _repr_svg_(self) -> str:
+        """The diagram with the last run's status; notebooks show it."""
+        return str(self.draw())
+
+    @property
+    def graph(self) -> Graph:
+        """The one graph."""
+        return self.project.graph
+
+    # ---------------------------------------------------------------------------------------------- before a run
+
+    def check(self, *, offline: bool = False) -> Bound:
+        """Bind every model on empty tables.
+
+        Raises:
+            ProjectErrors: Models that would not run, each with file and line.
+        """
+        with self._session(read_only=True) as (_, connectors):
+            bound = self._look(connectors, offline)[1]
+        _raise_errors(bound)
+        return bound
+
+    def plan(
+        self, *, select: Sequence[str] = (), exclude: Sequence[str] = (), full: Sequence[str] = (),
+        keep_history: bool = False, now: datetime | None = None, offline: bool = False,
+    ) -> Plan:  # fmt: skip
+        """Plan a run without changing anything; arguments as for `run`.
+
+        Raises:
+            ProjectErrors: Models that would not run.
+            PlanError: A selection is not understood.
+            BusyError: Another process holds the warehouse's file.
+        """
+        wish = self._wish(select, exclude, full, keep_history)
+        with self._session(read_only=True) as (_, connectors):
+            observed, bound = self._look(connectors, offline)
+        _raise_errors(bound)
+        return build_plan(self.project, _with_notes(observed, bound), now or datetime.now(UTC), wish)
+
+    def test(self, names: Sequence[str] = ()) -> list[UnitTestResult]:
+        """Run the unit tests of tests/*.yaml (those named, or all); no store is touched."""
+        from headwater.run.unit_tests import run_unit_tests
+
+        return run_unit_tests(self.project, names)
+
+    # ------------------------------------------------------------------------------------------------------- run
+
+    def run(
+        self, *, select: Sequence[str] = (), exclude: Sequence[str] = (), full: Sequence[str] = (),
+        keep_history: bool = False, now: datetime | None = None, listeners: Sequence[Listener] = (),
+        wait: bool = False, workers: int | None = None, propose: Callable[[str], None] | None = None,
+        on_start: Callable[[Plan, RunContext], None] | None = None,
+    ) -> Run:  # fmt: skip
+        """Plan and run.
+
+        Args:
+            select: Selection terms; empty means everything.
+            exclude: Selection terms taken away.
+            full: Selection terms: rebuild these from nothing.
+            keep_history: Changed SQL does not rebuild finished intervals.
+            now: The run's clock; the wall clock by default.
+            listeners: Called with every event.
+            wait: Wait for another run to end instead of raising.
+            workers: Steps at a time; the machine's cores by default.
+            propose: Called with a line per schema file that is written for a source whose schema nobody declared;
+                None: nobody watches, and such a source is an error.
+            on_start: Called with the plan before its first step.
+
+        Raises:
+            ProjectErrors: Models that would not run; nothing has run.
+            BusyError: Another run holds the project, or another process the warehouse's file.
+        """
+        clock = now or datetime.now(UTC)
+        with (
+            Lease(self._folder, self.project.environment, wait=wait),
+            self._journal() as journal,
+            self._session() as (session, connectors),
+        ):
+            observed, bound = self._look(connectors, offline=False)
+            if unconfirmed := find_unconfirmed(self.project, observed.sources):
+                observed, bound = self._propose(unconfirmed, connectors, propose)
             _raise_errors(bound)
-            plan = build_plan(project, _with_notes(observed, bound), clock, wish)
+            wish = self._wish(select, exclude, full, keep_history)
+            plan = build_plan(self.project, _with_notes(observed, bound), clock, wish)
             run_id = f"{clock.strftime('%Y%m%dT%H%M%S')}-{os.urandom(4).hex()}"
-            context = RunContext(
-                project=project,
-                session=session,
-                connectors=connectors,
-                observed=observed,
-                wish=wish or Wish(),
-                run_id=run_id,
-                now=clock,
-                states=dict(observed.states),
-            )
-            context.listeners = [_Journalist(journal, project, context), *listeners]
+            states = dict(observed.states)
+            context = RunContext(self.project, session, connectors, observed, wish, run_id, clock, states)
+            context.listeners = [_Journalist(journal, context), *listeners]
             journal.start_run(run_id, utc_now(), clock.isoformat())
             if on_start is not None:
                 on_start(plan, context)
             run = execute(plan, context, workers)
             journal.end_run(run)
             return run
+
+    def reset(self, names: Iterable[str], *, wait: bool = False) -> list[str]:
+        """Drop tables and forget their positions: the way out when somebody else changed them.
+
+        Raises:
+            PlanError: A name is not a stored dataset of the project.
+        """
+        chosen = self._datasets(names)
+        with Lease(self._folder, self.project.environment, wait=wait), self._session() as (_, connectors):
+            for name in chosen:
+                connectors.stores[self.project.store_of(name)].maintain([name], {"drop": True})
+        return chosen
+
+    def maintain(
+        self, *, versions: int | None = None, age_s: float | None = None, drop_orphans: bool = False, wait: bool = False
+    ) -> dict[str, MaintainResult]:
+        """Remove what nobody can read any more: old versions, unreferenced files, staging of killed loads."""
+        keep = {key: value for key, value in (("versions", versions), ("age_s", age_s)) if value is not None}
+        results: dict[str, MaintainResult] = {}
+        with Lease(self._folder, self.project.environment, wait=wait), self._session() as (_, connectors):
+            for store in connectors.stores.values():
+                held = store.describe()
+                declared = [name for name in held if name in self.project.sources or name in self.project.models]
+                results.update(store.maintain(declared, keep))
+                if drop_orphans:
+                    orphans = [name for name in held if name not in declared]
+                    results.update(store.maintain(orphans, {"drop": True}))
+        return results
+
+    # --------------------------------------------------------------------------------------------------- looking
+
+    def query(self, sql: str) -> Any:
+        """Run one SELECT over the datasets by name, read-only; gives an Arrow table.
+
+        `system.<source>__<table>` shows a loaded table with its system columns, `quarantine.<source>__<table>` its
+        rejects.
+
+        Raises:
+            ProjectError: The text is not one SELECT, or reads what is not declared.
+            BusyError: Another process holds the warehouse's file.
+        """
+        with self._session(read_only=True) as (session, connectors):
+            states = read_states(connectors.stores)
+            observed, clock = Observed(states), datetime.now(UTC)
+            context = RunContext(self.project, session, connectors, observed, Wish(), "query", clock, states)
+            return run_query(context, sql)
+
+    def states(self) -> dict[str, TableState]:
+        """Return the state of every table, as the stores say."""
+        with self._session(read_only=True) as (_, connectors):
+            return read_states(connectors.stores)
+
+    def last_results(self) -> dict[str, StepResult]:
+        """Return the newest result of every step that did something, from the journal."""
+        with self._journal() as journal:
+            return journal.last_results()
+
+    def runs(self, limit: int = 20) -> list[Run]:
+        """Return the newest runs, from the journal."""
+        with self._journal() as journal:
+            return journal.list_runs(limit)
+
+    def history(self, step: str, limit: int = 10) -> list[tuple[str, StepResult]]:
+        """Return (run id, result) of one step, newest first."""
+        with self._journal() as journal:
+            return journal.step_history(step, limit)
+
+    def draw(self, *, level: str = "datasets", format: str = "svg", now: datetime | None = None) -> str | bytes:
+        """Draw the graph with the status of the last run.
+
+        Args:
+            level: architecture, domains or datasets.
+            format: svg, dot, mermaid, text or png (png needs the extra `charts`).
+            now: The clock that freshness is told by.
+        """
+        from headwater.diagram import draw
+
+        return draw(self.graph, level=level, format=format, results=self.node_statuses(now), title=self.project.name)
+
+    def node_statuses(self, now: datetime | None = None) -> dict[str, NodeStatus]:
+        """Return the status of every node, for the diagram; from the journal and, when it can be had, the stores."""
+        from headwater.diagram.overlay import describe_nodes
+
+        try:
+            states = self.states()
+        except (BusyError, HeadwaterError):
+            states = {}
+        return describe_nodes(self.project, self.last_results(), states, now or datetime.now(UTC))
+
+    def write_schemas(self) -> list[str]:
+        """Write JSON Schemas of the project's YAML files for editors; return their paths."""
+        from headwater.project.json_schemas import write_json_schemas
+
+        return write_json_schemas(self._folder / "schemas")
+
+    # ---------------------------------------------------------------------------------------------------- inside
+
+    @contextmanager
+    def _session(self, *, read_only: bool = False) -> Iterator[tuple[DuckDBSession, Connectors]]:
+        from headwater.processing.batch.session import DuckDBSession
+
+        with DuckDBSession(self.project.engine, self._folder / "spill", read_only=read_only) as session:
+            yield session, Connectors(open_stores(self.project, session), open_sources(self.project))
+
+    def _journal(self) -> Journal:
+        return Journal(self._folder, self.project.environment)
+
+    def _look(self, connectors: Connectors, offline: bool) -> tuple[Observed, Bound]:
+        """Ask stores and sources, then bind every model; what sources said is kept for `plan --offline`."""
+        with self._journal() as journal:
+            kept = journal.read_observations() if offline else None
+            observed = observe(self.project, connectors, offline=kept)
+            if not offline:
+                for name, description in observed.sources.items():
+                    journal.write_observation(name, utc_now(), pack_description(description))
+        cache = ParseCache(self._folder / "cache" / "bound.json")
+        bound = bind_project(self.project, observed, cache)
+        cache.save()
+        return observed, bound
+
+    def _propose(
+        self, unconfirmed: Mapping[str, Any], connectors: Connectors, propose: Callable[[str], None] | None
+    ) -> tuple[Observed, Bound]:
+        """Write proposed schemas beside their sources, and load the project again with them."""
+        for line in write_proposals(self.project, unconfirmed, may_write=propose is not None):
+            assert propose is not None
+            propose(line)
+        self.project = load_project(self.project.root, self.project.environment)
+        return self._look(Connectors(connectors.stores, open_sources(self.project)), offline=False)
+
+    def _wish(self, select: Sequence[str], exclude: Sequence[str], full: Sequence[str], keep_history: bool) -> Wish:
+        chosen = frozenset(self._datasets(full)) if full else frozenset()
+        return Wish(tuple(select), tuple(exclude), chosen, keep_history)
+
+    def _datasets(self, terms: Iterable[str]) -> list[str]:
+        found = select_datasets(self.graph, terms, lambda _: False)
+        stored = sorted(name for name in found if self.project.store_of(name))
+        if not stored:
+            raise PlanError(f"{' '.join(terms)} names no stored dataset", fix="a view holds no rows of its own")
+        return stored
 
 
 def _raise_errors(bound: Bound) -> None:
@@ -147,16 +302,14 @@ def _raise_errors(bound: Bound) -> None:
 
 
 def _with_notes(observed: Observed, bound: Bound) -> Observed:
-    from dataclasses import replace
-
     return replace(observed, notes=(*observed.notes, *bound.notes))
 
 
 class _Journalist:
-    """Writes events and results to the journal; after a step's result is durable it says so."""
+    """Writes events and results to the journal; when a step's result is durable, it says so to the others."""
 
-    def __init__(self, journal: Journal, project: Project, context: RunContext) -> None:
-        self.journal, self.project, self.context = journal, project, context
+    def __init__(self, journal: Journal, context: RunContext) -> None:
+        self.journal, self.context = journal, context
 
     def __call__(self, event: Event) -> None:
         result = event.data.get("result")
@@ -168,75 +321,3 @@ class _Journalist:
                 listener(after)
         elif event.name not in ("run_started", "run_finished"):
             self.journal.write_event(self.context.run_id, event)
-
-
-def read_only_states(project: Project) -> dict[str, Any]:
-    """Return the state of every table, from the stores."""
-    with open_session(project, read_only=True) as (_, connectors):
-        return read_states(connectors.stores)
-
-
-def query_project(project: Project, sql: str) -> Any:
-    """Run one SELECT over the project's datasets by name, read-only; gives an Arrow table.
-
-    Raises:
-        ProjectError: The text is not one SELECT, or reads what is not declared.
-        BusyError: Another process holds the warehouse's file.
-    """
-    import duckdb
-
-    from headwater.errors import ProjectError
-    from headwater.sql.binding import explain_error
-    from headwater.sql.parse import parse_query
-
-    parsed = parse_query(sql)
-    if parsed.readers:
-        raise ProjectError(f"{parsed.readers[0].name}() reads outside the project", fix="query datasets by their names")
-    with open_session(project, read_only=True) as (session, connectors):
-        states = read_states(connectors.stores)
-        context = RunContext(project, session, connectors, Observed(), Wish(), "query", datetime.now(UTC), states)
-        for place in parsed.tables:
-            _show_for_query(context, place.name)
-        connection = session.cursor()
-        try:
-            return connection.sql(sql).to_arrow_table()
-        except duckdb.Error as error:
-            raise explain_error(redact(str(error), project.secrets)) from None
-
-
-def _show_for_query(context: RunContext, name: str) -> None:
-    """Make a dataset, `system.<source>__<table>` or `quarantine.<source>__<table>` visible."""
-    namespace, _, table = name.partition(".")
-    if namespace in ("system", "quarantine"):
-        name = table.replace("__", ".", 1)
-    state = context.states.get(name)
-    declared = name in context.project.models or name in context.project.sources
-    if namespace == "quarantine" and state is not None and not state.rejects:
-        from dataclasses import replace
-
-        from headwater.contracts import REJECT_COLUMNS
-
-        empty = ", ".join(f"CAST(NULL AS {type_text}) AS {column}" for column, type_text in REJECT_COLUMNS)
-        context.states[name] = replace(state, rejects=f"SELECT {empty} WHERE FALSE")
-    if declared:
-        model = context.project.models.get(name)
-        if state is None and not (model and model.is_view):
-            raise HeadwaterError(f"{name} holds nothing yet", fix="headwater run")
-        context.show(name)
-    elif state is not None:
-        context.session.show_table(state)
-
-
-__all__ = [
-    "Wish",
-    "check_project",
-    "load_project",
-    "open_journal",
-    "open_session",
-    "plan_project",
-    "query_project",
-    "read_only_states",
-    "run_project",
-    "source_schema",
-    "state_folder",
-]

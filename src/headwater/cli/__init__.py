@@ -1,1 +1,82 @@
-"""The command line, one file per command."""
+"""The command line: one file per command, imported when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+_COMMANDS = {
+    "check": "Bind every model on empty tables; report every problem at once.",
+    "draw": "Draw the project as SVG, PNG, dot, Mermaid or text.",
+    "init": "Make a small project that runs.",
+    "maintain": "Remove what nobody can read any more.",
+    "plan": "Show what a run would do, and why.",
+    "query": "Run one SELECT over the datasets, read-only.",
+    "run": "Execute the project.",
+    "show": "Show one dataset: schema, last runs, checks, rejects.",
+    "status": "Show how every dataset stands.",
+    "test": "Run the unit tests of tests/*.yaml.",
+}
+
+
+class _LazyGroup(click.Group):
+    """A group whose commands are imported when they are called, so that `--help` is instant."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"headwater.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            import difflib
+
+            near = difflib.get_close_matches(args[0], _COMMANDS, 1)
+            if near:
+                raise click.UsageError(f"{error.message} Did you mean {near[0]!r}?", ctx) from None
+            raise
+
+
+@click.command(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("-p", "--project", "folder", default=".", metavar="FOLDER", help="The project's folder; default: here.")
+@click.option("--env", "environment", default=None, metavar="NAME", help="A named environment (or HEADWATER_ENV).")
+@click.version_option(package_name="headwater")
+@click.pass_context
+def group(ctx: click.Context, folder: str, environment: str | None) -> None:
+    """Headwater: the data architecture diagram that runs."""
+    ctx.obj = {"folder": folder, "environment": environment}
+
+
+def main() -> None:
+    """Run the command line; exit codes: 0 done, 1 a step failed, 2 the project is wrong, 3 somebody else holds it."""
+    from headwater.errors import HeadwaterError
+
+    try:
+        group.main(standalone_mode=False)
+    except click.exceptions.Exit as leave:
+        sys.exit(leave.exit_code)
+    except click.Abort:
+        click.echo("stopped", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except HeadwaterError as error:
+        click.echo(f"{error}", err=True)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)

@@ -1,0 +1,38 @@
+"""`headwater check`."""
+
+from __future__ import annotations
+
+import click
+
+from headwater.cli.options import errors_as_json, json_option, load, offline_option, print_json
+
+
+@click.command()
+@click.option("--write-schemas", is_flag=True, help="Write JSON Schemas for editors to .headwater/schemas.")
+@offline_option
+@json_option
+@click.pass_context
+def command(ctx: click.Context, write_schemas: bool, offline: bool, as_json: bool) -> None:
+    """Bind every model on empty tables; report every problem at once."""
+    ctx.exit(errors_as_json(lambda: _check(ctx, write_schemas, offline, as_json), as_json))
+
+
+def _check(ctx: click.Context, write_schemas: bool, offline: bool, as_json: bool) -> int:
+    loaded = load(ctx)
+    written = loaded.write_schemas() if write_schemas else []
+    bound = loaded.check(offline=offline)
+    project = loaded.project
+    if as_json:
+        schemas = {name: [[c.name, c.type] for c in columns] for name, columns in bound.schemas.items() if columns}
+        print_json({"errors": [], "notes": bound.notes, "schemas": schemas, "warnings": list(project.warnings)})
+        return 0
+    for note in bound.notes:
+        click.echo(f"note: {note}")
+    for file in written:
+        click.echo(f"wrote {file}")
+    known = sum(columns is not None for columns in bound.schemas.values())
+    click.echo(
+        f"{project.name}: {len(project.sources)} source tables, {len(project.models)} models, "
+        f"{len(project.tests)} unit tests; {known} of {len(bound.schemas)} schemas known; no problems"
+    )
+    return 0

@@ -1,0 +1,75 @@
+"""What several commands share: loading the project, JSON, selections, the clock."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from headwater.errors import HeadwaterError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from headwater.api import LoadedProject
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+select_option = click.option(
+    "-s", "--select", multiple=True, metavar="TERM", help="Only these: name, +name, name+, tag:x …"
+)
+exclude_option = click.option("--exclude", multiple=True, metavar="TERM", help="All but these.")
+now_option = click.option("--now", default=None, metavar="TIME", help="The run's clock, ISO; default: the wall clock.")
+offline_option = click.option("--offline", is_flag=True, help="Ask no source; use what it last said.")
+
+
+def load(ctx: click.Context) -> LoadedProject:
+    """Load the project that -p and --env name; warnings go to standard error."""
+    from headwater.api import load as load_folder
+
+    loaded = load_folder(ctx.obj["folder"], ctx.obj["environment"])
+    for warning in loaded.project.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    return loaded
+
+
+def print_json(value: Any) -> None:
+    """Print a value as indented JSON."""
+    click.echo(json.dumps(value, indent=2, default=str, ensure_ascii=False))
+
+
+def parse_clock(text: str | None) -> datetime | None:
+    """Read --now.
+
+    Raises:
+        click.BadParameter: It is not an ISO date or timestamp.
+    """
+    from datetime import UTC, datetime
+
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not an ISO date or timestamp", param_hint="--now") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def errors_as_json(run: Callable[[], int], as_json: bool) -> int:
+    """Run a command's body; with --json an error is printed as JSON on standard output."""
+    try:
+        return run()
+    except HeadwaterError as error:
+        if not as_json:
+            raise
+        problems = getattr(error, "errors", (error,))
+        print_json(
+            {
+                "errors": [
+                    {"what": e.what, "fix": e.fix, "path": e.path, "line": e.line, "column": e.column} for e in problems
+                ],
+                "exit_code": error.exit_code,
+            }
+        )
+        return error.exit_code

@@ -1,0 +1,94 @@
+"""`headwater plan`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from headwater.cli.options import (
+    errors_as_json,
+    exclude_option,
+    json_option,
+    load,
+    now_option,
+    offline_option,
+    parse_clock,
+    print_json,
+    select_option,
+)
+
+if TYPE_CHECKING:
+    from headwater.model.plan import Plan, Step
+
+_MARKS = {"run": "+", "if_inputs_changed": "?", "skip": "."}
+
+
+@click.command()
+@select_option
+@exclude_option
+@click.option("--full", multiple=True, metavar="TERM", help="Rebuild these from nothing.")
+@click.option("--keep-history", is_flag=True, help="Changed SQL does not rebuild finished intervals.")
+@now_option
+@offline_option
+@json_option
+@click.pass_context
+def command(
+    ctx: click.Context, select: tuple[str, ...], exclude: tuple[str, ...], full: tuple[str, ...], keep_history: bool,
+    now: str | None, offline: bool, as_json: bool,
+) -> None:  # fmt: skip
+    """Show what a run would do, and why. Nothing is changed."""
+
+    def body() -> int:
+        plan = load(ctx).plan(
+            select=select, exclude=exclude, full=full, keep_history=keep_history, now=parse_clock(now), offline=offline
+        )
+        print_json(plan_as_json(plan)) if as_json else print_plan(plan)
+        return 0
+
+    ctx.exit(errors_as_json(body, as_json))
+
+
+def print_plan(plan: Plan) -> None:
+    """Print a plan for people: what runs, what may, what is skipped."""
+    width = max((len(step.node) for step in plan.steps), default=0)
+    skipped = [step for step in plan.steps if step.decision == "skip"]
+    for step in plan.steps:
+        if step.decision != "skip":
+            click.echo(f"{_MARKS[step.decision.value]} {step.node:<{width}}  {step.reason}{_spans(step)}")
+    if skipped:
+        click.echo(f". {len(skipped)} steps have nothing to do")
+    for note in plan.notes:
+        click.echo(f"note: {note}")
+    for orphan in plan.orphans:
+        click.echo(f"orphan: {orphan} is no longer declared; `headwater maintain --drop-orphans` drops it")
+
+
+def _spans(step: Step) -> str:
+    spans = getattr(step, "intervals", ())
+    if not spans:
+        return ""
+    shown = ", ".join(
+        f"{span.start:%Y-%m-%d %H:%M}..{span.end:%Y-%m-%d %H:%M}".replace(" 00:00", "") for span in spans[:3]
+    )
+    return f" [{shown}{' …' if len(spans) > 3 else ''}]"
+
+
+def plan_as_json(plan: Plan) -> dict[str, Any]:
+    """Return a plan as plain JSON values."""
+    return {
+        "now": plan.now.isoformat(),
+        "steps": [
+            {
+                "node": step.node,
+                "action": step.action,
+                "decision": step.decision.value,
+                "reason": step.reason,
+                "upstream": list(step.upstream),
+                "intervals": [str(span) for span in getattr(step, "intervals", ())],
+            }
+            for step in plan.steps
+        ],
+        "orphans": list(plan.orphans),
+        "notes": list(plan.notes),
+    }

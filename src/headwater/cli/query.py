@@ -1,0 +1,90 @@
+"""`headwater query`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from headwater.cli.options import json_option, load
+
+_FORMATS = ("table", "csv", "json", "parquet", "arrow")
+
+
+@click.command()
+@click.argument("sql")
+@click.option("--format", "form", type=click.Choice(_FORMATS), default="table", help="How rows are written.")
+@click.option("-o", "--output", metavar="FILE", help="Write to a file; Parquet and Arrow need one or a pipe.")
+@click.option("--limit", default=100, help="Rows shown as a table; 0 for all.")
+@json_option
+@click.pass_context
+def command(ctx: click.Context, sql: str, form: str, output: str | None, limit: int, as_json: bool) -> None:
+    """Run one SELECT over the datasets by name, whichever store they are in. Read-only."""
+    table = load(ctx).query(sql)
+    form = "json" if as_json else form
+    if form in ("parquet", "arrow"):
+        _write_binary(table, form, output)
+        return
+    text = {"csv": _csv, "json": _json}[form](table) if form != "table" else _table(table, limit)
+    if output:
+        with open(output, "w", encoding="utf-8") as file:
+            file.write(text)
+    else:
+        click.echo(text, nl=False)
+
+
+def _write_binary(table: Any, form: str, output: str | None) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if output is None and sys.stdout.isatty():
+        raise click.UsageError(f"{form} is not text: name a file with -o, or pipe it")
+    sink: Any = output or sys.stdout.buffer
+    if form == "parquet":
+        pq.write_table(table, sink)
+    else:
+        with pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table)
+
+
+def _csv(table: Any) -> str:
+    import csv
+    import io
+
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(table.column_names)
+    writer.writerows([_text(value) for value in row.values()] for row in table.to_pylist())
+    return out.getvalue()
+
+
+def _text(value: Any) -> Any:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value.isoformat(sep=" ") if hasattr(value, "hour") and hasattr(value, "year") else value
+
+
+def _json(table: Any) -> str:
+    import json
+
+    return json.dumps(table.to_pylist(), default=str, ensure_ascii=False, indent=1) + "\n"
+
+
+def _table(table: Any, limit: int) -> str:
+    shown = table.slice(0, limit) if limit else table
+    rows = [["NULL" if value is None else str(_text(value)) for value in row.values()] for row in shown.to_pylist()]
+    widths = [
+        min(max([len(name), *(len(row[index]) for row in rows)]), 60) for index, name in enumerate(table.column_names)
+    ]
+    lines = ["  ".join(f"{name:<{width}}" for name, width in zip(table.column_names, widths, strict=True)).rstrip()]
+    lines.append("  ".join("-" * width for width in widths))
+    lines += ["  ".join(f"{_cut(v, w):<{w}}" for v, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+    if shown.num_rows < table.num_rows:
+        lines.append(f"… {table.num_rows - shown.num_rows:,} more rows (--limit 0 shows all)")
+    lines.append(f"{table.num_rows:,} row{'s' if table.num_rows != 1 else ''}")
+    return "\n".join(lines) + "\n"
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"

@@ -1,0 +1,102 @@
+"""`headwater run`."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from headwater.cli.options import (
+    errors_as_json,
+    exclude_option,
+    json_option,
+    load,
+    now_option,
+    parse_clock,
+    print_json,
+    select_option,
+)
+
+if TYPE_CHECKING:
+    from headwater.model.plan import Plan
+    from headwater.model.run import Run
+    from headwater.run.context import RunContext
+
+
+@click.command()
+@select_option
+@exclude_option
+@click.option("--full", multiple=True, metavar="TERM", help="Rebuild these from nothing.")
+@click.option(
+    "--reset", multiple=True, metavar="NAME", help="Drop this table first: the way out when others changed it."
+)
+@click.option("--keep-history", is_flag=True, help="Changed SQL does not rebuild finished intervals.")
+@click.option("--frozen", is_flag=True, help="Write no schema file; an unknown schema is an error.")
+@click.option("--wait", is_flag=True, help="Wait for another run to end.")
+@click.option("--log", type=click.Choice(["auto", "plain", "json"]), default="auto", help="How progress is shown.")
+@now_option
+@json_option
+@click.pass_context
+def command(
+    ctx: click.Context, select: tuple[str, ...], exclude: tuple[str, ...], full: tuple[str, ...],
+    reset: tuple[str, ...], keep_history: bool, frozen: bool, wait: bool, log: str, now: str | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Execute the project: what has changed, and what reads it. Ctrl-C stops at the next boundary."""
+
+    def body() -> int:
+        from headwater.cli.progress import make_progress
+
+        loaded = load(ctx)
+        if reset:
+            loaded.reset(reset, wait=wait)
+        progress = make_progress("quiet" if as_json else log, loaded.project.secrets)
+        with progress:
+            run = loaded.run(
+                select=select,
+                exclude=exclude,
+                full=full,
+                keep_history=keep_history,
+                now=parse_clock(now),
+                listeners=[progress],
+                wait=wait,
+                propose=None if frozen else _proposer(),
+                on_start=lambda plan, context: _begin(plan, context, progress),
+            )
+        print_json(run_as_json(run)) if as_json else progress.print_summary(run)
+        return exit_code(run)
+
+    ctx.exit(errors_as_json(body, as_json))
+
+
+def _proposer() -> Any:
+    """Return what announces a proposed schema file when a person watches, else None: nothing is inferred unattended."""
+    import sys
+
+    return (lambda text: click.echo(text, err=True)) if sys.stdin.isatty() and sys.stderr.isatty() else None
+
+
+def _begin(plan: Plan, context: RunContext, progress: Any) -> None:
+    """Show the plan's size, and let the first Ctrl-C stop at the next boundary, the second at once."""
+    progress.begin(plan)
+
+    def stop(*_: object) -> None:
+        if context.stopping.is_set():
+            raise KeyboardInterrupt
+        context.stopping.set()
+        click.echo("stopping at the next boundary; once more stops at once", err=True)
+
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
+
+
+def exit_code(run: Run) -> int:
+    """Return 0 when every step went well, else 1."""
+    return 0 if run.status == "done" else 1
+
+
+def run_as_json(run: Run) -> dict[str, Any]:
+    """Return a run as plain JSON values."""
+    from dataclasses import asdict
+
+    return asdict(run)

@@ -1,0 +1,89 @@
+"""`headwater show`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from headwater.cli.options import errors_as_json, json_option, load, print_json
+from headwater.errors import ProjectError
+
+if TYPE_CHECKING:
+    from headwater.api import LoadedProject
+
+
+@click.command()
+@click.argument("dataset")
+@click.option("--rejected", is_flag=True, help="Its rejects, those of a failed load too.")
+@json_option
+@click.pass_context
+def command(ctx: click.Context, dataset: str, rejected: bool, as_json: bool) -> None:
+    """Show one dataset: where it is, schema, what it reads, checks, last runs."""
+
+    def body() -> int:
+        loaded = load(ctx)
+        about = describe_rejects(loaded, dataset) if rejected else describe_dataset(loaded, dataset)
+        print_json(about) if as_json else _print(about)
+        return 0
+
+    ctx.exit(errors_as_json(body, as_json))
+
+
+def describe_dataset(loaded: LoadedProject, name: str) -> dict[str, Any]:
+    """Return what is known of a dataset, as plain values."""
+    from headwater.project.validate import suggest
+
+    project = loaded.project
+    if name not in project.sources and name not in project.models:
+        raise ProjectError(f"no dataset is named {name}", fix=suggest(name, [*project.sources, *project.models]))
+    state = loaded.states().get(name)
+    table, model = project.sources.get(name), project.models.get(name)
+    spec: Any = table.ingest if table else model.spec if model else None
+    step = f"{name}/{'load' if table else 'transform'}"
+    commit = state.commit if state else None
+    checks = [check.model_dump(exclude_defaults=True) for check in spec.all_checks()]
+    return {
+        "dataset": name,
+        "kind": table.kind if table else model.spec.materialize if model else "",
+        "declared": str(table.location if table else model.location if model else ""),
+        "description": spec.description,
+        "owner": spec.owner,
+        "store": project.store_of(name),
+        "location": state.location if state else "",
+        "reads": list(model.inputs) if model else [f"{table.source} ({table.kind})"] if table else [],
+        "read_by": sorted({project.graph.nodes[n].dataset for n in project.graph.downstream(name)})
+        if name in project.graph.nodes
+        else [],
+        "columns": [{"name": c.name, "type": c.type, "source_type": c.source_type} for c in state.columns]
+        if state
+        else [],
+        "rows": commit.rows if commit else None,
+        "version": commit.version if commit else None,
+        "sequence": commit.sequence if commit else None,
+        "inputs": commit.inputs if commit else {},
+        "position": state.position if state else {},
+        "foreign": state.foreign if state else "",
+        "checks": checks,
+        "runs": [{"run_id": run_id, **asdict(result)} for run_id, result in loaded.history(step, 5)],
+    }
+
+
+def describe_rejects(loaded: LoadedProject, name: str) -> dict[str, Any]:
+    """Return the quarantine of a source's table: counts by file and rule, and the first rows."""
+    quarantine = f"quarantine.{name.replace('.', '__', 1)}"
+    counts = loaded.query(f"SELECT _file, rule, count(*) AS rows FROM {quarantine} GROUP BY ALL ORDER BY ALL")
+    rows = loaded.query(f"SELECT _file, _line, rule, reason, raw FROM {quarantine} ORDER BY _file, _line LIMIT 20")
+    return {"dataset": name, "rejects": counts.to_pylist(), "rows": rows.to_pylist()}
+
+
+def _print(about: dict[str, Any]) -> None:
+    for key, value in about.items():
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            click.echo(f"{key}:")
+            for item in value:
+                click.echo("  " + ", ".join(f"{k}={v}" for k, v in item.items() if v not in (None, "", [], ())))
+        elif value not in (None, "", [], {}):
+            text = ", ".join(str(item) for item in value) if isinstance(value, list) else value
+            click.echo(f"{key}: {text}")

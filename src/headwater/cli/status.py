@@ -1,0 +1,67 @@
+"""`headwater status`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from headwater.cli.options import errors_as_json, json_option, load, print_json
+
+
+@click.command()
+@json_option
+@click.pass_context
+def command(ctx: click.Context, as_json: bool) -> None:
+    """Show how every dataset stands: rows, version, age, rejects, failures; and the last runs."""
+
+    def body() -> int:
+        loaded = load(ctx)
+        project, now = loaded.project, datetime.now(UTC)
+        statuses = loaded.node_statuses(now)
+        results = loaded.last_results()
+        rows = []
+        for name in (*project.sources, *project.models):
+            model = project.models.get(name)
+            if model is not None and model.is_view:
+                continue
+            step = results.get(f"{name}/{'load' if name in project.sources else 'transform'}")
+            status = statuses[name]
+            rows.append(
+                {
+                    "dataset": name,
+                    "store": project.store_of(name),
+                    "status": str(status.status),
+                    "rows": status.rows,
+                    "version": status.version,
+                    "age": status.freshness,
+                    "rejected": step.rejected if step else 0,
+                    "error": status.error or (step.error if step else ""),
+                }
+            )
+        runs = [{"run_id": r.run_id, "status": r.status.value, "started": r.started, "duration_s": r.duration_s}
+                for r in loaded.runs(5)]  # fmt: skip
+        print_json({"datasets": rows, "runs": runs}) if as_json else _print(rows, runs)
+        return 0
+
+    ctx.exit(errors_as_json(body, as_json))
+
+
+def _print(rows: list[dict[str, Any]], runs: list[dict[str, Any]]) -> None:
+    heads = ("dataset", "store", "status", "rows", "version", "age", "rejected")
+    table = [[_cell(row[head]) for head in heads] for row in rows]
+    widths = [max([len(head), *(len(row[i]) for row in table)]) for i, head in enumerate(heads)]
+    click.echo("  ".join(f"{head:<{width}}" for head, width in zip(heads, widths, strict=True)).rstrip())
+    for row, cells in zip(rows, table, strict=True):
+        click.echo("  ".join(f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True)).rstrip())
+        if row["error"]:
+            click.echo(f"  {row['error']}")
+    for run in runs:
+        click.echo(f"run {run['run_id']}: {run['status']}, {run['duration_s']:.1f} s, {run['started'][:19]} UTC")
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -1,0 +1,36 @@
+"""`headwater test`."""
+
+from __future__ import annotations
+
+import click
+
+from headwater.cli.options import errors_as_json, json_option, load, print_json
+
+
+@click.command()
+@click.argument("names", nargs=-1)
+@json_option
+@click.pass_context
+def command(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> None:
+    """Run the unit tests of tests/*.yaml: all, or those of the named files or models."""
+
+    def body() -> int:
+        from dataclasses import asdict
+
+        results = load(ctx).test(names)
+        failed = [result for result in results if not result.passed]
+        if as_json:
+            print_json([asdict(result) for result in results])
+            return 1 if failed else 0
+        for result in results:
+            click.echo(f"{'✓' if result.passed else '✕'} {result.name}")
+            for row in result.missing:
+                click.echo(f"  missing:    {row}")
+            for row in result.unexpected:
+                click.echo(f"  unexpected: {row}")
+            if result.error:
+                click.echo(f"  {result.location}: {result.error}")
+        click.echo(f"{len(results) - len(failed)} passed, {len(failed)} failed")
+        return 1 if failed else 0
+
+    ctx.exit(errors_as_json(body, as_json))

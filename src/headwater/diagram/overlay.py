@@ -1,0 +1,84 @@
+"""How every node stands: from the last result of its step and the state of its table."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal
+
+from headwater.diagram.status import NodeStatus
+from headwater.model.graph import Node, Role, node_name
+from headwater.model.run import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from headwater.model.commit import TableState
+    from headwater.model.project import Project
+    from headwater.model.run import StepResult
+
+_UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
+
+
+def describe_nodes(
+    project: Project, results: Mapping[str, StepResult], states: Mapping[str, TableState], now: datetime
+) -> dict[str, NodeStatus]:
+    """Return the status of every node.
+
+    Args:
+        project: The project.
+        results: Newest result of each step.
+        states: State of each table; empty when the stores cannot be asked.
+        now: The clock that freshness is told by, with zone.
+    """
+    return {node.name: _describe(node, project, results, states, now) for node in project.graph.nodes.values()}
+
+
+def _describe(
+    node: Node, project: Project, results: Mapping[str, StepResult], states: Mapping[str, TableState], now: datetime
+) -> NodeStatus:
+    result = results.get(_step_of(node, project))
+    state = states.get(node.dataset)
+    commit = state.commit if state else None
+    if result is None and commit is None:
+        return NodeStatus("never")
+    at = (result.started if result else "") or (commit.now if commit else "")
+    status = result.status if result else Status.DONE
+    if node.role is Role.DATASET:
+        rows = commit.rows if commit else (result.rows if result else None)
+        version = commit.version if commit else (result.version if result else None)
+        error = state.foreign if state else ""
+        fresh = tell_age(at, now)
+        return NodeStatus(Status.FAILED if error else _kept(status, rows), rows, 0, fresh, error, version)
+    error = result.error if result else ""
+    rejected = result.rejected if result and node.role is not Role.SOURCE else 0
+    rows = result.rows_inserted if result and node.role is Role.EXTRACT else None
+    return NodeStatus(status, rows, rejected, tell_age(at, now), error)
+
+
+def _kept(status: Status, rows: int | None) -> Status | Literal["stale"]:
+    """A dataset keeps its last good version when its step failed: it is stale, not failed."""
+    if status in (Status.DONE, Status.UNCHANGED, Status.SKIPPED):
+        return Status.DONE
+    return "stale" if rows is not None else status
+
+
+def _step_of(node: Node, project: Project) -> str:
+    if node.role is Role.SOURCE:
+        return node_name(node.dataset, Role.EXTRACT)
+    if node.role is Role.DATASET:
+        return node_name(node.dataset, Role.LOAD if node.dataset in project.sources else Role.TRANSFORM)
+    return node.name
+
+
+def tell_age(at: str, now: datetime) -> str:
+    """Say how long ago a moment (ISO text) was: "3 min ago"; "" when it cannot be read."""
+    try:
+        moment = datetime.fromisoformat(at)
+    except ValueError:
+        return ""
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    seconds = (now - moment).total_seconds()
+    for size, unit in _UNITS:
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit} ago"
+    return "just now"

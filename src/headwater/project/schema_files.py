@@ -1,0 +1,63 @@
+"""`sources/<source>.schema.yaml`: schemas that were proposed from a sample, for people to read and commit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headwater.errors import ProjectError, ProjectErrors
+from headwater.project.loader import SCHEMA_SUFFIX
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from headwater.contracts import TableDescription
+    from headwater.model.project import Project
+
+
+def find_unconfirmed(project: Project, described: Mapping[str, TableDescription]) -> dict[str, TableDescription]:
+    """Return the source tables whose columns were inferred and that nobody declared."""
+    return {
+        name: about
+        for name, about in described.items()
+        if about.proposed and about.columns and name in project.sources and not project.sources[name].ingest.columns
+    }
+
+
+def write_proposals(project: Project, proposals: Mapping[str, TableDescription], *, may_write: bool) -> list[str]:
+    """Write the proposed columns into each source's schema file; return a line for people per table.
+
+    Raises:
+        ProjectErrors: Nobody watches (`may_write` is false): nothing is inferred unattended.
+    """
+    if not may_write:
+        errors = [
+            ProjectError.at(
+                project.sources[name].location,
+                f"{name}: its schema is not declared, and nothing is inferred unattended",
+                f"declare `columns` there, or run once in a terminal to propose {_file(name)}",
+            )
+            for name in proposals
+        ]
+        raise ProjectErrors(errors)
+    lines = []
+    for name, about in proposals.items():
+        file = Path(project.root) / _file(name)
+        text = (
+            file.read_text(encoding="utf-8")
+            if file.exists()
+            else "# Proposed from a sample; read it, mend it, commit it.\n"
+        )
+        columns = "".join(f"    {_quote(c.name)}: {_quote(c.type.lower())}\n" for c in about.columns)
+        file.write_text(f"{text}{_quote(name.partition('.')[2])}:\n  columns:\n{columns}", encoding="utf-8")
+        lines.append(f"proposed the schema of {name}: {len(about.columns)} columns, in {_file(name)}")
+    return lines
+
+
+def _file(name: str) -> str:
+    return f"sources/{name.partition('.')[0]}{SCHEMA_SUFFIX}"
+
+
+def _quote(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return text if text.replace("_", "a").isalnum() and text[0].isalpha() else f'"{escaped}"'

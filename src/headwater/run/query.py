@@ -1,0 +1,56 @@
+"""One SELECT over the project's datasets by name, whichever store they are in."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from headwater.contracts import REJECT_COLUMNS
+from headwater.errors import ProjectError
+from headwater.project.references import redact
+from headwater.project.validate import suggest
+from headwater.sql.binding import explain_error
+from headwater.sql.parse import parse_query
+
+if TYPE_CHECKING:
+    from headwater.run.context import RunContext
+
+
+def run_query(context: RunContext, sql: str) -> Any:
+    """Run the query and return an Arrow table.
+
+    Raises:
+        ProjectError: It is not one SELECT, it reads what is not declared, or it does not bind.
+    """
+    import duckdb
+
+    parsed = parse_query(sql)
+    if parsed.readers:
+        raise ProjectError(f"{parsed.readers[0].name}() reads outside the project", fix="query datasets by their names")
+    for place in parsed.tables:
+        _show(context, place.name)
+    with context.cursor() as connection:
+        try:
+            return connection.sql(sql).to_arrow_table()
+        except duckdb.Error as error:
+            raise explain_error(redact(str(error), context.project.secrets)) from None
+
+
+def _show(context: RunContext, name: str) -> None:
+    """Make a dataset, `system.<source>__<table>` or `quarantine.<source>__<table>` visible."""
+    namespace, _, table = name.partition(".")
+    dataset = table.replace("__", ".", 1) if namespace in ("system", "quarantine") else name
+    project, state = context.project, context.states.get(dataset)
+    known = dataset in project.sources or (namespace not in ("system", "quarantine") and dataset in project.models)
+    if not known and state is None:
+        raise ProjectError(f"no dataset is named {name}", fix=suggest(name, [*project.sources, *project.models]))
+    model = project.models.get(dataset)
+    if state is None and not (model is not None and model.is_view):
+        raise ProjectError(f"{dataset} holds nothing yet", fix="headwater run")
+    if namespace == "quarantine" and state is not None and not state.rejects:
+        columns = ", ".join(f"CAST(NULL AS {type_text}) AS {column}" for column, type_text in REJECT_COLUMNS)
+        context.states[dataset] = replace(state, rejects=f"SELECT {columns} WHERE FALSE")
+    if known:
+        context.show(dataset)
+    elif state is not None:
+        context.session.show_table(state)

@@ -1,0 +1,184 @@
+"""Unit tests of tests/*.yaml: given rows, the model's query, expected rows. No store is touched."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from headwater.errors import HeadwaterError, ProjectError
+from headwater.model.values import resolve_scalar
+from headwater.plan.intervals import parse_moment
+from headwater.processing.batch.materialize import describe_query
+from headwater.processing.batch.python_models import call_model
+from headwater.sql.binding import explain_error
+from headwater.sql.placeholders import fill_clock, quote_dataset, quote_identifier, quote_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from duckdb import DuckDBPyConnection
+
+    from headwater.model.commit import Column
+    from headwater.model.project import Model, Project, UnitTest
+
+_PROBE_LIMIT = 20
+
+
+@dataclass(frozen=True, slots=True)
+class UnitTestResult:
+    """One unit test's outcome; `missing` and `unexpected` rows as text, `error` when the query did not run."""
+
+    name: str
+    passed: bool
+    location: str
+    missing: tuple[str, ...] = ()
+    unexpected: tuple[str, ...] = ()
+    error: str = ""
+
+
+def run_unit_tests(project: Project, names: Sequence[str] = ()) -> list[UnitTestResult]:
+    """Run the named tests (by file or model), or all.
+
+    A given row needs only the columns the model uses; columns take the types that are known of the dataset, else
+    those of the values. Expected rows are compared on the columns they name, as a multiset.
+    """
+    chosen = [test for test in project.tests if not names or test.name in names or test.spec.model in names]
+    return [_run(project, test) for test in chosen]
+
+
+def _run(project: Project, test: UnitTest) -> UnitTestResult:
+    import duckdb
+
+    connection = duckdb.connect(config={"threads": 1, "autoinstall_known_extensions": False})
+    connection.execute("SET TimeZone = 'UTC'")
+    model = project.models[test.spec.model]
+    place = str(test.location)
+    try:
+        _give_inputs(connection, project, model, test)
+        query, alive = _query(connection, project, model, test)
+        missing, unexpected = _compare(connection, query, test.spec.expect)
+        del alive
+    except duckdb.Error as error:
+        return UnitTestResult(test.name, False, place, error=str(explain_error(str(error))))
+    except HeadwaterError as error:
+        return UnitTestResult(test.name, False, place, error=str(error))
+    finally:
+        connection.close()
+    return UnitTestResult(test.name, not (missing or unexpected), place, tuple(missing), tuple(unexpected))
+
+
+def _types(project: Project, dataset: str) -> dict[str, str]:
+    table, model = project.sources.get(dataset), project.models.get(dataset)
+    columns = table.ingest.columns if table else model.spec.columns if model else {}
+    return {name: str(column.type) for name, column in columns.items() if column.type}
+
+
+def _give(
+    connection: DuckDBPyConnection, dataset: str, rows: Sequence[Mapping[str, Any]], types: dict[str, str]
+) -> None:
+    """Make a dataset of given rows; without rows it has the known columns, or none that is known: an error says so."""
+    names = list(dict.fromkeys([*types, *(name for row in rows for name in row)]))
+    if not names:
+        raise ProjectError(
+            f"nothing is given for {dataset}, and its columns are not declared", fix=f"give it rows: {dataset}: [{{…}}]"
+        )
+    kinds = {name: types.get(name) or _infer(rows, name) for name in names}
+    connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quote_identifier(dataset.partition('.')[0])}")
+    parts = ", ".join(f"{quote_identifier(name)} {kind}" for name, kind in kinds.items())
+    connection.execute(f"CREATE OR REPLACE TABLE {quote_dataset(dataset)} ({parts})")
+    marks = ", ".join("?" for _ in names)
+    for row in rows:
+        values = [None if row.get(name) is None else _text(row[name]) for name in names]
+        connection.execute(f"INSERT INTO {quote_dataset(dataset)} VALUES ({marks})", values)
+
+
+def _text(value: Any) -> Any:
+    return str(value) if isinstance(value, str) else value
+
+
+def _infer(rows: Sequence[Mapping[str, Any]], name: str) -> str:
+    """Return the type that the given values look like: boolean, bigint, decimal, date, timestamp or text."""
+    values = [row[name] for row in rows if row.get(name) is not None]
+    resolved = [resolve_scalar(value) for value in values]
+    if all(isinstance(value, bool) for value in resolved):
+        return "BOOLEAN" if resolved else "VARCHAR"
+    if all(isinstance(value, int) and not isinstance(value, bool) for value in resolved):
+        return "BIGINT"
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in resolved):
+        places = max(len(str(value).partition(".")[2]) for value in values)
+        plain = all("e" not in str(value).lower() for value in values)
+        return f"DECIMAL(38,{places})" if plain and places <= 18 else "DOUBLE"
+    texts = [str(value) for value in values]
+    for kind in ("DATE", "TIMESTAMPTZ", "TIMESTAMP"):
+        if all(_looks_like(text, kind) for text in texts):
+            return kind
+    return "VARCHAR"
+
+
+def _looks_like(text: str, kind: str) -> bool:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    if kind == "DATE":
+        return len(text) == len("2024-01-01")
+    return (moment.tzinfo is not None) == (kind == "TIMESTAMPTZ")
+
+
+def _give_inputs(connection: DuckDBPyConnection, project: Project, model: Model, test: UnitTest) -> None:
+    """Make what a model reads: given rows, or a view over what is given for what the view reads."""
+    for name in model.inputs:
+        view = project.models.get(name)
+        if name in test.spec.given or view is None or not view.is_view:
+            _give(connection, name, test.spec.given.get(name, []), _types(project, name))
+            continue
+        _give_inputs(connection, project, view, test)
+        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quote_identifier(name.partition('.')[0])}")
+        connection.execute(f"CREATE OR REPLACE VIEW {quote_dataset(name)} AS {fill_clock(view.text, _clock(test))}")
+
+
+def _clock(test: UnitTest) -> datetime:
+    return parse_moment(test.spec.now or "2000-01-01").replace(tzinfo=UTC)
+
+
+def _query(connection: DuckDBPyConnection, project: Project, model: Model, test: UnitTest) -> tuple[str, Any]:
+    if model.language == "python":
+        return call_model(model, project.root, connection)
+    span = test.spec.interval
+    interval = (parse_moment(span[0]), parse_moment(span[1])) if span else None
+    return fill_clock(model.text, _clock(test), interval), None
+
+
+def _compare(
+    connection: DuckDBPyConnection, query: str, expected: Sequence[Mapping[str, Any]]
+) -> tuple[list[str], list[str]]:
+    """Return (missing, unexpected) rows as text; expected values take the types of the query's columns."""
+    columns = describe_query(connection, query)
+    names = list(dict.fromkeys(name for row in expected for name in row)) or [column.name for column in columns]
+    kinds = {column.name: column.type for column in columns}
+    for name in names:
+        if name not in kinds:
+            raise ProjectError(f"the model gives no column {name!r}", fix=f"it gives: {', '.join(kinds)}")
+    listed = ", ".join(quote_identifier(name) for name in names)
+    connection.execute(f"CREATE TEMP TABLE _got AS SELECT {listed} FROM (\n{query}\n)")
+    connection.execute(f"CREATE TEMP TABLE _want AS SELECT {_cast(columns, names)} WHERE FALSE")
+    for row in expected:
+        values = ", ".join(_expected(row.get(name), kinds[name]) for name in names)
+        connection.execute(f"INSERT INTO _want VALUES ({values})")
+    return _difference(connection, "_want", "_got"), _difference(connection, "_got", "_want")
+
+
+def _cast(columns: Sequence[Column], names: Sequence[str]) -> str:
+    kinds = {column.name: column.type for column in columns}
+    return ", ".join(f"CAST(NULL AS {kinds[name]}) AS {quote_identifier(name)}" for name in names)
+
+
+def _expected(value: Any, kind: str) -> str:
+    return "NULL" if value is None else f"CAST({quote_text(str(value))} AS {kind})"
+
+
+def _difference(connection: DuckDBPyConnection, one: str, other: str) -> list[str]:
+    found = connection.execute(f"SELECT * FROM {one} EXCEPT ALL SELECT * FROM {other} LIMIT {_PROBE_LIMIT}")
+    names = [column[0] for column in found.description or ()]
+    return [", ".join(f"{n}: {v}" for n, v in zip(names, row, strict=True)) for row in found.fetchall()]
