@@ -10,11 +10,12 @@ from headwater.model.types import is_time_type
 from headwater.storage.sql import quote_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from duckdb import DuckDBPyConnection
 
     from headwater.model.commit import Column
+    from headwater.storage.parquet import DataFile
 
 Ranges = dict[str, tuple[str, str] | None]
 """Lowest and highest value per column, as ISO text; None when a value has no such text (infinity, years before 1)."""
@@ -30,18 +31,50 @@ def list_time_columns(columns: Iterable[Column]) -> list[Column]:
 def read_ranges(connection: DuckDBPyConnection, columns: Iterable[Column], source: str) -> tuple[int, Ranges]:
     """Count the rows of `source` (what may follow FROM) and read the ranges of its time columns in one scan."""
     timed = list_time_columns(columns)
+    row = connection.execute(f"SELECT {_aggregates(timed)} FROM {source}").fetchall()[0]
+    return row[0], _ranges_of(row[1:], timed)
+
+
+def _aggregates(timed: Iterable[Column]) -> str:
     parts = ["count(*)"]
     for column in timed:
         name = quote_name(column.name)
         zone = " AT TIME ZONE 'UTC'" if "TIME ZONE" in column.type else ""
         parts += [f"CAST(min({name}){zone} AS VARCHAR)", f"CAST(max({name}){zone} AS VARCHAR)"]
-    row = connection.execute(f"SELECT {', '.join(parts)} FROM {source}").fetchone() or (0,)
+    return ", ".join(parts)
+
+
+def _ranges_of(found: Sequence[str | None], timed: Iterable[Column]) -> Ranges:
     ranges: Ranges = {}
-    for index, column in enumerate(timed):
-        low, high = row[1 + 2 * index], row[2 + 2 * index]
-        if low is not None:
+    for column, low, high in zip(timed, found[::2], found[1::2], strict=True):
+        if low is not None and high is not None:
             ranges[column.name] = _iso_range(low, high, "TIME ZONE" in column.type)
-    return row[0], ranges
+    return ranges
+
+
+def ranges_of_files(files: Iterable[DataFile], columns: Iterable[Column]) -> list[Ranges]:
+    """Return the ranges per file of the time columns, from the files' footers: they are exact for these types."""
+    timed = list_time_columns(columns)
+    found = []
+    for file in files:
+        ranges: Ranges = {}
+        for column in timed:
+            known = file.statistics.get(quote_name(column.name), {})
+            if "min" in known:
+                zoned = "TIME ZONE" in column.type
+                low, high = (known[end].removesuffix("+00") if zoned else known[end] for end in ("min", "max"))
+                ranges[column.name] = _iso_range(low, high, zoned)
+        found.append(ranges)
+    return found
+
+
+def group_ranges(
+    connection: DuckDBPyConnection, columns: Iterable[Column], source: str, group: str
+) -> tuple[dict[str, int], list[Ranges]]:
+    """Count the rows of `source` per value of the column `group` and read the ranges of its time columns."""
+    timed = list_time_columns(columns)
+    rows = connection.execute(f"SELECT {quote_name(group)}, {_aggregates(timed)} FROM {source} GROUP BY ALL").fetchall()
+    return {row[0]: row[1] for row in rows}, [_ranges_of(row[2:], timed) for row in rows]
 
 
 def _iso_range(low: str, high: str, zoned: bool) -> tuple[str, str] | None:

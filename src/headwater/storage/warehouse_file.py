@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headwater.errors import BusyError, ConnectorError, StateError
+from headwater.storage.disk import explain_full_disk
 from headwater.storage.sql import quote_name, quote_text
 
 if TYPE_CHECKING:
@@ -143,10 +144,9 @@ class WarehouseFile:
                 process_id=process_id,
                 fix="wait for it to end, or read while nobody writes",
             )
-        full = re.search(r'Could not write file "([^"]+)"(.*)', text)
-        if full:
-            folder = os.path.dirname(full[1])
-            return ConnectorError(f"cannot write to {folder}{full[2]}", fix="free space there; nothing was changed")
+        full = explain_full_disk(os.path.dirname(self.path), error)
+        if full is not None:
+            return full
         if isinstance(error, duckdb.TransactionException) or "primary key constraint" in text:
             return StateError(f"{self.path}: another writer came in between: {text}", fix="run again")
         return None

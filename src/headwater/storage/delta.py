@@ -1,0 +1,233 @@
+"""A Delta table as the lakehouse sees it: its schema in DuckDB's types, its files, its log, and one commit to it."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from headwater.errors import ConnectorError
+from headwater.model.commit import Column
+from headwater.storage.sql import quote_name
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import pyarrow as pa
+    from deltalake import DeltaTable, Schema
+    from deltalake.schema import ArrayType, MapType, PrimitiveType, StructType
+    from duckdb import DuckDBPyConnection
+
+    from headwater.storage.parquet import DataFile
+
+    DeltaType = PrimitiveType | ArrayType | MapType | StructType
+
+_PRIMITIVES = {
+    "string": "VARCHAR",
+    "long": "BIGINT",
+    "integer": "INTEGER",
+    "short": "SMALLINT",
+    "byte": "TINYINT",
+    "float": "FLOAT",
+    "double": "DOUBLE",
+    "boolean": "BOOLEAN",
+    "binary": "BLOB",
+    "date": "DATE",
+    "timestamp": "TIMESTAMP WITH TIME ZONE",
+    "timestamp_ntz": "TIMESTAMP",
+}
+
+_FROM_ARROW = {
+    "string": "string",
+    "int64": "long",
+    "int32": "integer",
+    "int16": "short",
+    "int8": "byte",
+    "float": "float",
+    "double": "double",
+    "bool": "boolean",
+    "binary": "binary",
+    "date32[day]": "date",
+    "timestamp[us]": "timestamp_ntz",
+}
+
+_HARMLESS = {"OPTIMIZE", "VACUUM START", "VACUUM END"}
+"""Operations of others after which the rows are the same."""
+
+_READABLE = {"timestampNtz"}
+"""Reader features of the Delta protocol that do not change what a plain Parquet file means."""
+
+_CONFIGURATION: dict[str, str | None] = {"delta.checkpointInterval": "20"}
+"""Opening a table reads its log since the last checkpoint."""
+
+_SOURCE_TYPE = "headwater.source_type"
+
+
+@dataclass(frozen=True, slots=True)
+class LiveFile:
+    """One file of the table's current version: its name in the log, row count (None: not in the log) and size."""
+
+    name: str
+    rows: int | None
+    size_bytes: int
+
+
+def open_delta(folder: Path) -> DeltaTable | None:
+    """Open the table in a folder; None when there is none."""
+    from deltalake import DeltaTable
+
+    if not (folder / "_delta_log").is_dir() or not DeltaTable.is_deltatable(str(folder)):
+        return None
+    return DeltaTable(str(folder))
+
+
+def make_schema(connection: DuckDBPyConnection, columns: Sequence[Column]) -> Schema:
+    """Return the Delta schema of columns.
+
+    Raises:
+        ConnectorError: Delta has no such type.
+    """
+    from deltalake import Field, Schema
+
+    casts = ", ".join(f"CAST(NULL AS {column.type}) AS {quote_name(column.name)}" for column in columns)
+    arrow = connection.sql(f"SELECT {casts} LIMIT 0").to_arrow_table().schema
+    fields = []
+    for column, found in zip(columns, arrow, strict=True):
+        metadata = {_SOURCE_TYPE: column.source_type} if column.source_type else {}
+        fields.append(Field(column.name, _delta_type(found.type, column), metadata=metadata))
+    return Schema(fields)
+
+
+def _delta_type(arrow: pa.DataType, column: Column) -> DeltaType:
+    import pyarrow as pa
+    from deltalake import Field
+    from deltalake.schema import ArrayType, MapType, PrimitiveType, StructType
+
+    name = _FROM_ARROW.get(str(arrow))
+    if pa.types.is_timestamp(arrow) and arrow.tz and arrow.unit == "us":
+        name = "timestamp"
+    elif pa.types.is_decimal(arrow):
+        name = f"decimal({arrow.precision},{arrow.scale})"
+    if name:
+        return PrimitiveType(name)
+    if pa.types.is_list(arrow) or pa.types.is_fixed_size_list(arrow):
+        return ArrayType(_delta_type(arrow.value_type, column))
+    if pa.types.is_map(arrow):
+        return MapType(_delta_type(arrow.key_type, column), _delta_type(arrow.item_type, column))
+    if pa.types.is_struct(arrow):
+        return StructType([Field(part.name, _delta_type(part.type, column)) for part in arrow])
+    raise ConnectorError(
+        f"column {column.name!r}: Delta has no type for {column.type}",
+        fix="cast it, or keep the table in the warehouse",
+    )
+
+
+def read_columns(schema: Schema) -> tuple[Column, ...]:
+    """Return the columns of a Delta schema in DuckDB's types."""
+    return tuple(
+        Column(part.name, _duckdb_type(part.type), str(part.metadata.get(_SOURCE_TYPE, ""))) for part in schema.fields
+    )
+
+
+def _duckdb_type(delta: Any) -> str:
+    from deltalake.schema import ArrayType, MapType, StructType
+
+    if isinstance(delta, ArrayType):
+        return f"{_duckdb_type(delta.element_type)}[]"
+    if isinstance(delta, MapType):
+        return f"MAP({_duckdb_type(delta.key_type)}, {_duckdb_type(delta.value_type)})"
+    if isinstance(delta, StructType):
+        return f"STRUCT({', '.join(f'{quote_name(part.name)} {_duckdb_type(part.type)}' for part in delta.fields)})"
+    name = str(delta.type)
+    return _PRIMITIVES.get(name) or name.upper()
+
+
+def list_live_files(table: DeltaTable) -> list[LiveFile]:
+    """Return the files of the table's current version."""
+    import pyarrow as pa
+
+    actions = pa.table(table.get_add_actions()).select(["path", "num_records", "size_bytes"])
+    return [LiveFile(*row) for row in zip(*(column.to_pylist() for column in actions.columns), strict=True)]
+
+
+def find_unreadable(table: DeltaTable) -> str:
+    """Return why the table's files cannot be read as plain Parquet, or ""."""
+    protocol = table.protocol()
+    features = sorted(set(protocol.reader_features or []) - _READABLE)
+    if features:
+        return f"it uses the Delta features {', '.join(features)}"
+    if protocol.min_reader_version == 2:
+        return "it uses column mapping"
+    if table.metadata().partition_columns:
+        return "it was partitioned"
+    return ""
+
+
+def find_foreign(folder: Path, table: DeltaTable, after: int) -> str:
+    """Return what somebody else did to the table after its version `after`, or ""."""
+    for version in range(after + 1, table.version() + 1):
+        try:
+            text = (folder / "_delta_log" / f"{version:020d}.json").read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return f"version {version} is not in its log"
+        actions = (json.loads(line) for line in text.splitlines() if line)
+        operations = [str(action["commitInfo"].get("operation")) for action in actions if "commitInfo" in action]
+        if not operations or operations[0] not in _HARMLESS:
+            return f"version {version} was made by {operations[0] if operations else 'an unknown operation'}"
+    return "" if table.version() >= after else f"it is at version {table.version()}, before ours ({after})"
+
+
+@dataclass(frozen=True, slots=True)
+class DeltaChange:
+    """What one Delta commit does: files added, files removed; `whole`: the files added are all that is left."""
+
+    schema: Schema
+    adds: Sequence[DataFile]
+    removes: Sequence[LiveFile] = ()
+    whole: bool = False
+
+
+def commit_delta(folder: Path, table: DeltaTable | None, change: DeltaChange, app_id: str, sequence: int) -> None:
+    """Write one version of the log right after the handle's own; any version in between makes it fail."""
+    from deltalake.transaction import AddAction, CommitProperties, RemoveAction, Transaction
+    from deltalake.transaction import create_table_with_add_actions as create
+
+    now_ms = int(time.time() * 1000)
+    adds = [
+        AddAction(name, file.size_bytes, {}, now_ms, True, json.dumps(_statistics(file, change.schema)))
+        for file in change.adds
+        for name in [file.path.rpartition("/")[2]]
+    ]
+    properties = CommitProperties(
+        custom_metadata={"headwater": f"{app_id}@{sequence}"},
+        max_commit_retries=0,
+        app_transactions=[Transaction(app_id=app_id, version=sequence)],
+    )
+    if table is None:
+        create(str(folder), change.schema, adds, configuration=_CONFIGURATION, commit_properties=properties)
+        return
+    actions: list[AddAction | RemoveAction] = [*adds]
+    if not change.whole:
+        actions += [RemoveAction(file.name, True, now_ms, file.size_bytes, {}) for file in change.removes]
+    mode = "overwrite" if change.whole else "append"
+    table.create_write_transaction(actions, mode, change.schema, commit_properties=properties)
+
+
+def _statistics(file: DataFile, schema: Schema) -> dict[str, Any]:
+    """Return what readers may prune by: only what cannot be wrong (a text's maximum may be cut short)."""
+    nulls: dict[str, int] = {}
+    lowest: dict[str, int | str] = {}
+    highest: dict[str, int | str] = {}
+    for column in read_columns(schema):
+        found = file.statistics.get(quote_name(column.name), {})
+        if "null_count" in found:
+            nulls[column.name] = int(found["null_count"])
+        if "min" not in found or column.type not in ("DATE", "BIGINT", "INTEGER", "SMALLINT", "TINYINT"):
+            continue
+        if column.type != "DATE":
+            lowest[column.name], highest[column.name] = int(found["min"]), int(found["max"])
+        elif len(found["min"]) == len(found["max"]) == len("2000-01-01"):
+            lowest[column.name], highest[column.name] = found["min"], found["max"]
+    return {"numRecords": file.rows, "minValues": lowest, "maxValues": highest, "nullCount": nulls}

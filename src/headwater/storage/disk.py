@@ -1,0 +1,118 @@
+"""Files that survive a crash: written, flushed to the disk, then made visible by one rename or link."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headwater.errors import ConnectorError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
+_FULL_WORDS = re.compile(r"No space left on device|File too large|Disk quota exceeded|os error (28|27|122)\b")
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush a folder's entries to the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_file(path: Path) -> None:
+    """Flush a file that another library wrote."""
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Replace a file by JSON, all or nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with open(aside, "w", encoding="utf-8") as file:
+        json.dump(content, file, separators=(",", ":"), ensure_ascii=False)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(aside, path)
+    sync_folder(path.parent)
+
+
+def read_json(path: Path) -> Any:
+    """Return a file's JSON, or None when there is no such file."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+
+
+def create_json(path: Path, content: Any) -> bool:
+    """Create a file with JSON; False when it exists already. A kill leaves it absent, cut short, or whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with open(path, "x", encoding="utf-8") as file:
+            json.dump(content, file, separators=(",", ":"), ensure_ascii=False)
+            file.flush()
+            os.fsync(file.fileno())
+    except FileExistsError:
+        return False
+    sync_folder(path.parent)
+    return True
+
+
+def link_file(source: Path, target: Path) -> None:
+    """Give a file a second name, or copy it where the file system has no links."""
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        if error.errno in _FULL or isinstance(error, FileNotFoundError):
+            raise
+        shutil.copyfile(source, target)
+        sync_file(target)
+
+
+@contextmanager
+def report_full_disk(folder: str | Path, *kinds: type[Exception]) -> Iterator[None]:
+    """Raise a `ConnectorError` that names the folder when the disk is full; `kinds` are other libraries' errors."""
+    import duckdb
+
+    known: tuple[type[Exception], ...] = (OSError, duckdb.Error, *kinds)
+    try:
+        yield
+    except known as error:
+        full = explain_full_disk(folder, error)
+        if full is None:
+            raise
+        raise full from error
+
+
+def explain_full_disk(folder: str | Path, error: Exception) -> ConnectorError | None:
+    """Return the error to raise when `error` says that the disk is full, else None."""
+    found = _FULL_WORDS.search(str(error))
+    if found is None and not (isinstance(error, OSError) and error.errno in _FULL):
+        return None
+    why = found[0] if found else str(error)
+    return ConnectorError(f"cannot write to {folder}: {why}", fix="free space there; nothing visible was changed")
+
+
+def remove_tree(folder: Path) -> tuple[int, int]:
+    """Remove a file or folder; return how many files and bytes that were."""
+    if folder.is_file():
+        size_bytes = folder.stat().st_size
+        folder.unlink()
+        return 1, size_bytes
+    files = [entry for entry in folder.rglob("*") if entry.is_file()] if folder.exists() else []
+    size_bytes = sum(entry.stat().st_size for entry in files)
+    shutil.rmtree(folder, ignore_errors=True)
+    return len(files), size_bytes

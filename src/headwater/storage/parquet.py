@@ -1,0 +1,96 @@
+"""Parquet files as the file stores write and read them: DuckDB writes, flushes and reads them, no extension needed."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headwater.storage.disk import sync_file, sync_folder
+from headwater.storage.sql import quote_name, quote_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from duckdb import DuckDBPyConnection
+
+    from headwater.model.commit import Column
+
+FILE_SIZE = "128MB"
+"""Size at which a new file is begun: small enough to be rewritten when a merge touches it."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataFile:
+    """One Parquet file: path, row count, size, and what its footer says per column (text, as DuckDB returns it)."""
+
+    path: str
+    rows: int
+    size_bytes: int
+    statistics: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def at(self, path: Path) -> DataFile:
+        """Return the same file under another name."""
+        return DataFile(str(path), self.rows, self.size_bytes, self.statistics)
+
+    def is_damaged(self) -> bool:
+        """Return whether the file is missing or has another size than it was written with."""
+        try:
+            return os.stat(self.path).st_size != self.size_bytes
+        except FileNotFoundError:
+            return True
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the file as plain JSON, its path by name only."""
+        name = Path(self.path).name
+        return {"name": name, "rows": self.rows, "size_bytes": self.size_bytes, "statistics": self.statistics}
+
+    @classmethod
+    def from_dict(cls, folder: Path, data: dict[str, Any]) -> DataFile:
+        """Read what `to_dict` returned, for a file in `folder`."""
+        return cls(str(folder / data["name"]), data["rows"], data["size_bytes"], data["statistics"])
+
+
+def write_parquet(connection: DuckDBPyConnection, query: str, folder: Path) -> list[DataFile]:
+    """Write the rows of a query into a new folder and flush them to the disk; no rows, no file."""
+    folder.mkdir(parents=True)
+    written = connection.execute(
+        f"COPY ({query}) TO {quote_text(str(folder))} (FORMAT parquet, COMPRESSION zstd, RETURN_STATS, "
+        f"FILE_SIZE_BYTES '{FILE_SIZE}', WRITE_EMPTY_FILE false, OVERWRITE_OR_IGNORE)"
+    ).fetchall()
+    files = [DataFile(name, rows, size_bytes, statistics) for name, rows, size_bytes, _, statistics, _ in written]
+    for file in files:
+        sync_file(Path(file.path))
+    sync_folder(folder)
+    return [file for file in files if file.rows]
+
+
+def cast_rows(query: str, given: Sequence[Column], columns: Sequence[Column]) -> str:
+    """Return a SELECT of a query's rows, its columns named as in `given` and typed as in `columns`."""
+    types = {column.name: column.type for column in columns}
+    casts = ", ".join(f"CAST({quote_name(c.name)} AS {types[c.name]}) AS {quote_name(c.name)}" for c in given)
+    names = ", ".join(quote_name(column.name) for column in given)
+    return f"SELECT {casts} FROM ({query}) AS _rows({names})"
+
+
+def scan_files(columns: Sequence[Column], paths: Iterable[str], *, file_column: str = "") -> str:
+    """Return a SELECT over files: the columns in order with their types, NULL where a file lacks one.
+
+    `file_column` names one more column that holds each row's file.
+    """
+    names = ", ".join(quote_name(column.name) for column in columns)
+    listed = ", ".join(quote_text(path) for path in paths)
+    if not listed:
+        nulls = ", ".join(f"CAST(NULL AS {column.type}) AS {quote_name(column.name)}" for column in columns)
+        extra = f", CAST(NULL AS VARCHAR) AS {quote_name(file_column)}" if file_column else ""
+        return f"SELECT {nulls}{extra} WHERE false"
+    schema = ", ".join(
+        f"{quote_text(column.name)}: {{'name': {quote_text(column.name)}, 'type': {quote_text(column.type)}, "
+        "'default_value': NULL}"
+        for column in columns
+    )
+    extra = f", {quote_name(file_column)}" if file_column else ""
+    named = f", filename = {quote_text(file_column)}" if file_column else ""
+    options = f"hive_partitioning = false{named}, schema = MAP {{{schema}}}"
+    return f"SELECT {names}{extra} FROM read_parquet([{listed}], {options})"
