@@ -182,6 +182,24 @@ def test_a_legend_that_is_too_wide_goes_on_in_the_next_line() -> None:
     assert max(sample.y for sample in samples) < end
 
 
+def test_labels_of_arrows_that_cross_keep_apart() -> None:
+    build = GraphBuilder()
+    lake, warehouse = (build.add(f"a.{f}", Role.DATASET, f, "x") for f in (Family.LAKE, Family.WAREHOUSE))
+    board, training = (build.add(f"c.{f}", Role.CONSUMER, f, "x") for f in (Family.BI, Family.MACHINE_LEARNING))
+    build.link(lake, training)
+    build.link(warehouse, board)
+    layout = place_in_tiers(copy_graph(build.graph(), "architecture", None, ""))
+    one, other = (route.label for route in layout.routes)
+    assert one
+    assert other
+    assert not one.rect.overlaps(other.rect)
+
+
+@pytest.mark.parametrize("name", ["shop", "reference", "tiers of shop"])
+def test_text_of_usual_length_is_not_shortened(name: str) -> None:
+    assert not [line.text for placed in LAYOUTS[name].boxes for line in placed.lines if "…" in line.text]
+
+
 def test_a_label_without_a_free_place_is_still_drawn() -> None:
     build = GraphBuilder()
     sources = [build.add(f"s.t{i}", Role.SOURCE, family, "x") for i, family in enumerate(list(Family)[:4])]

@@ -100,7 +100,7 @@ text {{ font-family: {_FONT}; }}
 .status-failed .shape {{ stroke-width: 2.2; stroke-dasharray: 6 4; }}
 .status-blocked .shape {{ stroke-dasharray: 2 3; }}
 .icon {{ fill: none; stroke-width: 1.8; stroke-linecap: round; stroke-linejoin: round; }}
-.label {{ paint-order: stroke; stroke-width: 5; stroke-linejoin: round; }}
+.label {{ paint-order: stroke; stroke-width: 7; stroke-linejoin: round; }}
 """
 
 
