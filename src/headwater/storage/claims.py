@@ -15,7 +15,7 @@ from headwater.storage.disk import create_json, read_json
 from headwater.storage.folders import decode_name, encode_name, own_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
 
@@ -36,9 +36,14 @@ def claim_path(folder: Path, producer: str, sequence: int) -> Path:
     return own_folder(folder) / "commits" / encode_name(producer) / f"{sequence:08d}.json"
 
 
-def read_record(folder: Path, producer: str, sequence: int) -> Record | None:
+def record_json(commit: Commit, kept: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a commit's file holds."""
+    return {"commit": {name: getattr(commit, name) for name in Commit.__dataclass_fields__}, "kept": dict(kept)}
+
+
+def read_record(path: Path) -> Record | None:
     """Return a commit that was made visible, or None when its file is gone."""
-    data = read_json(claim_path(folder, producer, sequence))
+    data = read_json(path)
     if data is None:
         return None
     known = {name: value for name, value in data["commit"].items() if name in Commit.__dataclass_fields__}
@@ -60,11 +65,11 @@ def is_retired(folder: Path) -> bool:
     return not claims or claims[-1].suffix == _RETIRED
 
 
-def read_chain(folder: Path, last: Record | None) -> list[Record]:
+def read_chain(last: Record | None, read: Callable[[Commit, int], Record | None]) -> list[Record]:
     """Return the visible commits from the last that holds a whole position up to `last`, oldest first."""
     chain = [last] if last else []
     while chain and not chain[-1].commit.position.get("complete") and chain[-1].commit.previous is not None:
-        before = read_record(folder, chain[-1].commit.producer, chain[-1].commit.previous)
+        before = read(chain[-1].commit, chain[-1].commit.previous)
         if before is None:
             break
         chain.append(before)
@@ -76,18 +81,21 @@ def merge_chain(chain: Sequence[Record]) -> dict[str, Any]:
     return merge_positions(record.commit.position for record in chain)
 
 
+def complete_position(commit: Commit, chain: Sequence[Record]) -> Commit:
+    """Return the commit as it is kept: now and then its position holds everything before it."""
+    if not merges_positions(commit):
+        return commit
+    return replace(commit, position={**merge_positions([merge_chain(chain), commit.position]), "complete": True})
+
+
 def claim_commit(folder: Path, commit: Commit, kept: Mapping[str, Any], chain: Sequence[Record]) -> Commit:
     """Write the commit's file under its sequence, or the next one that is free; return it as it was written."""
     claims = _list_claims(folder) if commit.previous is None else []
     if claims:
         commit = commit.at(max(commit.sequence, int(claims[-1].stem) + 1))
     while True:
-        whole = commit
-        if merges_positions(commit):
-            merged = merge_positions([merge_chain(chain), commit.position])
-            whole = replace(commit, position={**merged, "complete": True})
-        content = {"commit": {name: getattr(whole, name) for name in Commit.__dataclass_fields__}, "kept": dict(kept)}
-        if create_json(claim_path(folder, commit.producer, commit.sequence), content):
+        whole = complete_position(commit, chain)
+        if create_json(claim_path(folder, commit.producer, commit.sequence), record_json(whole, kept)):
             return whole
         commit = commit.at(commit.sequence + 1)
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from headwater.contracts import Change
-    from headwater.model.commit import Column
+    from headwater.model.commit import Column, TableState
 
 POSITIONS_MERGED_EVERY = 50
 """Sequences between two commits whose position holds everything before it, so that few have to be read."""
@@ -24,13 +24,14 @@ WEEK_S = 7 * 86_400.0
 
 @dataclass(slots=True)
 class Effect:
-    """What a change did to the rows of a table; `ranges` are None when they are not known."""
+    """What a change did to a table: `columns` are those it has now, `ranges` are None when they are not known."""
 
     inserted: int = 0
     deleted: int | None = 0
     rows: int | None = None
     schema_changed: bool = False
     replaced: bool = False
+    columns: tuple[Column, ...] = ()
     ranges: list[Ranges] | None = field(default_factory=list)
 
     @property
@@ -50,9 +51,10 @@ def seal_commit(commit: Commit, effect: Effect, prior: Commit | None) -> Commit:
     return replace(commit, version=commit.sequence, times=times, rows=rows)
 
 
-def make_receipt(commit: Commit, effect: Effect) -> Receipt:
-    """Return what a store says of a commit it made."""
-    return Receipt(commit, rows_inserted=effect.inserted, rows_deleted=effect.deleted)
+def make_receipt(effect: Effect, state: TableState) -> Receipt:
+    """Return what a store says of a commit it made; the state is left out when its columns are not known."""
+    assert state.commit is not None
+    return Receipt(state.commit, effect.inserted, effect.deleted, state if state.columns else None)
 
 
 def merges_positions(commit: Commit) -> bool:

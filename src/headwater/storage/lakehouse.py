@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from headwater.contracts import MaintainResult, StageResult
 from headwater.errors import ConnectorError
-from headwater.model.commit import Commit, TableState
+from headwater.model.commit import TableState
 from headwater.model.layers import Family
 from headwater.storage.claims import (
     Record,
     claim_commit,
+    claim_path,
     is_retired,
     list_producers,
     merge_chain,
@@ -34,11 +35,11 @@ from headwater.storage.delta import (
     open_delta,
     read_columns,
 )
-from headwater.storage.disk import remove_tree, report_full_disk
+from headwater.storage.disk import link_file, remove_tree, report_full_disk, sync_folder
 from headwater.storage.folders import dataset_folder, list_datasets, own_folder
 from headwater.storage.lakehouse_write import Base, place_files, write_change
 from headwater.storage.parquet import scan_files
-from headwater.storage.rejects import add_rejects, remove_rejects, scan_rejects
+from headwater.storage.rejects import scan_rejects, write_rejects
 from headwater.storage.staging import drop_staging, read_staging, remove_staging, stage_chunk
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     from deltalake import DeltaTable
 
     from headwater.contracts import Change, Load, Session
-    from headwater.model.commit import Receipt
+    from headwater.model.commit import Column, Commit, Receipt
     from headwater.storage.delta import DeltaChange
 
 
@@ -136,34 +137,40 @@ class Lakehouse:
             if last:
                 base = Base(folder, read_columns(last.table.schema()), tuple(list_live_files(last.table)))
             written = write_change(base, load, change, scratch)
-            names = prior.kept["rejects"] if prior else []
-            rejects = add_rejects(load.connection, folder, change.rejects, names, scratch / "rejects")
+            rejects = _add_rejects(folder, load, change, prior, scratch)
             load.audit(written.scan(base))
             load.notify("before_commit")
             sealed = seal_commit(commit, written.effect, prior.commit if prior else None)
             kept = {"delta_version": last.table.version() + 1 if last else 0, "rejects": rejects}
-            sealed = claim_commit(folder, sealed, kept, read_chain(folder, prior))
+            sealed = claim_commit(folder, sealed, kept, _read_chain(folder, prior))
             load.notify("claimed")
-            self._commit_delta(folder, load, last, place_files(base, written), sealed)
+            delta = place_files(base, written)
+            self._commit_delta(folder, load, last, delta, sealed)
         load.notify("after_commit")
         drop_staging(folder, load.load_id)
-        return make_receipt(sealed, written.effect)
+        left = [] if delta.whole else [(base.path(file), file.size_bytes) for file in written.untouched]
+        files = [*left, *((file.path, file.size_bytes) for file in delta.adds)]
+        state = _make_state(load.table, folder, written.columns, files, sealed, rejects)
+        return make_receipt(written.effect, state)
 
     def _commit_delta(self, folder: Path, load: Load, last: _Last | None, delta: DeltaChange, commit: Commit) -> None:
         from deltalake.exceptions import DeltaError
 
         failed: Exception | None = None
+        before = last.table.version() if last else None
         try:
             commit_delta(folder, last.table if last else None, delta, commit.producer, commit.sequence)
         except (DeltaError, OSError) as error:
             failed = error
-        after = open_delta(folder)
+        after = last.table if last else open_delta(folder)
+        if last:
+            last.table.update_incremental()
         found = after.transaction_version(commit.producer) if after else None
         if found == commit.sequence:
             return
         for file in delta.adds:
             os.unlink(file.path)
-        if failed is None or (after and after.version() != (last.table.version() if last else None)):
+        if failed is None or (after and after.version() != before):
             raise stale_commit(load.table, commit, found) from failed
         raise failed
 
@@ -207,7 +214,7 @@ def _read_last(folder: Path) -> _Last | None:
     if not made:
         return _Last(table, foreign="its log holds no commit of ours" if producers else "")
     sequence, producer = max(made)
-    record = read_record(folder, producer, sequence)
+    record = read_record(claim_path(folder, producer, sequence))
     if record is None:
         foreign = f"the file of commit {producer}@{sequence} is gone from _headwater/commits"
     else:
@@ -218,18 +225,68 @@ def _read_last(folder: Path) -> _Last | None:
 def _describe_last(name: str, folder: Path, last: _Last) -> TableState:
     readable = not find_unreadable(last.table)
     columns = read_columns(last.table.schema())
-    live = list_live_files(last.table) if readable else []
+    live = [(str(folder / file.name), file.size_bytes) for file in list_live_files(last.table)] if readable else []
+    record = last.record
+    rejects = record.kept["rejects"] if record else []
+    state = _make_state(name, folder, columns, live, record.commit if record else None, rejects)
+    foreign = f"{name}: {last.foreign}; `headwater run --reset {name}` rebuilds it" if last.foreign else ""
+    position = merge_chain(_read_chain(folder, record))
+    return replace(state, position=position, foreign=foreign, scan=state.scan if readable else "")
+
+
+def _make_state(
+    name: str,
+    folder: Path,
+    columns: tuple[Column, ...],
+    files: Sequence[tuple[str, int]],
+    commit: Commit | None,
+    rejects: Sequence[str],
+) -> TableState:
     return TableState(
         name,
         columns=columns,
-        commit=last.record.commit if last.record else None,
-        position=merge_chain(read_chain(folder, last.record)),
-        scan=scan_files(columns, [str(folder / file.name) for file in live]) if readable else "",
-        rejects=scan_rejects(folder, last.record.kept["rejects"]) if last.record else "",
+        commit=commit,
+        position=commit.position if commit else {},
+        scan=scan_files(columns, [path for path, _ in files]),
+        rejects=scan_rejects([str(_rejects_folder(folder) / file) for file in rejects]),
         location=str(folder),
-        size_bytes=sum(file.size_bytes for file in live),
-        foreign=f"{name}: {last.foreign}; `headwater run --reset {name}` rebuilds it" if last.foreign else "",
+        size_bytes=sum(size_bytes for _, size_bytes in files),
     )
+
+
+def _read_chain(folder: Path, last: Record | None) -> list[Record]:
+    return read_chain(last, lambda commit, previous: read_record(claim_path(folder, commit.producer, previous)))
+
+
+def _rejects_folder(folder: Path) -> Path:
+    return own_folder(folder) / "rejects"
+
+
+def _add_rejects(folder: Path, load: Load, change: Change, prior: Record | None, scratch: Path) -> list[str]:
+    """Write the change's rejects; return the names of the files that its commit lists."""
+    known = list(prior.kept["rejects"]) if prior else []
+    place = _rejects_folder(folder)
+    files, merged = write_rejects(
+        load.connection, change.rejects, [str(place / name) for name in known], scratch / "rejects"
+    )
+    names = [f"{uuid.uuid4().hex}.parquet" for _ in files]
+    if files:
+        place.mkdir(exist_ok=True)
+        for file, name in zip(files, names, strict=True):
+            link_file(Path(file.path), place / name)
+        sync_folder(place)
+    return names if merged else known + names
+
+
+def _remove_rejects(folder: Path, listed: Sequence[str], oldest_s: float) -> tuple[int, int]:
+    """Remove quarantine files that no commit lists any more; return files and bytes removed."""
+    stale = [
+        path
+        for path in _rejects_folder(folder).glob("*.parquet")
+        if path.name not in listed and path.stat().st_mtime < oldest_s
+    ]
+    removed = [remove_tree(path) for path in stale]
+    return len(removed), sum(size_bytes for _, size_bytes in removed)
 
 
 def _compare(folder: Path, load: Load, commit: Commit) -> _Last | None:
@@ -280,7 +337,7 @@ def _clean(folder: Path, age_s: float) -> MaintainResult:
         folder, sequence=last.sequence if last else None, age_s=age_s, now_s=now_s
     )
     if last and last.record:
-        removed = remove_rejects(folder, last.record.kept["rejects"], age_s=age_s, now_s=now_s)
+        removed = _remove_rejects(folder, last.record.kept["rejects"], now_s - age_s)
         files, size_bytes = files + removed[0], size_bytes + removed[1]
     if last:
         hours = int(age_s // 3600)

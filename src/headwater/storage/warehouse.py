@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from contextlib import closing, suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from headwater.contracts import MaintainResult, StageResult
@@ -132,15 +131,14 @@ class Warehouse:
         load.notify("after_commit")
         state = TableState(
             load.table,
-            columns=change.columns,
+            columns=effect.columns,
             commit=sealed,
             position=sealed.position,
             scan=f"SELECT * FROM {table}",
             rejects=f"SELECT * FROM {quarantine_table(load.table)}" if change.rejects else "",
             location=".".join(split_dataset(load.table)),
         )
-        known = change.mode == "replace" or bool(change.columns)
-        return replace(make_receipt(sealed, effect), state=state if known else None)
+        return make_receipt(effect, state)
 
     def _compare(
         self, connection: DuckDBPyConnection, load: Load, change: Change, commit: Commit

@@ -68,7 +68,7 @@ def _create(connection: DuckDBPyConnection, table: str, change: Change, *, exist
     if timed:
         ranges.append(read_ranges(connection, read_columns(connection, table), table)[1])
     _comment_columns(connection, table, change.columns)
-    return Effect(inserted, deleted, rows=inserted, replaced=True, ranges=ranges)
+    return Effect(inserted, deleted, rows=inserted, replaced=True, columns=change.columns, ranges=ranges)
 
 
 def _update(connection: DuckDBPyConnection, table: str, change: Change) -> Effect:
@@ -76,7 +76,7 @@ def _update(connection: DuckDBPyConnection, table: str, change: Change) -> Effec
     _refuse_rowid(table, before)
     doomed_keys = _hold_deletes(connection, change)
     columns = evolve_columns(before, change)
-    effect = Effect(schema_changed=_evolve(connection, table, before, columns))
+    effect = Effect(schema_changed=_evolve(connection, table, before, columns), columns=columns)
     timed = bool(list_time_columns(columns))
     last = 0
     if timed or change.mode != "append":
