@@ -1,0 +1,60 @@
+"""Words of the field, and one place where every error is caught."""
+
+from __future__ import annotations
+
+import ast
+import re
+
+from .code import Module, classes, modules
+
+_VAGUE = re.compile(r"(Manager|Helper|Util|Utils|Utility|Service)s?$")
+_UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX|NotImplementedError)\b")
+
+
+def vague_names(module: Module) -> list[str]:
+    return [module.at(node, node.name) for node in classes(module) if _VAGUE.search(node.name)]
+
+
+def catch_all(module: Module) -> list[str]:
+    """`except Exception`, also inside a tuple, with its relatives: no type at all and BaseException.
+
+    A handler that ends in a bare `raise` only tidies up.
+    """
+    found = []
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.ExceptHandler):
+            names = {name.id for name in ast.walk(node.type) if isinstance(name, ast.Name)} if node.type else {""}
+            passes_on = isinstance(node.body[-1], ast.Raise) and node.body[-1].exc is None
+            if names & {"", "Exception", "BaseException"} and not passes_on:
+                found.append(module.at(node, "catches everything"))
+    return found
+
+
+def unfinished(module: Module) -> list[str]:
+    lines = enumerate(module.text.splitlines(), 1)
+    return [f"{module.path}:{number}: {line.strip()}" for number, line in lines if _UNFINISHED.search(line)]
+
+
+def test_no_class_is_named_for_nothing_in_particular() -> None:
+    assert [finding for module in modules() for finding in vague_names(module)] == []
+
+
+def test_only_the_boundary_in_run_catches_everything() -> None:
+    inside = [module for module in modules() if module.path.startswith("headwater/run/")]
+    assert inside
+    assert [finding for module in modules() if module not in inside for finding in catch_all(module)] == []
+
+
+def test_nothing_is_left_unfinished() -> None:
+    assert [finding for module in modules() for finding in unfinished(module)] == []
+
+
+def test_the_rules_see_what_they_are_for() -> None:
+    assert len(vague_names(Module("a.py", "class StateManager: ...\nclass Managers: ...\nclass Manage: ..."))) == 2
+    handlers = ["except:", "except Exception:", "except (OSError, Exception) as e:", "except BaseException:"]
+    for handler in handlers:
+        assert len(catch_all(Module("a.py", f"try:\n    x\n{handler}\n    y\n"))) == 1
+    assert len(catch_all(Module("a.py", "try:\n    x\nexcept Exception:\n    raise ValueError\n"))) == 1
+    assert catch_all(Module("a.py", "try:\n    x\nexcept BaseException:\n    y\n    raise\n")) == []
+    assert catch_all(Module("a.py", "try:\n    x\nexcept (OSError, ValueError):\n    y\n")) == []
+    assert len(unfinished(Module("a.py", "x = 1  # TODO later\nraise NotImplementedError\nTODOS = 1\n"))) == 2
