@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import webbrowser
 from pathlib import Path
 
@@ -25,13 +26,12 @@ def command(ctx: click.Context, level: str, form: str | None, output: str | None
     """Draw the project, with the status, rows and freshness of the last run."""
     form = form or _SUFFIXES.get(Path(output or "").suffix, "svg")
     loaded = load(ctx)
-    drawn: str | bytes = loaded.draw(level=level, format=form)
+    drawn = loaded.draw(level=level, format=form)
     if show and output is None:
         output = str(Path(loaded.project.root) / ".headwater" / f"diagram.{'txt' if form == 'text' else form}")
         Path(output).parent.mkdir(parents=True, exist_ok=True)
     if output is None:
-        stream = click.get_binary_stream("stdout")
-        stream.write(drawn if isinstance(drawn, bytes) else drawn.encode())
+        sys.stdout.buffer.write(drawn if isinstance(drawn, bytes) else drawn.encode())
         return
     Path(output).write_bytes(drawn if isinstance(drawn, bytes) else drawn.encode())
     if show and _has_browser():

@@ -1,0 +1,5 @@
+/* headwater
+description: Airports by code.
+materialize: view
+*/
+select faa as airport, name, lat, lon, tzone from reference.airports
