@@ -71,6 +71,12 @@ def evolve_columns(old: Sequence[Column], change: Change) -> tuple[Column, ...]:
     return (*kept, *wanted.values())
 
 
+def spell_as(known: Sequence[Column], columns: Sequence[Column]) -> tuple[Column, ...]:
+    """Return columns under the names that the table's files use: there, names differ by more than case."""
+    names = {column.name.casefold(): column.name for column in known}
+    return tuple(replace(column, name=names.get(column.name.casefold(), column.name)) for column in columns)
+
+
 def stale_commit(dataset: str, commit: Commit, found: int | None) -> StateError:
     """Return the error for a commit that does not follow the table's last one."""
     expected = "no commit" if commit.previous is None else f"commit {commit.previous}"

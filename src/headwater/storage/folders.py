@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import shutil
+import uuid
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,3 +46,14 @@ def list_datasets(root: str) -> Iterator[str]:
         for folder in sorted(namespace.iterdir()) if namespace.is_dir() else []:
             if own_folder(folder).is_dir():
                 yield f"{decode_name(namespace.name).replace('__', '.')}.{decode_name(folder.name)}"
+
+
+@contextmanager
+def scratch_folder(folder: Path) -> Iterator[Path]:
+    """Give a folder for files that are not yet part of a commit; it is gone afterwards."""
+    place = own_folder(folder) / "scratch" / uuid.uuid4().hex
+    place.mkdir(parents=True)
+    try:
+        yield place
+    finally:
+        shutil.rmtree(place, ignore_errors=True)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 import uuid
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -36,14 +34,14 @@ from headwater.storage.delta import (
     read_columns,
 )
 from headwater.storage.disk import link_file, remove_tree, report_full_disk, sync_folder
-from headwater.storage.folders import dataset_folder, list_datasets, own_folder
+from headwater.storage.folders import dataset_folder, list_datasets, own_folder, scratch_folder
 from headwater.storage.lakehouse_write import Base, place_files, write_change
 from headwater.storage.parquet import scan_files
 from headwater.storage.rejects import scan_rejects, write_rejects
 from headwater.storage.staging import drop_staging, read_staging, remove_staging, stage_chunk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from deltalake import DeltaTable
 
@@ -130,7 +128,7 @@ class Lakehouse:
         from deltalake.exceptions import DeltaError
 
         folder = self._writable(load.table)
-        with report_full_disk(folder, DeltaError), _scratch(folder) as scratch:
+        with report_full_disk(folder, DeltaError), scratch_folder(folder) as scratch:
             last = _compare(folder, load, commit)
             prior = last.record if last else None
             base = Base(folder)
@@ -303,17 +301,6 @@ def _compare(folder: Path, load: Load, commit: Commit) -> _Last | None:
     if (last.producer, last.sequence) != (commit.producer, commit.previous):
         raise stale_commit(load.table, commit, last.sequence)
     return last
-
-
-@contextmanager
-def _scratch(folder: Path) -> Iterator[Path]:
-    """Give a folder for files that are not yet part of a commit; it is gone afterwards."""
-    place = own_folder(folder) / "scratch" / uuid.uuid4().hex
-    place.mkdir(parents=True)
-    try:
-        yield place
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
 
 
 def _drop(folder: Path) -> MaintainResult:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from headwater.errors import ConnectorError, StateError
-from headwater.storage.commits import Effect, evolve_columns
+from headwater.storage.commits import Effect, evolve_columns, spell_as
 from headwater.storage.delta import DeltaChange, LiveFile, make_schema, read_columns
 from headwater.storage.disk import link_file, sync_folder
 from headwater.storage.parquet import DataFile, cast_rows, scan_files, write_parquet
@@ -16,7 +16,6 @@ from headwater.storage.staging import take_parts
 from headwater.storage.times import group_ranges, list_time_columns, ranges_of_files, read_ranges
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from deltalake import Schema
@@ -63,7 +62,7 @@ def write_change(base: Base, load: Load, change: Change, scratch: Path) -> Writt
     """Write the files of a change into `scratch`; nothing of it is visible."""
     if change.mode == "record" and not base.columns:
         raise StateError(f"{load.table}: there is no table to record a commit on", fix="write the table first")
-    given = _spell_as(base.columns, change.columns or base.columns)
+    given = spell_as(base.columns, change.columns or base.columns)
     wanted = read_columns(make_schema(load.connection, given))
     columns = evolve_columns(base.columns, replace(change, columns=wanted))
     written = Written(make_schema(load.connection, columns), columns, Effect(), untouched=list(base.live))
@@ -147,12 +146,6 @@ def _predicate(change: Change) -> str:
     if change.mode == "overwrite_where":
         return f"({change.where})"
     return f"({quote_names(change.key, '_old.')}) IN (SELECT ({quote_names(change.key)}) FROM {_KEYS})"
-
-
-def _spell_as(known: Sequence[Column], columns: Sequence[Column]) -> tuple[Column, ...]:
-    """Return columns under the names the table has: Delta's names differ by more than case."""
-    names = {column.name.casefold(): column.name for column in known}
-    return tuple(replace(column, name=names.get(column.name.casefold(), column.name)) for column in columns)
 
 
 def place_files(base: Base, written: Written) -> DeltaChange:
