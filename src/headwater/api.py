@@ -146,7 +146,7 @@ class LoadedProject:
             plan = build_plan(self.project, _with_notes(observed, bound), clock, wish)
             run_id = f"{clock.strftime('%Y%m%dT%H%M%S')}-{os.urandom(4).hex()}"
             states = dict(observed.states)
-            context = RunContext(self.project, session, connectors, observed, wish, run_id, clock, states)
+            context = RunContext(self.project, session, connectors, observed, wish, run_id, clock, states, bound)
             context.listeners = [_Journalist(journal, context), *listeners]
             journal.start_run(run_id, utc_now(), clock.isoformat())
             if on_start is not None:

@@ -26,9 +26,17 @@ Columns = tuple[Column, ...]
 
 @dataclass(slots=True)
 class Bound:
-    """Schemas found by binding: columns by dataset (None: unknown until the run), errors, notes for people."""
+    """Schemas found by binding.
+
+    Attributes:
+        schemas: Columns as they land, by dataset; None: unknown until the run.
+        queries: Columns of each bound model's query before they land, and the columns of the inputs it was bound on.
+        errors: Models that do not bind.
+        notes: Remarks for people.
+    """
 
     schemas: dict[str, Columns | None] = field(default_factory=dict)
+    queries: dict[str, tuple[Columns, dict[str, Columns]]] = field(default_factory=dict)
     errors: list[ProjectError] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -83,13 +91,13 @@ def source_schema(table: SourceTable, observed: Observed) -> Columns | None:
     """
     state = observed.states.get(table.name)
     if state is not None and state.commit is not None and state.commit.fingerprint == table.fingerprint:
-        return _visible(state.columns)
+        return visible_columns(state.columns)
     columns = declared_columns(table) or _described(table, observed)
     if columns is None:
-        return _visible(state.columns) if state is not None and state.columns else None
+        return visible_columns(state.columns) if state is not None and state.columns else None
     from headwater.ingestion import compile_prepare
 
-    return _visible(compile_prepare(table.ingest, columns, store=table.ingest.into).columns)
+    return visible_columns(compile_prepare(table.ingest, columns, store=table.ingest.into).columns)
 
 
 def declared_columns(table: SourceTable) -> Columns:
@@ -105,7 +113,8 @@ def _described(table: SourceTable, observed: Observed) -> Columns | None:
     return described.columns if described is not None and described.columns else None
 
 
-def _visible(columns: Sequence[Column]) -> Columns:
+def visible_columns(columns: Sequence[Column]) -> Columns:
+    """Return the columns that readers see: system columns left out, where they landed from forgotten."""
     return tuple(Column(column.name, column.type) for column in columns if column.name not in SYSTEM_COLUMNS)
 
 
@@ -113,7 +122,7 @@ def _bind_model(
     project: Project, model: Model, observed: Observed, bound: Bound, binder: _LazyBinder, cache: ParseCache
 ) -> Columns | None:
     state = observed.states.get(model.name)
-    last = _visible(state.columns) if state is not None and state.columns else None
+    last = visible_columns(state.columns) if state is not None and state.columns else None
     if model.language == "python":
         declared = tuple(Column(n, str(c.type)) for n, c in model.spec.columns.items() if c.type)
         return declared if declared and len(declared) == len(model.spec.columns) else last
@@ -134,6 +143,7 @@ def _bind_model(
         return last
     columns = tuple(Column(*column) for column in entry["columns"])
     bound.errors += _check_declared(model, columns)
+    bound.queries[model.name] = (columns, inputs)
     return _landed(columns, project.store_of(model.name))
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.errors import HeadwaterError
 from headwater.model.run import Event
+from headwater.plan.bind import Bound, visible_columns
 from headwater.sql.placeholders import fill_clock
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from headwater.contracts import Store
     from headwater.model.commit import Receipt, TableState
     from headwater.model.project import Project
+    from headwater.plan.bind import Columns
     from headwater.plan.build import Observed, Wish
     from headwater.plan.observe import Connectors
     from headwater.processing.batch.session import DuckDBSession
@@ -45,6 +47,7 @@ class RunContext:
         run_id: This run.
         now: The run's clock.
         states: State of every table, kept up to date as steps commit.
+        bound: What binding found before the run.
         listeners: Readers of events.
         terminal: A person watches: schema files may be proposed.
         stopping: Set when the run is to stop at the next boundary.
@@ -58,6 +61,7 @@ class RunContext:
     run_id: str
     now: datetime
     states: dict[str, TableState]
+    bound: Bound = field(default_factory=Bound)
     listeners: list[Listener] = field(default_factory=list)
     terminal: bool = False
     stopping: threading.Event = field(default_factory=threading.Event)
@@ -100,6 +104,15 @@ class RunContext:
         self.states[dataset] = state
         self.session.forget(dataset)
         return state
+
+    def bound_columns(self, dataset: str) -> Columns | None:
+        """Return the columns of a model's query as bound before the run, unless an input has other columns by now."""
+        columns, inputs = self.bound.queries.get(dataset, (None, {}))
+        for name, bound_on in inputs.items():
+            state = self.states.get(name)
+            if state is None or visible_columns(state.columns) != bound_on:
+                return None
+        return columns
 
     def show_inputs(self, dataset: str) -> None:
         """Make what a model reads visible by name, views and all."""

@@ -114,7 +114,7 @@ class _Work:
         return interval_change(self.connection, self.spec, self.target(), query, columns, span)
 
     def _landed(self, query: str) -> tuple[str, Any]:
-        columns = describe_query(self.connection, query)
+        columns = self.context.bound_columns(self.step.dataset) or describe_query(self.connection, query)
         return land_query(query, columns, self.context.project.store_of(self.step.dataset), self.step.dataset)
 
     def commit(self, change: Change, spans: tuple[Interval, ...]) -> StepResult:

@@ -8,6 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from headwater.errors import ProjectError
+from headwater.sql.placeholders import quote_text
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -65,7 +66,7 @@ def _connection() -> DuckDBPyConnection:
 
 def serialize_query(text: str) -> str:
     """Return DuckDB's parse tree of a text as JSON; a text that cannot be parsed gives `{"error": true, …}`."""
-    row = _connection().cursor().execute("select json_serialize_sql(?::varchar)", [text]).fetchone()
+    row = _connection().cursor().execute(f"SELECT json_serialize_sql({quote_text(text)})").fetchone()
     return str(row[0]) if row else "{}"
 
 

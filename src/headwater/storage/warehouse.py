@@ -20,7 +20,7 @@ from headwater.storage.commits import (
 )
 from headwater.storage.sql import quote_name, quote_text, split_dataset
 from headwater.storage.warehouse_file import WarehouseFile
-from headwater.storage.warehouse_read import read_states
+from headwater.storage.warehouse_read import read_states, read_taken_names
 from headwater.storage.warehouse_write import apply_change, physical_table, quarantine_table, write_rejects
 
 if TYPE_CHECKING:
@@ -53,14 +53,18 @@ class Warehouse:
         self._file = WarehouseFile(path, session)
         self._verified: dict[str, str] = {}
         self._staged: set[str] = set()
+        self._taken: set[str] | None = None
 
     def describe(self, tables: Sequence[str] | None = None) -> dict[str, TableState]:
         """Describe tables in a constant number of queries."""
         if not self._file.open():
+            self._taken = set()
             return {}
         with closing(self._file.cursor()) as connection, self._file.errors():
             connection.execute("BEGIN")
             states = read_states(connection, tables)
+            if tables is None:
+                self._taken = read_taken_names(connection)
             connection.execute("COMMIT")
         for name, state in states.items():
             self._verified.pop(name, None)
@@ -152,8 +156,8 @@ class Warehouse:
         if change.mode == "replace":
             return None, commit
         found = connection.execute(
-            "SELECT commit FROM _hw._headwater.commits WHERE producer = ? AND sequence = ? AND dataset = ?",
-            [commit.producer, commit.previous, load.table],
+            f"SELECT commit FROM _hw._headwater.commits WHERE producer = {quote_text(commit.producer)} "
+            f"AND sequence = {commit.previous} AND dataset = {quote_text(load.table)}"
         ).fetchone()
         if not found or found[0] is None:
             raise stale_commit(load.table, commit, None)
@@ -169,6 +173,10 @@ class Warehouse:
 
     def _compare_first(self, connection: DuckDBPyConnection, load: Load, commit: Commit) -> Commit:
         """Check that there is no table yet, and go on counting where a table of that name or producer ended."""
+        names = {load.table.casefold(), commit.producer.casefold()}
+        if self._taken is not None and self._taken.isdisjoint(names):
+            self._taken |= names
+            return commit
         rows = connection.execute(
             "SELECT dataset, sequence, commit IS NOT NULL FROM _hw._headwater.commits "
             "WHERE dataset = ? OR producer = ?",
@@ -237,17 +245,26 @@ def _drop_staging(connection: DuckDBPyConnection, dataset: str, load_id: str) ->
 
 
 def _write_commit(connection: DuckDBPyConnection, dataset: str, commit: Commit) -> None:
-    """Compare and set: the first commit inserts its row, a later one must find the row it follows."""
-    row = [commit.sequence, commit.to_json(), commit.producer, dataset]
+    """Compare and set: the first commit inserts its row, a later one must find the row it follows.
+
+    Values are literals: the first parameter of a process makes DuckDB import pandas where it is installed.
+    """
+    import duckdb
+
+    producer, name, text = (quote_text(part) for part in (commit.producer, dataset, commit.to_json()))
     if commit.previous is None:
-        connection.execute(
-            "INSERT INTO _hw._headwater.commits (sequence, commit, producer, dataset) VALUES (?, ?, ?, ?)", row
-        )
+        values = f"{commit.sequence}, {text}, {producer}, {name}"
+        try:
+            connection.execute(
+                f"INSERT INTO _hw._headwater.commits (sequence, commit, producer, dataset) VALUES ({values})"
+            )
+        except duckdb.ConstraintException:
+            raise stale_commit(dataset, commit, None) from None
     else:
         hit = connection.execute(
-            "UPDATE _hw._headwater.commits SET sequence = ?, commit = ? "
-            "WHERE producer = ? AND dataset = ? AND sequence = ? AND commit IS NOT NULL",
-            [*row, commit.previous],
+            f"UPDATE _hw._headwater.commits SET sequence = {commit.sequence}, commit = {text} "
+            f"WHERE producer = {producer} AND dataset = {name} AND sequence = {commit.previous} "
+            "AND commit IS NOT NULL"
         ).fetchone()
         if not hit or hit[0] != 1:
             raise stale_commit(dataset, commit, None)

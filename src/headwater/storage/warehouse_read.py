@@ -7,7 +7,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from headwater.model.commit import Column, Commit, StagedPart, Staging, TableState, merge_positions
-from headwater.storage.sql import split_dataset
+from headwater.storage.sql import quote_text, split_dataset
 from headwater.storage.warehouse_write import physical_table, quarantine_table
 
 if TYPE_CHECKING:
@@ -20,20 +20,19 @@ _Names = dict[tuple[str, str], Any]
 
 def read_states(connection: DuckDBPyConnection, tables: Sequence[str] | None) -> dict[str, TableState]:
     """Describe the tables that were committed or staged, or those among `tables`."""
-    wanted = "" if tables is None else " WHERE dataset IN (SELECT unnest($1::VARCHAR[]))"
-    parameters = [] if tables is None else [list(tables)]
+    listed = ", ".join(quote_text(name) for name in tables or ())
+    wanted = "" if tables is None else f" WHERE dataset IN ({listed or 'NULL'})"
     commits = {
         dataset: Commit.from_json(text)
         for dataset, text in connection.execute(
             f"SELECT dataset, commit FROM (SELECT * FROM _hw._headwater.commits{wanted}) "
-            "WHERE commit IS NOT NULL ORDER BY sequence",
-            parameters,
+            "WHERE commit IS NOT NULL ORDER BY sequence"
         ).fetchall()
     }
-    staging = _read_staging(connection, wanted, parameters, commits)
+    staging = _read_staging(connection, wanted, commits)
     comments = _read_comments(connection)
     columns = _read_columns(connection, None if tables is None or len(tables) > 1 else tables[0])
-    positions = _read_positions(connection, [commit.producer for commit in commits.values()])
+    positions = _read_positions(connection)
     states = {}
     for name in sorted({*commits, *staging}):
         state = TableState(name, staging=staging.get(name), location=".".join(split_dataset(name)))
@@ -92,26 +91,31 @@ def _read_columns(connection: DuckDBPyConnection, only: str | None) -> _Names:
     return dict(columns)
 
 
-def _read_positions(connection: DuckDBPyConnection, producers: list[str]) -> dict[str, Any]:
+def _read_positions(connection: DuckDBPyConnection) -> dict[str, Any]:
     positions: defaultdict[str, list[Any]] = defaultdict(list)
     for producer, position in connection.execute(
-        "SELECT producer, position FROM _hw._headwater.history WHERE producer IN (SELECT unnest($1::VARCHAR[])) "
-        "ORDER BY producer, sequence",
-        [producers],
+        "SELECT producer, position FROM _hw._headwater.history ORDER BY producer, sequence"
     ).fetchall():
         positions[producer].append(json.loads(position))
     return positions
 
 
-def _read_staging(
-    connection: DuckDBPyConnection, wanted: str, parameters: list[Any], commits: dict[str, Commit]
-) -> dict[str, Staging]:
+def read_taken_names(connection: DuckDBPyConnection) -> set[str]:
+    """Return, in one case, every producer and dataset that has or had a commit, and every table and view."""
+    rows = connection.execute(
+        "SELECT producer FROM _hw._headwater.commits UNION SELECT dataset FROM _hw._headwater.commits UNION "
+        "SELECT schema_name || '.' || table_name FROM duckdb_tables() WHERE database_name = '_hw' UNION "
+        "SELECT schema_name || '.' || view_name FROM duckdb_views() WHERE database_name = '_hw'"
+    ).fetchall()
+    return {row[0].casefold() for row in rows}
+
+
+def _read_staging(connection: DuckDBPyConnection, wanted: str, commits: dict[str, Commit]) -> dict[str, Staging]:
     """Return the newest load per table that has staged rows on top of the table's last commit."""
     rows = connection.execute(
         "SELECT s.dataset, s.load_id, s.sequence, s.manifest, c.chunk, c.table_name, c.ending "
         f"FROM (SELECT * FROM _hw._headwater.staging{wanted}) AS s LEFT JOIN _hw._headwater.staged_chunks AS c "
-        "USING (dataset, load_id) ORDER BY s.staged_at, s.load_id, c.staged_at, c.chunk",
-        parameters,
+        "USING (dataset, load_id) ORDER BY s.staged_at, s.load_id, c.staged_at, c.chunk"
     ).fetchall()
     staging: dict[str, Staging] = {}
     for dataset, load_id, sequence, manifest, chunk, table, ending in rows:
