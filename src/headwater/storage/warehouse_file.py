@@ -100,7 +100,7 @@ class WarehouseFile:
 
         try:
             connection.execute(f"SELECT 1 FROM {table} LIMIT 0")
-        except duckdb.CatalogException:
+        except (duckdb.CatalogException, duckdb.InvalidInputException):  # the latter: a Python variable of that name
             return False
         return True
 

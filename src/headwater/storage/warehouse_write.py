@@ -40,7 +40,7 @@ def read_columns(connection: DuckDBPyConnection, table: str) -> tuple[Column, ..
 
     try:
         found = connection.execute(f"DESCRIBE {table}").fetchall()
-    except duckdb.CatalogException:
+    except (duckdb.CatalogException, duckdb.InvalidInputException):  # the latter: a Python variable of that name
         return ()
     return tuple(Column(row[0], row[1]) for row in found)
 
