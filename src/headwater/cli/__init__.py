@@ -65,7 +65,7 @@ def main() -> None:
     from headwater.errors import HeadwaterError
 
     try:
-        group.main(standalone_mode=False)
+        sys.exit(group.main(standalone_mode=False))
     except click.exceptions.Exit as leave:
         sys.exit(leave.exit_code)
     except click.Abort:

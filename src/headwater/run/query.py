@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from headwater.contracts import REJECT_COLUMNS
 from headwater.errors import ProjectError
+from headwater.processing.batch.session import WHOLE
 from headwater.project.references import redact
 from headwater.project.validate import suggest
 from headwater.sql.binding import explain_error
@@ -31,9 +34,25 @@ def run_query(context: RunContext, sql: str) -> Any:
         _show(context, place.name)
     with context.cursor() as connection:
         try:
-            return connection.sql(sql).to_arrow_table()
+            return connection.sql(_name_whole_tables(sql)).to_arrow_table()
         except duckdb.Error as error:
             raise explain_error(redact(str(error), context.project.secrets)) from None
+
+
+def _name_whole_tables(sql: str) -> str:
+    """Write `system.` as the schema that stands behind it, at its token."""
+    import duckdb
+
+    raw = sql.encode()
+    starts = [offset for offset, _ in duckdb.tokenize(sql)]
+    pieces, last = [], 0
+    for start, following in pairwise(starts):
+        if re.fullmatch(rb'system|"system"', raw[start:following].strip(), re.IGNORECASE) and raw[following] == ord(
+            "."
+        ):
+            pieces += [raw[last:start], WHOLE.encode()]
+            last = following
+    return b"".join([*pieces, raw[last:]]).decode()
 
 
 def _show(context: RunContext, name: str) -> None:

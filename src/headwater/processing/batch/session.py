@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from headwater.model.commit import TableState
     from headwater.model.specs import EngineSpec
 
+WHOLE = "_system"
+"""Schema behind `system.<source>__<table>`: DuckDB has a catalog named system, so a schema cannot be."""
+
 _MEMORY_SHARE = 0.6
 """Share of the machine's memory DuckDB may use when nothing is declared: room for Arrow, Delta and the system."""
 
@@ -77,7 +80,7 @@ class DuckDBSession:
         self.show_query(state.name, f"SELECT {columns} FROM ({state.scan})")
         if loaded:
             flat = quote_identifier(state.name.replace(".", "__"))
-            self._replace_view("system", f"system.{flat}", state.scan)
+            self._replace_view(WHOLE, f"{WHOLE}.{flat}", state.scan)
             if state.rejects:
                 self._replace_view("quarantine", f"quarantine.{flat}", state.rejects)
 
