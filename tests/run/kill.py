@@ -9,7 +9,7 @@ import multiprocessing
 import os
 import shutil
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -30,8 +30,8 @@ def _context() -> ForkServerContext:
     return context
 
 
-def _run(folder: str, at: int, counted: Any, now: datetime, options: dict[str, Any]) -> None:
-    """Run the project; count events, and be killed when the count reaches `at`."""
+def _run(folder: str, at: int, counted: Any, now: datetime, answers: Any) -> None:
+    """Run the project; count events, and be killed when the count reaches `at`; then send its tables."""
     from headwater.api import load
 
     def listen(event: Any) -> None:
@@ -39,46 +39,37 @@ def _run(folder: str, at: int, counted: Any, now: datetime, options: dict[str, A
         if counted.value == at:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    run = load(folder).run(listeners=[listen], now=now, workers=1, **options)
+    run = load(folder).run(listeners=[listen], now=now, workers=1)
     if run.status != "done":
         for result in run.results:
             print(result.step, result.status, result.reason, result.error)
         os._exit(7)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a child ended: exit code (negative: the signal that killed it) and events it emitted."""
-
-    code: int
-    events: int
-
-
-def run_child(folder: Path, at: int = ALL, now: datetime = NOW, **options: Any) -> Outcome:
-    """Run the project in a child process that is killed at event `at`."""
-    counted = _context().Value("q", 0, lock=False)
-    child = _context().Process(target=_run, args=(str(folder), at, counted, now, options))
-    child.start()
-    child.join()
-    return Outcome(child.exitcode or 0, counted.value)
-
-
-def _read(folder: str, answers: Any) -> None:
-    from headwater.api import load
-
     answers.send(read_tables(load(folder)))
     answers.close()
 
 
-def tables_of(folder: Path) -> dict[str, list[Any]]:
-    """Return every table of a project, rows sorted, without what differs from run to run."""
+@dataclass(frozen=True)
+class Outcome:
+    """How a child ended: exit code (negative: the signal that killed it), events it emitted, tables afterwards."""
+
+    code: int
+    events: int
+    tables: dict[str, list[Any]] = field(default_factory=dict)
+
+
+def run_child(folder: Path, at: int = ALL, now: datetime = NOW) -> Outcome:
+    """Run the project in a child process that is killed at event `at`."""
+    counted = _context().Value("q", 0, lock=False)
     mine, theirs = _context().Pipe(duplex=False)
-    child = _context().Process(target=_read, args=(str(folder), theirs))
+    child = _context().Process(target=_run, args=(str(folder), at, counted, now, theirs))
     child.start()
     theirs.close()
-    answer: dict[str, list[Any]] = mine.recv()
+    try:
+        tables: dict[str, list[Any]] = mine.recv()
+    except EOFError:
+        tables = {}
     child.join()
-    return answer
+    return Outcome(child.exitcode or 0, counted.value, tables)
 
 
 def read_tables(loaded: Any) -> dict[str, list[Any]]:

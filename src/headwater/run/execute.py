@@ -127,7 +127,8 @@ class _Walk:
     def _dispatch(self, step: Step) -> StepResult:
         context = self.context
         if isinstance(step, TransformStep):
-            if step.decision is Decision.IF_INPUTS_CHANGED:
+            incremental = step.model.spec.materialize == "incremental" and not step.full
+            if step.decision is Decision.IF_INPUTS_CHANGED or incremental:
                 time_source = context.observed.time_sources.get(step.dataset)
                 step = settle_transform(step, context.states, context.now, time_source, context.wish)
             if step.decision is Decision.SKIP:

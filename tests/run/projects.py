@@ -1,0 +1,122 @@
+"""Small projects that the tests of running build: files or SQLite through one store and load mode, models above."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+STORES = ("warehouse", "lakehouse", "lake")
+
+
+def write(folder: Path, files: dict[str, str]) -> Path:
+    """Write text files below a folder."""
+    for name, text in files.items():
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    return folder
+
+
+def files_project(folder: Path, store: str, mode: str) -> Path:
+    """Three CSV files (a broken row in one) loaded in a mode: full, append or merge; a table and a view above."""
+    options = {
+        "full": "load: full",
+        "append": "load: incremental",
+        "merge": "load: incremental\n    key: id",
+    }[mode]
+    return write(
+        folder,
+        {
+            "headwater.yaml": "name: kills\n",
+            "sources/shop.yaml": (
+                "kind: files\ntables:\n  orders:\n    path: in/*.csv\n"
+                f"    {options}\n    into: {store}\n"
+                '    columns: {id: bigint, item: varchar, price: "decimal(8,2)", day: date}\n'
+            ),
+            "in/1.csv": "id,item,price,day\n1,a,1.50,2026-01-01\n2,b,2.00,2026-01-01\n",
+            "in/2.csv": "id,item,price,day\n3,c,3.00,2026-01-02\n4,d,oops,2026-01-02\n",
+            "in/3.csv": "id,item,price,day\n5,e,5.00,2026-01-03\n",
+            "models/marts/totals.sql": (
+                f"/* headwater\nstore: {store}\nchecks: [{{unique: day}}]\n*/\n"
+                "select day, sum(price) as total from marts.priced group by all\n"
+            ),
+            "models/marts/priced.sql": "/* headwater\nmaterialize: view\n*/\nselect * from shop.orders where price > 0\n",
+        },
+    )
+
+
+def change_files(folder: Path, mode: str) -> None:
+    """New files come, and where the mode allows it one is corrected."""
+    write(
+        folder,
+        {"in/4.csv": "id,item,price,day\n6,f,6.00,2026-01-03\n7,g,7.00,\n8,x\n", "in/5.csv": "id,item,price,day\n"},
+    )
+    if mode != "append":
+        write(folder, {"in/1.csv": "id,item,price,day\n1,a,9.50,2026-01-01\n9,i,2.25,2026-01-04\n"})
+
+
+def sqlite_project(folder: Path, store: str, mode: str) -> Path:
+    """A SQLite table loaded in a mode: full, append (cursor without key) or merge (cursor, key, deletes)."""
+    options = {
+        "full": "load: full",
+        "append": "load: incremental\n    cursor: at",
+        "merge": "load: incremental\n    cursor: at\n    key: id\n    deletes: compare_keys\n    max_deleted: 100%",
+    }[mode]
+    write(
+        folder,
+        {
+            "headwater.yaml": "name: kills\n",
+            "sources/db.yaml": (f"kind: sqlite\npath: in.db\ntables:\n  orders:\n    {options}\n    into: {store}\n"),
+            "models/marts/totals.sql": (
+                f"/* headwater\nstore: {store}\n*/\nselect item, count(*) as n from db.orders group by all\n"
+            ),
+        },
+    )
+    with sqlite3.connect(folder / "in.db") as connection:
+        connection.execute("CREATE TABLE orders (id INTEGER PRIMARY KEY, item TEXT, at TIMESTAMP)")
+        rows = [(n, f"item {n % 3}", f"2026-01-01 00:00:{n:02d}") for n in range(1, 9)]
+        connection.executemany("INSERT INTO orders VALUES (?, ?, ?)", rows)
+    connection.close()
+    return folder
+
+
+def change_sqlite(folder: Path, mode: str) -> None:
+    """Rows are added, at the last cursor value too; where the mode allows it one is changed and one deleted."""
+    with sqlite3.connect(folder / "in.db") as connection:
+        rows = [(20, "tie", "2026-01-01 00:00:08"), (21, "new", "2026-01-02 00:00:00")]
+        connection.executemany("INSERT INTO orders VALUES (?, ?, ?)", rows)
+        if mode != "append":
+            connection.execute("UPDATE orders SET item = 'changed', at = '2026-01-03 00:00:00' WHERE id = 2")
+            connection.execute("DELETE FROM orders WHERE id = 3")
+    connection.close()
+
+
+def models_project(folder: Path, store: str) -> Path:
+    """Models of every materialization above two tables of values."""
+    return write(
+        folder,
+        {
+            "headwater.yaml": "name: kills\nvars: {bump: 0}\n",
+            "models/raw/events.sql": (
+                f"/* headwater\nstore: {store}\n*/\nselect i as id, date '2026-01-01' + (i % 5)::int as day, "
+                "i * 10 + $bump as v from range(20) as r(i)\n"
+            ),
+            "models/marts/by_day.sql": (
+                f"/* headwater\nstore: {store}\nmaterialize: incremental\ntime: day\nevery: day\n"
+                "start: 2026-01-01\n*/\nselect day, sum(v) as v from raw.events group by all\n"
+            ),
+            "models/marts/by_key.sql": (
+                f"/* headwater\nstore: {store}\nmaterialize: incremental\nkey: id\n*/\n"
+                "select id, v from raw.events where v % 3 <> 0\n"
+            ),
+            "models/marts/history.sql": (
+                f"/* headwater\nstore: {store}\nmaterialize: snapshot\nkey: id\n*/\n"
+                "select id, v // 100 as size from raw.events\n"
+            ),
+        },
+    )
+
+
+def change_models(folder: Path) -> None:
+    """Other values: rows change, vanish and come."""
+    write(folder, {"headwater.yaml": "name: kills\nvars: {bump: 7}\n"})
