@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import resource
@@ -31,10 +32,8 @@ def run_child(target: Any, *args: Any) -> tuple[int | None, Any]:
     child.start()
     sender.close()
     sent = None
-    try:
+    with contextlib.suppress(EOFError):
         sent = receiver.recv()
-    except EOFError:
-        pass
     child.join(60)
     return child.exitcode, sent
 

@@ -58,7 +58,7 @@ class Warehouse:
     def describe(self, tables: Sequence[str] | None = None) -> dict[str, TableState]:
         """Describe tables in a constant number of queries."""
         if not self._file.open():
-            self._taken = set()
+            self._taken = None if self._file.exists() else set()
             return {}
         with closing(self._file.cursor()) as connection, self._file.errors():
             connection.execute("BEGIN")
@@ -173,7 +173,8 @@ class Warehouse:
 
     def _compare_first(self, connection: DuckDBPyConnection, load: Load, commit: Commit) -> Commit:
         """Check that there is no table yet, and go on counting where a table of that name or producer ended."""
-        names = {load.table.casefold(), commit.producer.casefold()}
+        place = ".".join(split_dataset(load.table))
+        names = {load.table.casefold(), commit.producer.casefold(), place.casefold()}
         if self._taken is not None and self._taken.isdisjoint(names):
             self._taken |= names
             return commit

@@ -53,6 +53,10 @@ class WarehouseFile:
         """Return a connection of its own to the session; the caller closes it."""
         return self._session.cursor()
 
+    def exists(self) -> bool:
+        """Return whether there is a file."""
+        return os.path.exists(self.path)
+
     def open(self, *, write: bool = False) -> bool:
         """Attach the file if need be; with `write`, create what is missing. Returns whether it holds a catalog."""
         if write and self._session.read_only:
@@ -72,14 +76,14 @@ class WarehouseFile:
         return self._ready
 
     def _attach(self, connection: DuckDBPyConnection, *, write: bool) -> bool:
-        if not os.path.exists(self.path):
+        if not self.exists():
             if not write:
                 return False
             Path(self.path).parent.mkdir(parents=True, exist_ok=True)
         options = " (READ_ONLY)" if self._session.read_only else ""
         connection.execute(f"ATTACH IF NOT EXISTS {quote_text(self.path)} AS _hw{options}")
         found = connection.execute("SELECT path FROM duckdb_databases() WHERE database_name = '_hw'").fetchone()
-        if not found or not os.path.samefile(found[0], self.path):
+        if not found or os.path.realpath(found[0]) != os.path.realpath(self.path):
             raise ConnectorError(
                 f"{self.path}: this session holds another warehouse already", fix="declare one warehouse per session"
             )
@@ -147,6 +151,10 @@ class WarehouseFile:
         full = explain_full_disk(os.path.dirname(self.path), error)
         if full is not None:
             return full
+        if isinstance(error, duckdb.CatalogException) and "already exists" in text:
+            return StateError(
+                f"{self.path} holds a table that Headwater did not make: {text}", fix="rename one of the two"
+            )
         if isinstance(error, duckdb.TransactionException) or "primary key constraint" in text:
             return StateError(f"{self.path}: another writer came in between: {text}", fix="run again")
         return None

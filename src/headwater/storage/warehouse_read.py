@@ -32,7 +32,7 @@ def read_states(connection: DuckDBPyConnection, tables: Sequence[str] | None) ->
     staging = _read_staging(connection, wanted, commits)
     comments = _read_comments(connection)
     columns = _read_columns(connection, None if tables is None or len(tables) > 1 else tables[0])
-    positions = _read_positions(connection)
+    positions = _read_positions(connection, None if tables is None else [c.producer for c in commits.values()])
     states = {}
     for name in sorted({*commits, *staging}):
         state = TableState(name, staging=staging.get(name), location=".".join(split_dataset(name)))
@@ -91,10 +91,12 @@ def _read_columns(connection: DuckDBPyConnection, only: str | None) -> _Names:
     return dict(columns)
 
 
-def _read_positions(connection: DuckDBPyConnection) -> dict[str, Any]:
+def _read_positions(connection: DuckDBPyConnection, producers: Sequence[str] | None) -> dict[str, Any]:
+    listed = ", ".join(quote_text(name) for name in producers or ())
+    wanted = "" if producers is None else f"WHERE producer IN ({listed or 'NULL'}) "
     positions: defaultdict[str, list[Any]] = defaultdict(list)
     for producer, position in connection.execute(
-        "SELECT producer, position FROM _hw._headwater.history ORDER BY producer, sequence"
+        f"SELECT producer, position FROM _hw._headwater.history {wanted}ORDER BY producer, sequence"
     ).fetchall():
         positions[producer].append(json.loads(position))
     return positions

@@ -63,8 +63,7 @@ def _create(connection: DuckDBPyConnection, table: str, change: Change, *, exist
     if timed and exists:
         deleted, old = read_ranges(connection, read_columns(connection, table), table)
         ranges.append(old)
-    made = connection.execute(f"CREATE OR REPLACE TABLE {table} AS {change.rows}").fetchone()
-    inserted = made[0] if made else 0
+    inserted = _count(connection, f"CREATE {'OR REPLACE ' if exists else ''}TABLE {table} AS {change.rows}")
     if timed:
         ranges.append(read_ranges(connection, read_columns(connection, table), table)[1])
     _comment_columns(connection, table, change.columns)
