@@ -53,8 +53,8 @@ _FROM_ARROW = {
     "timestamp[us]": "timestamp_ntz",
 }
 
-_HARMLESS = {"OPTIMIZE", "VACUUM START", "VACUUM END"}
-"""Operations of others after which the rows are the same."""
+_HARMLESS = {"OPTIMIZE", "VACUUM START", "VACUUM END", "ADD FEATURE"}
+"""Operations after which the rows are the same."""
 
 _READABLE = {"timestampNtz"}
 """Reader features of the Delta protocol that do not change what a plain Parquet file means."""
@@ -177,6 +177,19 @@ def find_foreign(folder: Path, table: DeltaTable, after: int) -> str:
         if not operations or operations[0] not in _HARMLESS:
             return f"version {version} was made by {operations[0] if operations else 'an unknown operation'}"
     return "" if table.version() >= after else f"it is at version {table.version()}, before ours ({after})"
+
+
+def enable_types(table: DeltaTable, schema: Schema) -> None:
+    """Let the table hold timestamps without zone: a schema with a first such column alone would be unreadable."""
+    from deltalake import TableFeatures
+    from deltalake.transaction import CommitProperties
+
+    if '"timestamp_ntz"' in schema.to_json() and "timestampNtz" not in (table.protocol().reader_features or []):
+        table.alter.add_feature(
+            TableFeatures.TimestampWithoutTimezone,
+            allow_protocol_versions_increase=True,
+            commit_properties=CommitProperties(max_commit_retries=0),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from headwater.storage.claims import (
 from headwater.storage.commits import WEEK_S, foreign_table, make_receipt, seal_commit, stale_commit
 from headwater.storage.delta import (
     commit_delta,
+    enable_types,
     find_foreign,
     find_unreadable,
     list_live_files,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from headwater.contracts import Change, Load, Session
     from headwater.model.commit import Column, Commit, Receipt
     from headwater.storage.delta import DeltaChange
+    from headwater.storage.lakehouse_write import Written
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +141,8 @@ class Lakehouse:
             load.audit(written.scan(base))
             load.notify("before_commit")
             sealed = seal_commit(commit, written.effect, prior.commit if prior else None)
+            if last:
+                _prepare(last, written, load, commit)
             kept = {"delta_version": last.table.version() + 1 if last else 0, "rejects": rejects}
             sealed = claim_commit(folder, sealed, kept, _read_chain(folder, prior))
             load.notify("claimed")
@@ -260,6 +264,15 @@ def _rejects_folder(folder: Path) -> Path:
     return own_folder(folder) / "rejects"
 
 
+def _prepare(last: _Last, written: Written, load: Load, commit: Commit) -> None:
+    from deltalake.exceptions import CommitFailedError
+
+    try:
+        enable_types(last.table, written.schema)
+    except CommitFailedError as error:
+        raise stale_commit(load.table, commit, last.sequence) from error
+
+
 def _add_rejects(folder: Path, load: Load, change: Change, prior: Record | None, scratch: Path) -> list[str]:
     """Write the change's rejects; return the names of the files that its commit lists."""
     known = list(prior.kept["rejects"]) if prior else []
@@ -327,7 +340,7 @@ def _clean(folder: Path, age_s: float) -> MaintainResult:
         removed = _remove_rejects(folder, last.record.kept["rejects"], now_s - age_s)
         files, size_bytes = files + removed[0], size_bytes + removed[1]
     if last:
-        hours = int(age_s // 3600)
+        hours = max(int(age_s // 3600), 0)
         old = last.table.vacuum(hours, dry_run=True, enforce_retention_duration=False, full=True)
         size_bytes += sum((folder / name).stat().st_size for name in old if (folder / name).exists())
         if old:
