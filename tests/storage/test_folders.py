@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headwater.storage.folders import (
+    dataset_folder,
+    decode_name,
+    encode_name,
+    list_datasets,
+    own_folder,
+    scratch_folder,
+)
+from headwater.storage.sql import match_keys, quote_name, quote_names, quote_text, split_dataset
+from headwater.testing.stores import MemorySession
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TEXT = st.text(st.characters(exclude_categories=("Cs",)), min_size=1)
+
+
+@given(TEXT)
+def test_every_name_has_a_folder_of_its_own(name: str) -> None:
+    encoded = encode_name(name)
+    assert decode_name(encoded) == name
+    assert set(encoded) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-~")
+
+
+@given(TEXT.filter(lambda text: "\0" not in text))
+def test_every_name_and_text_is_spelled(text: str) -> None:
+    session = MemorySession()
+    found = session.cursor().sql(f"SELECT {quote_text(text)} AS {quote_name(text)}")
+    assert found.columns == [text]
+    assert found.to_arrow_table().column(0).to_pylist() == [text]
+    session.close()
+
+
+@pytest.mark.parametrize(
+    ("dataset", "place"),
+    [("a.b", ("a", "b")), ("d.a.b", ("d__a", "b")), ("x", ("main", "x"))],
+)
+def test_datasets_are_split(dataset: str, place: tuple[str, str]) -> None:
+    assert split_dataset(dataset) == place
+
+
+def test_lists_of_names() -> None:
+    assert quote_names(["a", 'b"c'], "t.") == 't."a", t."b""c"'
+    assert match_keys(["a", "b"], "x", "y") == 'x."a" = y."a" AND x."b" = y."b"'
+
+
+def test_datasets_are_listed_by_their_folders(tmp_path: Path) -> None:
+    for name in ("shop.orders", "d.shop.orders", "é.💶"):
+        own_folder(dataset_folder(str(tmp_path), name)).mkdir(parents=True)
+    (tmp_path / "theirs" / "table").mkdir(parents=True)
+    (tmp_path / "file").write_text("")
+    assert set(list_datasets(str(tmp_path))) == {"shop.orders", "d.shop.orders", "é.💶"}
+    assert list(list_datasets(str(tmp_path / "none"))) == []
+
+
+def test_scratch_is_gone_afterwards(tmp_path: Path) -> None:
+    places = []
+
+    def leave() -> None:
+        with scratch_folder(tmp_path) as place:
+            (place / "x").write_text("x")
+            places.append(place)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        leave()
+    assert [place.exists() for place in places] == [False]
