@@ -167,12 +167,14 @@ class Reading:
     Attributes:
         manifest: The bounds, to be handed back by `ReadRequest.manifest` when the read is resumed.
         chunks: The chunks; each is taken, run and finished before the next one's query runs.
-        extra: Which of `_file`, `_line` and `_raw` the chunks' queries yield beside the columns.
+        extra: Which of `_file`, `_line`, `_raw`, `_rule` and `_reason` the chunks' queries yield beside the columns.
+            A row whose `_rule` is set is a reject that the reader found in passing (`_raw` shows it, else its columns).
         keys: For `deletes: compare_keys`. Given the names of the columns that the key is made from, it returns a
             SELECT on the request's connection of all their values in the source as it is now. Call it once the
             chunks are exhausted: a row that was read is then among the keys unless the source deleted it meanwhile.
             None when the source cannot list its keys.
         columns: The columns that every chunk yields, when they are not the request's (a file's header has more).
+            A column of type EPOCH_S or EPOCH_MS is yielded as a number.
     """
 
     manifest: dict[str, Any]

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from headwater.model.types import Landing
 
 _SOURCE = f"{INTERNAL}source"
+_UNREADABLE = f"{INTERNAL}unreadable"
 _NUL = "␀"
 
 
@@ -52,6 +53,7 @@ class Preparation:
     _prepared: str
     _masked: tuple[str, ...]
     _raw: bool
+    _judged: bool
 
     @property
     def system_columns(self) -> tuple[Column, ...]:
@@ -166,6 +168,7 @@ class Preparation:
         )
         place = ", NULL::VARCHAR AS _file, NULL::BIGINT AS _line" if self.located else ""
         place += ", NULL::VARCHAR AS _raw" if self._raw else ""
+        place += ", NULL::VARCHAR AS _rule, NULL::VARCHAR AS _reason" if self._judged else ""
         inner = self._prepared.replace(_SOURCE, f"SELECT {given}{place} FROM ({source_query})")
         names = [quote_identifier(name) for name in self._key]
         present = " AND ".join(f"{name} IS NOT NULL" for name in names)
@@ -186,7 +189,10 @@ class Preparation:
                 nested = column.type.endswith("]") or column.type.startswith(("STRUCT", "MAP", "UNION"))
                 shown = value if plain or nested else f"CAST({value} AS VARCHAR)"
                 parts.append(f"{quote_text(column.name)}, {shown}")
-        return f"CAST(json_object({', '.join(parts)}) AS VARCHAR)"
+        row = f"CAST(json_object({', '.join(parts)}) AS VARCHAR)"
+        if self._judged and self._raw:
+            return f"CASE WHEN {_UNREADABLE} THEN coalesce({self._raw_text_sql()}, {row}) ELSE {row} END"
+        return row
 
     def _raw_text_sql(self) -> str:
         """Return SQL of the raw JSON text that a source lands, hidden columns taken out."""
@@ -212,7 +218,8 @@ def compile_prepare(
         columns: What the source's chunks yield.
         store: Kind of the store the table lands in.
         table: Dataset name, for messages.
-        extra: Which of `_file`, `_line`, `_raw` the chunks yield beside the columns (`Reading.extra`).
+        extra: Which of `_file`, `_line`, `_raw`, `_rule`, `_reason` the chunks yield beside the columns
+            (`Reading.extra`).
         landed_by: How a type lands in a store.
 
     Raises:
@@ -221,7 +228,7 @@ def compile_prepare(
     """
     check_names(table, (column.name for column in columns))
     located = "_file" in extra
-    inner = _input_layer(columns, located=located, raw="_raw" in extra)
+    inner = _input_layer(columns, located=located, raw="_raw" in extra, judged="_rule" in extra)
     compiler = RuleCompiler.start(table, columns, inner, located=located)
     try:
         for index, rule in enumerate(ingest.prepare):
@@ -249,16 +256,19 @@ def compile_prepare(
         _prepared=reject_layer(compiler.inner, tests),
         _masked=tuple(compiler.masked),
         _raw="_raw" in extra,
+        _judged="_rule" in extra,
     )
 
 
-def _input_layer(columns: Sequence[Column], *, located: bool, raw: bool) -> str:
+def _input_layer(columns: Sequence[Column], *, located: bool, raw: bool, judged: bool) -> str:
     """The rows as they come in, with a second reference to each column for `raw`."""
     names = [quote_identifier(column.name) for column in columns]
     carried = [f"{name} AS {INTERNAL}in_{index}" for index, name in enumerate(names)]
     carried += ["_file", "_line"] if located else []
     carried += [f"_raw AS {INTERNAL}raw"] if raw else []
-    return f"SELECT {', '.join([*names, *carried])}, NULL::VARCHAR AS _rule, NULL::VARCHAR AS _reason FROM ({_SOURCE})"
+    carried += ["_rule", "_reason"] if judged else ["NULL::VARCHAR AS _rule", "NULL::VARCHAR AS _reason"]
+    carried += [f"_rule IS NOT NULL AS {_UNREADABLE}"] if judged else []
+    return f"SELECT {', '.join([*names, *carried])} FROM ({_SOURCE})"
 
 
 def _index_of(columns: Sequence[Column], name: str) -> int:

@@ -1,0 +1,280 @@
+"""Files: CSV, TSV, JSON, JSON lines and Parquet, in one folder or many.
+
+Emits: the declared columns, `_file`, `_line` (NULL unless the order of rows decides something) and, for JSON, `_raw`.
+Units and time zone: times without a zone stay without one; with one they become instants in UTC. `epoch_s` and
+`epoch_ms` are numbers since 1970-01-01 UTC.
+State: `files`: path to [size in bytes, time of last change in ns], of the files of this load only. A full load says
+`complete`. A file that vanished keeps its entry and its rows.
+Delivery: every row of a file once, as a row or as a reject. A changed file comes whole: its old rows have to be
+replaced. A file that changes while it is read fails the read, retryably.
+Raises: ConnectorError for files that are not what they are declared to be, ChangedFileError (retryable) for files
+that change or vanish.
+Source: the folder below `path` of the connection, or the project's.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from headwater.contracts import Chunk, ChunkEnd, Reading, TableDescription
+from headwater.errors import ProjectError
+from headwater.model.commit import Column
+from headwater.model.layers import Family
+from headwater.model.specs import Spec
+from headwater.model.values import Words
+from headwater.sources.files_csv import CsvReader
+from headwater.sources.files_describe import describe_files
+from headwater.sources.files_json import JsonReader
+from headwater.sources.files_layout import Dialect, read_layout
+from headwater.sources.files_listing import (
+    ChangedFileError,
+    check_unchanged,
+    list_files,
+    make_manifest,
+    manifest_files,
+)
+from headwater.sources.files_parquet import parquet_columns, parquet_query
+from headwater.sources.files_scan import CsvScan, empty_query
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from headwater.contracts import ReadRequest
+    from headwater.sources.files_listing import File
+
+Format = Literal["csv", "tsv", "json", "jsonl", "parquet"]
+
+_EXTENSIONS: dict[str, Format] = {
+    ".csv": "csv", ".tsv": "tsv", ".tab": "tsv", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl",
+    ".parquet": "parquet", ".pq": "parquet",
+}  # fmt: skip
+
+
+_EXTRA = {
+    "csv": ("_file", "_line", "_rule", "_reason"), "tsv": ("_file", "_line", "_rule", "_reason"),
+    "parquet": ("_file", "_line", "_rule", "_reason"),
+    "json": ("_file", "_line", "_raw", "_rule", "_reason"), "jsonl": ("_file", "_line", "_raw", "_rule", "_reason"),
+}  # fmt: skip
+"""What the chunks of each format yield beside the columns."""
+
+
+class FilesConnection(Spec):
+    """Where the files are: a folder relative to the project, the project's own when left out."""
+
+    path: str = ""
+
+
+class FilesTable(Spec):
+    """One table of files.
+
+    `path` may hold `*`, `?`, `[…]` and `**`. `format` comes from the extension when left out (`.gz` is passed over).
+    The other keys are for CSV and TSV: `null_values` are texts that mean NULL (the empty one by default),
+    `timestamp_format` and `date_format` are in strptime's language.
+    """
+
+    path: str = Field(min_length=1)
+    format: Format | None = None
+    delimiter: str | None = Field(None, min_length=1, max_length=1)
+    quote: str = Field('"', max_length=1)
+    header: bool = True
+    encoding: Literal["utf-8", "latin-1", "utf-16"] = "utf-8"
+    null_values: Words = Field(default_factory=lambda: [""])
+    timestamp_format: str = ""
+    date_format: str = ""
+
+    @property
+    def kind(self) -> Format:
+        """The format, declared or from the extension.
+
+        Raises:
+            ProjectError: The extension says nothing.
+        """
+        if self.format:
+            return self.format
+        name = self.path.lower().removesuffix(".gz")
+        found = _EXTENSIONS.get(PurePosixPath(name).suffix)
+        if found is None:
+            raise ProjectError(
+                f"the extension of {self.path!r} does not say what the files are",
+                fix=f"set format to one of {', '.join(sorted(set(_EXTENSIONS.values())))}",
+            )
+        return found
+
+    @property
+    def dialect(self) -> Dialect:
+        """How CSV files of this table are written."""
+        delimiter = self.delimiter or ("\t" if self.kind == "tsv" else ",")
+        return Dialect(
+            delimiter=delimiter,
+            quote=self.quote,
+            header=self.header,
+            encoding=self.encoding,
+            null_values=tuple(self.null_values),
+            timestamp_format=self.timestamp_format,
+            date_format=self.date_format,
+        )
+
+
+class Files:
+    """Files of rows; see the module for what it emits and promises."""
+
+    kind: ClassVar[str] = "files"
+    family: ClassVar[Family] = Family.FILES
+    connection_spec: ClassVar[type[Spec]] = FilesConnection
+    table_spec: ClassVar[type[Spec]] = FilesTable
+
+    def __init__(self, spec: FilesConnection, root: str) -> None:
+        self._base = os.path.abspath(os.path.join(root, spec.path))
+
+    def describe(self, tables: Mapping[str, FilesTable]) -> dict[str, TableDescription]:
+        """Describe tables: exact columns for Parquet, a proposal from a sample for CSV and JSON."""
+        return {
+            name: describe_files(self._base, options.path, options.kind, options.dialect)
+            for name, options in tables.items()
+        }
+
+    def read(self, table: str, request: ReadRequest) -> Reading:
+        """Begin a read: the list of files, with sizes and times of last change, is its bound."""
+        options: FilesTable = request.options
+        manifest = request.manifest
+        if manifest is None:
+            ledger = request.position.get("files", {}) if request.incremental else {}
+            files = list_files(self._base, options.path)
+            manifest = make_manifest(files, ledger, incremental=request.incremental)
+        return _FileRead(self._base, table, request, dict(manifest)).begin()
+
+
+@dataclass(frozen=True, slots=True)
+class _FileRead:
+    """One read of one table."""
+
+    base: str
+    table: str
+    request: ReadRequest
+    manifest: dict[str, Any]
+
+    def begin(self) -> Reading:
+        options: FilesTable = self.request.options
+        files = manifest_files(self.manifest)
+        columns = self._columns(options, files)
+        kept = self._kept(columns)
+        return Reading(self.manifest, self._chunks(files, columns), _EXTRA[options.kind], columns=kept)
+
+    def _kept(self, columns: tuple[Column, ...]) -> tuple[Column, ...]:
+        """The columns that the chunks yield: `discard_row` has no place for one that is not declared."""
+        return self.request.columns if self.request.ingest.schema_policy == "discard_row" else columns
+
+    def _columns(self, options: FilesTable, files: Sequence[File]) -> tuple[Column, ...]:
+        """The declared columns, and those that only the files have: as text, or with the type Parquet gives."""
+        declared = self.request.columns
+        if not declared:
+            raise ProjectError(
+                f"table {self.table!r} has no columns, and nothing is inferred unattended",
+                fix="declare columns, or run once in a terminal to have them proposed",
+            )
+        if options.kind == "parquet":
+            found = parquet_columns(self.base, files)
+        elif options.kind in ("csv", "tsv") and options.header:
+            found = self._headers(options, files)
+        else:
+            return declared
+        known = {column.name.lower() for column in declared}
+        new = [column for column in found if column.name.lower() not in known]
+        if self.request.ingest.schema_policy == "freeze":
+            self._refuse(declared, found, new, files)
+        return (*declared, *new)
+
+    def _headers(self, options: FilesTable, files: Sequence[File]) -> list[Column]:
+        names: dict[str, Column] = {}
+        declared = [column.name for column in self.request.columns]
+        for file in files:
+            try:
+                layout = read_layout(self.base, file.path, options.dialect, declared)
+            except OSError as error:
+                raise ChangedFileError(f"{file.path} cannot be read: {error}", path=file.path) from error
+            for name in layout.names if layout else ():
+                names.setdefault(name.lower(), Column(name, "VARCHAR"))
+        return list(names.values())
+
+    def _refuse(
+        self, declared: Sequence[Column], found: Sequence[Column], new: Sequence[Column], files: Sequence[File]
+    ) -> None:
+        """Refuse columns that are new or missing: the policy is freeze."""
+        there = {column.name.lower() for column in found}
+        missing = [column.name for column in declared if files and column.name.lower() not in there]
+        if new or missing:
+            what = [f"new: {', '.join(column.name for column in new)}"] if new else []
+            what += [f"missing: {', '.join(missing)}"] if missing else []
+            raise ProjectError(
+                f"the columns of {self.table!r} are not those declared ({'; '.join(what)}) and schema is freeze",
+                fix="declare the columns, or allow schema: evolve",
+            )
+
+    def _chunks(self, files: Sequence[File], columns: tuple[Column, ...]) -> Iterator[Chunk]:
+        complete = not self.request.incremental
+        if complete and not files:
+            if "empty" not in self.request.finished:
+                yield Chunk(
+                    "empty", self._empty(self._kept(columns)), lambda: ChunkEnd({"complete": True, "files": {}})
+                )
+            return
+        token = uuid.uuid4().hex[:12]
+        for number, (first, end) in enumerate(self.manifest["chunks"]):
+            name = f"files-{number:05d}"
+            if name in self.request.finished:
+                continue
+            group = files[first:end]
+            check_unchanged(self.base, group)
+            yield self._chunk(name, f"{token}_{number}", group, columns, complete=complete and number == 0)
+
+    def _empty(self, columns: Sequence[Column]) -> str:
+        options: FilesTable = self.request.options
+        more = "".join(f", NULL::VARCHAR AS {name}" for name in _EXTRA[options.kind][2:])
+        return f"SELECT *{more} FROM ({empty_query(columns)})"
+
+    def _chunk(
+        self, name: str, token: str, group: Sequence[File], columns: tuple[Column, ...], *, complete: bool
+    ) -> Chunk:
+        options: FilesTable = self.request.options
+        absolute = os.path.isabs(options.path)
+        ordered = needs_order(self.request)
+        position: dict[str, Any] = {"files": {file.path: file.entry for file in group}}
+        if complete:
+            position["complete"] = True
+        connection = self.request.connection
+        unknown = tuple(column.name for column in columns if column not in self._kept(columns))
+        if options.kind == "parquet":
+            query = parquet_query(self.base, group, self._kept(columns), unknown, absolute=absolute)
+            return Chunk(name, query, lambda: self._end(group, position, "", 0))
+        if options.kind in ("json", "jsonl"):
+            policy = self.request.ingest.schema_policy
+            reader = JsonReader(
+                connection, self.base, columns, policy, ordered, options.kind == "jsonl", token, absolute
+            )
+            query = reader.query(group, "j")
+            return Chunk(name, query, lambda: self._end(group, position, *reader.rejects(group, "j")))
+        scan = CsvScan(connection, self.base, options.dialect, columns, ordered, token, absolute)
+        loaded = CsvReader(scan, unknown)
+        query, rejects, rejected = loaded.read_group(group)
+
+        def finish() -> ChunkEnd:
+            loaded.drop_rows()
+            return self._end(group, position, rejects, rejected)
+
+        return Chunk(name, query, finish, lazy=False)
+
+    def _end(self, group: Sequence[File], position: dict[str, Any], rejects: str, rejected: int) -> ChunkEnd:
+        check_unchanged(self.base, group)
+        return ChunkEnd(position, rejects, rejected)
+
+
+def needs_order(request: ReadRequest) -> bool:
+    """Whether the order of rows in a file decides which one stays: a key without cursor, or a `dedupe`."""
+    ingest = request.ingest
+    return bool(ingest.key and not ingest.cursor) or any(rule.dedupe for rule in ingest.prepare)

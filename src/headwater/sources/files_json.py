@@ -1,0 +1,238 @@
+"""JSON and JSON lines: the raw text beside the columns that are declared, in one pass.
+
+Keys match the declared columns exactly. Nested parts land as JSON text. A key that is not declared stays in `_raw`
+(`schema: evolve`), rejects its row (`discard_row`) or stops the load (`freeze`). A number passes through a double, as
+JSON readers do: write more than 15 digits as text.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from headwater.sources.files_layout import RAW_CHARACTERS, FileFormatError, open_bytes
+from headwater.sources.files_listing import ChangedFileError, duckdb_path
+from headwater.sql.placeholders import quote_identifier, quote_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from duckdb import DuckDBPyConnection
+
+    from headwater.model.commit import Column
+    from headwater.sources.files_listing import File
+
+MAX_OBJECT_BYTES = 64 * 1024 * 1024
+
+_READ_AS = {"EPOCH_S": "DOUBLE", "EPOCH_MS": "DOUBLE"}
+_TEXT = ("VARCHAR", "JSON")
+_MARK = b"\xef\xbb\xbf"
+_BATCH_LINES = 50_000
+_IS_OBJECT = "left(ltrim(CAST(json AS VARCHAR), e' \\t\\r\\n'), 1) = '{'"
+
+
+@dataclass(frozen=True, slots=True)
+class JsonReader:
+    """Makes the queries over groups of files.
+
+    Attributes:
+        connection: Where the queries run.
+        base: The folder that paths are relative to.
+        columns: The declared columns.
+        policy: What happens to a key that is not declared.
+        ordered: Rows need their place in the file (`_line`), whatever it costs.
+        lines: One document per line, as against documents that span lines or one list of them.
+        token: Makes the names of sequences unique on the connection.
+        absolute: Files were listed by their absolute paths.
+    """
+
+    connection: DuckDBPyConnection
+    base: str
+    columns: tuple[Column, ...]
+    policy: str
+    ordered: bool
+    lines: bool
+    token: str
+    absolute: bool = False
+
+    def query(self, files: Sequence[File], name: str) -> str:
+        """Return a SELECT of the columns, `_file`, `_line`, `_raw`, `_rule` and `_reason`.
+
+        A line that is not JSON is left out and counted by a sequence, which costs nothing when there is none; see
+        `rejects`.
+        """
+        self.connection.execute(f"CREATE OR REPLACE TEMP SEQUENCE {self._sequence(name)}")
+        groups = [[file] for file in files] if self.ordered else [list(files)]
+        scans = [self._scan(group, f"{name}_{index}") for index, group in enumerate(groups)]
+        return " UNION ALL ".join(self._select(scan, name) for scan in scans)
+
+    def rejects(self, files: Sequence[File], name: str) -> tuple[str, int]:
+        """Return a SELECT of the lines that are not JSON and how many there are, once `query` has run."""
+        for index in range(len(files) if self.ordered else 1):
+            self.connection.execute(f"DROP TABLE IF EXISTS {self._text_table(f'{name}_{index}')}")
+        sequence = quote_text(self._sequence(name))
+        row = self.connection.execute(
+            f"SELECT coalesce(max(last_value), 0) FROM duckdb_sequences() WHERE sequence_name = {sequence}"
+        ).fetchone()
+        self.connection.execute(f"DROP SEQUENCE {self._sequence(name)}")
+        if not row or not row[0]:
+            return "", 0
+        table = f"hw_rejects_{self.token}_{name}"
+        self._collect_broken(files, table)
+        found = self.connection.execute(f"SELECT count(*) FROM {table}").fetchone()
+        return f"SELECT * FROM {table}", int(found[0]) if found else 0
+
+    def _sequence(self, name: str) -> str:
+        return f"hw_broken_{self.token}_{name}"
+
+    def _text_table(self, name: str) -> str:
+        return f"hw_text_{self.token}_{name}"
+
+    def _scan(self, files: Sequence[File], name: str) -> str:
+        """Return a SELECT of (json, _hw_path): straight from the files where DuckDB can read them."""
+        if self.lines and not any(_has_mark(self.base, file) for file in files):
+            return self._read_objects(files, "newline_delimited', ignore_errors=true")
+        table = self._text_table(name)
+        if self.lines:
+            self.connection.execute(f"CREATE OR REPLACE TEMP TABLE {table} (json JSON, _hw_path VARCHAR)")
+            insert = f"INSERT INTO {table} SELECT TRY_CAST(raw AS JSON), path FROM {{}}"
+            for file in files:
+                self._pass_over(file, insert)
+        else:
+            self._read_documents(files, table)
+        return f"SELECT json, _hw_path FROM {table}"
+
+    def _read_objects(self, files: Sequence[File], kind: str) -> str:
+        paths = ", ".join(quote_text(duckdb_path(self.base, file.path)) for file in files)
+        return (
+            f"SELECT json, _hw_path FROM read_json_objects([{paths}], format='{kind}, filename='_hw_path', "
+            f"maximum_object_size={MAX_OBJECT_BYTES})"
+        )
+
+    def _read_documents(self, files: Sequence[File], table: str) -> None:
+        """Read documents that span lines now: a broken one makes the rest of its file unreadable."""
+        import duckdb
+
+        scan = self._read_objects(files, "auto'")
+        try:
+            self.connection.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS {scan}")
+        except duckdb.InvalidInputException as error:
+            raise FileFormatError(
+                f"not JSON: {str(error).partition(chr(10))[0]}",
+                fix="mend the file; with one document per line, set format: jsonl to reject broken lines only",
+            ) from None
+
+    def _pass_over(self, file: File, insert: str) -> None:
+        """Run `insert` over the lines of a file in batches of (raw, path, line, text); raw is NULL when not UTF-8."""
+        import pyarrow as pa
+
+        path = os.path.join(self.base, file.path)
+        view = f"hw_view_{self.token}"
+        for batch in _batches(numbered_lines(self.base, file)):
+            raw = [text if clean else None for _, text, clean in batch]
+            columns = {"raw": pa.array(raw, pa.string()), "text": pa.array([text for _, text, _ in batch], pa.string())}
+            columns["line"] = pa.array([line for line, _, _ in batch], pa.int64())
+            columns["path"] = pa.array([path] * len(batch), pa.string())
+            self.connection.register(view, pa.table(columns))
+            self.connection.execute(insert.format(view))
+            self.connection.unregister(view)
+
+    def _collect_broken(self, files: Sequence[File], table: str) -> None:
+        """Find the lines that are not JSON by a second pass over the text of the files."""
+        self.connection.execute(
+            f"CREATE OR REPLACE TEMP TABLE {table} "
+            "(_file VARCHAR, _line BIGINT, rule VARCHAR, reason VARCHAR, raw VARCHAR)"
+        )
+        for file in files if self.lines else ():
+            place = quote_text(file.path)
+            self._pass_over(
+                file,
+                f"INSERT INTO {table} SELECT {place}, line, CASE WHEN raw IS NULL THEN 'encoding' ELSE 'json' END, "
+                "CASE WHEN raw IS NULL THEN 'the text is not UTF-8' ELSE 'the line is not JSON' END, "
+                f"left(text, {RAW_CHARACTERS}) FROM {{}} WHERE TRY_CAST(raw AS JSON) IS NULL",
+            )
+
+    def _select(self, scan: str, name: str) -> str:
+        line = "row_number() OVER ()" if self.ordered else "NULL::BIGINT"
+        numbered = f"SELECT json, _hw_path, {line} AS _line FROM ({scan})"
+        whole = f"CASE WHEN json IS NULL THEN nextval('{self._sequence(name)}') < 0 ELSE TRUE END"
+        typed = f"json_transform(json, {quote_text(self._structure(typed=True))})"
+        read = f"SELECT *, {typed} AS s FROM ({numbered}) WHERE {whole}"
+        path = "_hw_path" if self.absolute else f"substr(_hw_path, {len(self.base.rstrip(os.sep)) + 2})"
+        columns = ", ".join(f"s.{quote_identifier(c.name)} AS {quote_identifier(c.name)}" for c in self.columns)
+        rule, reason, checked = self._checks(read)
+        return (
+            f"SELECT {columns}, {path} AS _file, _line, CAST(json AS VARCHAR) AS _raw, "
+            f"{rule} AS _rule, {reason} AS _reason FROM ({checked})"
+        )
+
+    def _structure(self, *, typed: bool) -> str:
+        return json.dumps(
+            {c.name: _READ_AS.get(c.type, c.type) if typed else "VARCHAR" for c in self.columns}, ensure_ascii=False
+        )
+
+    def _checks(self, read: str) -> tuple[str, str, str]:
+        """Tell apart what is NULL in the document from what does not fit; only rows with a NULL are looked at twice."""
+        strict = [c for c in self.columns if c.type not in _TEXT]
+        fails = []
+        for column in strict:
+            name = quote_identifier(column.name)
+            reason = quote_text(f"column {name} is not a {column.type}")
+            fails.append(f"CASE WHEN s.{name} IS NULL AND t.{name} IS NOT NULL THEN {reason} END")
+        missing = " OR ".join(f"s.{quote_identifier(c.name)} IS NULL" for c in strict) or "FALSE"
+        again = f"json_transform(json, {quote_text(self._structure(typed=False))})"
+        casts = f"nullif(concat_ws('; ', {', '.join(fails)}), '')" if fails else "NULL::VARCHAR"
+        checked = f"SELECT *, CASE WHEN {missing} THEN {again} END AS t FROM ({read})"
+        checked = (
+            f"SELECT *, CASE WHEN {missing} THEN {casts} END AS casts, {self._unknown()} AS unknown FROM ({checked})"
+        )
+        rule = (
+            f"CASE WHEN NOT ({_IS_OBJECT}) THEN 'json' WHEN casts IS NOT NULL THEN 'cast' "
+            "WHEN unknown IS NOT NULL THEN 'unknown_column' END"
+        )
+        reason = (
+            f"CASE WHEN NOT ({_IS_OBJECT}) THEN 'not a JSON object' WHEN casts IS NOT NULL THEN casts "
+            "WHEN unknown IS NOT NULL THEN concat('keys that are not declared: ', unknown) END"
+        )
+        return rule, reason, checked
+
+    def _unknown(self) -> str:
+        """SQL of the names of undeclared keys that have a value, or NULL."""
+        if self.policy == "evolve":
+            return "NULL::VARCHAR"
+        known = "[" + ", ".join(quote_text(c.name) for c in self.columns) + "]"
+        undeclared = "list_filter(json_keys({}), lambda k: NOT list_contains(" + known + ", k))"
+        valued = undeclared.format("json_merge_patch('{}', json)")
+        some = f"{_IS_OBJECT} AND len({undeclared.format('json')}) > 0"
+        names = f"CASE WHEN {some} THEN nullif(array_to_string({valued}, ', '), '') END"
+        if self.policy == "discard_row":
+            return names
+        told = f"concat(_hw_path, ': keys that are not declared: ', {names}, '; schema is freeze: declare them')"
+        return f"CASE WHEN {names} IS NOT NULL THEN error({told}) END"
+
+
+def numbered_lines(base: str, file: File) -> Iterator[tuple[int, str, bool]]:
+    """Yield (line, text, whether it is UTF-8) of every line that is not blank; a byte order mark is passed over."""
+    with open_bytes(base, file.path) as data:
+        for number, line in enumerate(data, 1):
+            stripped = (line.removeprefix(_MARK) if number == 1 else line).strip()
+            if not stripped:
+                continue
+            text = stripped.decode("utf-8", "replace")
+            yield number, text, text.encode() == stripped
+
+
+def _has_mark(base: str, file: File) -> bool:
+    try:
+        with open_bytes(base, file.path) as data:
+            return data.read(len(_MARK)) == _MARK
+    except OSError as error:
+        raise ChangedFileError(f"{file.path} cannot be read: {error}", path=file.path) from error
+
+
+def _batches(lines: Iterator[tuple[int, str, bool]]) -> Iterator[list[tuple[int, str, bool]]]:
+    while batch := list(islice(lines, _BATCH_LINES)):
+        yield batch

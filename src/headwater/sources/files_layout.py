@@ -1,0 +1,100 @@
+"""How text files are written: dialect, header, and opening them whatever their packing and encoding."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+from headwater.errors import ConnectorError, Terminal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+RAW_CHARACTERS = 100_000
+"""How much of a rejected row is kept."""
+
+
+class FileFormatError(ConnectorError, Terminal):
+    """A file cannot be read as what it is declared to be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How the files of a table are written."""
+
+    delimiter: str = ","
+    quote: str = '"'
+    header: bool = True
+    encoding: str = "utf-8"
+    null_values: tuple[str, ...] = ("",)
+    timestamp_format: str = ""
+    date_format: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The columns of a file in its own order, the blank lines before its header, and the lines up to its end."""
+
+    names: tuple[str, ...]
+    skip: int = 0
+    lines: int = 0
+
+
+def read_layout(base: str, path: str, dialect: Dialect, declared: Sequence[str]) -> Layout | None:
+    """Read the header of a file; None when the file holds no row at all.
+
+    Raises:
+        FileFormatError: The header names a column twice, or none of the declared columns.
+        OSError: The file cannot be opened.
+    """
+    if not dialect.header:
+        return Layout(tuple(declared))
+    with open_text(base, path, dialect.encoding, errors="replace") as text:
+        reader = csv.reader(text, **csv_options(dialect))
+        skip = 0
+        for record in reader:
+            if record:
+                break
+            skip = reader.line_num
+        else:
+            return None
+    names = [name.strip() if name.strip() else f"column{index}" for index, name in enumerate(record)]
+    known = {name.lower() for name in declared}
+    seen: set[str] = set()
+    for name in names:
+        if name.lower() in seen:
+            raise FileFormatError(
+                f"{path}: its header has column {name!r} twice", fix="rename one of them in the file", path=path
+            )
+        seen.add(name.lower())
+    if known and not known & seen:
+        raise FileFormatError(
+            f"{path}: its header ({', '.join(names)[:200]}) has none of the declared columns ({', '.join(declared)})",
+            fix="set delimiter or encoding, or header: false for files without one",
+            path=path,
+        )
+    return Layout(tuple(names), skip, reader.line_num)
+
+
+def open_text(base: str, path: str, encoding: str, errors: str) -> io.TextIOWrapper:
+    """Open a file as text, line ends as they are; `.gz` is unpacked and a byte order mark is passed over."""
+    codec = "utf-8-sig" if encoding == "utf-8" else encoding
+    return io.TextIOWrapper(open_bytes(base, path), encoding=codec, errors=errors, newline="")
+
+
+def open_bytes(base: str, path: str) -> BinaryIO:
+    """Open a file as bytes; `.gz` is unpacked."""
+    whole = os.path.join(base, path)
+    return cast("BinaryIO", gzip.open(whole, "rb") if path.endswith(".gz") else open(whole, "rb"))
+
+
+def csv_options(dialect: Dialect) -> dict[str, Any]:
+    """Return the dialect as Python's csv module takes it."""
+    if dialect.quote:
+        return {"delimiter": dialect.delimiter, "quotechar": dialect.quote}
+    return {"delimiter": dialect.delimiter, "quoting": csv.QUOTE_NONE}
