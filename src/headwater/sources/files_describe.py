@@ -80,7 +80,7 @@ def _propose(base: str, files: Sequence[File], kind: str, dialect: Dialect) -> t
     else:
         style = "newline_delimited" if kind == "jsonl" else "auto"
         scan = (
-            f"read_json({paths}, format='{style}', maximum_depth=1, sample_size={_SAMPLE_ROWS}, "
+            f"read_json({paths}, format='{style}', maximum_depth=2, sample_size={_SAMPLE_ROWS}, "
             f"ignore_errors={kind == 'jsonl'}, union_by_name=true)"
         )
     with duckdb.connect() as connection:
@@ -92,5 +92,7 @@ def _propose(base: str, files: Sequence[File], kind: str, dialect: Dialect) -> t
 
 
 def _proposed_type(type_text: str) -> str:
-    """Prefer the wide type: a sample never shows the largest value."""
+    """Prefer the wide type, and text for nested parts: a sample never shows all there is."""
+    if type_text.endswith("]") or type_text.startswith(("STRUCT", "MAP")):
+        return "JSON"
     return "BIGINT" if type_text in ("INTEGER", "SMALLINT", "TINYINT") else normalize_type(type_text)

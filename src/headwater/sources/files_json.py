@@ -116,7 +116,10 @@ class JsonReader:
         """Read documents that span lines now: a broken one makes the rest of its file unreadable."""
         import duckdb
 
-        scan = self._read_objects(files, "auto'")
+        kinds: dict[str, list[File]] = {}
+        for file in files:
+            kinds.setdefault(_document_kind(self.base, file), []).append(file)
+        scan = " UNION ALL ".join(self._read_objects(group, f"{kind}'") for kind, group in sorted(kinds.items()))
         try:
             self.connection.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS {scan}")
         except duckdb.InvalidInputException as error:
@@ -231,6 +234,21 @@ def _has_mark(base: str, file: File) -> bool:
             return data.read(len(_MARK)) == _MARK
     except OSError as error:
         raise ChangedFileError(f"{file.path} cannot be read: {error}", path=file.path) from error
+
+
+def _document_kind(base: str, file: File) -> str:
+    """Tell a list of documents from documents one after the other, by its first character."""
+    if _has_mark(base, file):
+        raise FileFormatError(
+            f"{file.path} begins with a byte order mark, which JSON does not allow",
+            fix="write it without the mark; with one document per line, set format: jsonl",
+            path=file.path,
+        )
+    with open_bytes(base, file.path) as data:
+        while block := data.read(1 << 16):
+            if begin := block.lstrip():
+                return "array" if begin.startswith(b"[") else "unstructured"
+    return "unstructured"
 
 
 def _batches(lines: Iterator[tuple[int, str, bool]]) -> Iterator[list[tuple[int, str, bool]]]:
