@@ -274,14 +274,13 @@ def _write_commit(connection: DuckDBPyConnection, dataset: str, commit: Commit) 
 
 
 def _write_position(connection: DuckDBPyConnection, commit: Commit) -> None:
-    position = commit.position
+    position, producer = commit.position, quote_text(commit.producer)
     if merges_positions(commit):
         rows = connection.execute(
-            "SELECT position FROM _hw._headwater.history WHERE producer = ? ORDER BY sequence", [commit.producer]
+            f"SELECT position FROM _hw._headwater.history WHERE producer = {producer} ORDER BY sequence"
         ).fetchall()
         position = merge_positions([*(json.loads(row[0]) for row in rows), position])
-        connection.execute("DELETE FROM _hw._headwater.history WHERE producer = ?", [commit.producer])
+        connection.execute(f"DELETE FROM _hw._headwater.history WHERE producer = {producer}")
     connection.execute(
-        "INSERT INTO _hw._headwater.history VALUES (?, ?, ?)",
-        [commit.producer, commit.sequence, json.dumps(position)],
+        f"INSERT INTO _hw._headwater.history VALUES ({producer}, {commit.sequence}, {quote_text(json.dumps(position))})"
     )
