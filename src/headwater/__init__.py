@@ -1,25 +1,73 @@
-"""Headwater: the data architecture diagram that runs."""
+"""Headwater: the data architecture diagram that runs.
+
+`load` opens a project; `model` declares a Python model. Names are imported when they are first used, so that
+`import headwater` stays light.
+"""
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
+
+from headwater.errors import (
+    BusyError,
+    ConnectorError,
+    HeadwaterError,
+    PlanError,
+    ProjectError,
+    RunError,
+    StateError,
+    StepError,
+)
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyRelation as Relation
 
+    from headwater.api import LoadedProject, load
     from headwater.decorators import model
+    from headwater.model.graph import Graph
+    from headwater.model.plan import Plan
+    from headwater.model.run import Event, Run
 
-__all__ = ["Relation", "model"]
+__all__ = [
+    "BusyError",
+    "ConnectorError",
+    "Event",
+    "Graph",
+    "HeadwaterError",
+    "LoadedProject",
+    "Plan",
+    "PlanError",
+    "ProjectError",
+    "Relation",
+    "Run",
+    "RunError",
+    "StateError",
+    "StepError",
+    "load",
+    "model",
+]
+
+_LAZY = {
+    "Event": ("headwater.model.run", "Event"),
+    "Graph": ("headwater.model.graph", "Graph"),
+    "LoadedProject": ("headwater.api", "LoadedProject"),
+    "Plan": ("headwater.model.plan", "Plan"),
+    "Relation": ("duckdb", "DuckDBPyRelation"),
+    "Run": ("headwater.model.run", "Run"),
+    "load": ("headwater.api", "load"),
+    "model": ("headwater.decorators", "model"),
+}
 
 
 def __getattr__(name: str) -> Any:
-    """Import on first use, so that `import headwater` stays light."""
-    if name == "Relation":
-        from duckdb import DuckDBPyRelation
+    """Import a public name on first use."""
+    if name not in _LAZY:
+        raise AttributeError(f"module 'headwater' has no attribute {name!r}")
+    module, attribute = _LAZY[name]
+    return getattr(importlib.import_module(module), attribute)
 
-        return DuckDBPyRelation
-    if name == "model":
-        from headwater.decorators import model
 
-        return model
-    raise AttributeError(f"module 'headwater' has no attribute {name!r}")
+def __dir__() -> list[str]:
+    """List the public names."""
+    return sorted(__all__)
