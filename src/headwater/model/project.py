@@ -26,9 +26,9 @@ class SourceTable:
 
     name: str
     kind: str
-    connection: Spec
-    options: Spec
-    ingest: IngestSpec
+    connection: Spec = field(repr=False)
+    options: Spec = field(repr=False)
+    ingest: IngestSpec = field(repr=False)
     location: Location
     fingerprint: str
 
@@ -66,6 +66,8 @@ class Model:
         function: Python: name of the decorated function.
         volatile: Functions that make it never skippable.
         uses: Which of `now`, `interval_start`, `interval_end` it mentions.
+        shifts: (line, column, by): in `text`, what stands on the line from the column on stands `by` columns further
+            left in the file, because a variable's literal is longer than its name.
         location: Where it is declared.
         fingerprint: Hash of header and canonical text (and, for Python, the project files it imports).
     """
@@ -81,6 +83,7 @@ class Model:
     function: str = ""
     volatile: tuple[str, ...] = ()
     uses: tuple[str, ...] = ()
+    shifts: tuple[tuple[int, int, int], ...] = ()
 
     @property
     def inputs(self) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from headwater.model.values import Duration, Limit, Ratio, Words
 class Spec(BaseModel):
     """Base of everything a user writes: unknown keys are errors, values never change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 TypeName = Annotated[str, BeforeValidator(normalize_type)]
@@ -123,6 +123,14 @@ class DescribedSpec(Spec):
     tags: Words = Field(default_factory=list)
     columns: Columns = Field(default_factory=dict)
     checks: list[CheckSpec] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _checks_say_of_what(self) -> DescribedSpec:
+        for check in self.checks:
+            named = check.column or check.not_null or check.unique
+            if not named and check.kind not in ("row_count", "sql"):
+                raise ValueError(f"the check {check.kind} needs a column; write it at the column, or add column: …")
+        return self
 
     def all_checks(self) -> tuple[CheckSpec, ...]:
         """The dataset's checks: those of its columns, then its own."""

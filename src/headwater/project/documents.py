@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Key = tuple[str | int, ...]
 
 _NULLS = {"", "null", "Null", "NULL", "~"}
-_UNQUOTED_REFERENCE = re.compile(r"[{\[,]\s*(?:[^\s\"'{}\[\],:]+\s*:\s*)?\$\{(?:env|file):")
+_UNQUOTED_REFERENCE = re.compile(r"""[{\[,]\s*(?:(?:"[^"]*"|'[^']*'|[^\s"'{}\[\],:]+)\s*:\s*)?\$\{(?:env|file):""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +47,12 @@ def read_text(file: Path, path: str) -> str:
     """Read a file as UTF-8.
 
     Raises:
-        ProjectError: It is not UTF-8; the message gives the line.
+        ProjectError: It cannot be read, or it is not UTF-8; the message gives the line.
     """
-    raw = file.read_bytes()
+    try:
+        raw = file.read_bytes()
+    except OSError as error:
+        raise ProjectError(f"cannot be read: {error.strerror}", fix="see its permissions", path=path) from None
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -103,20 +106,32 @@ class _Converter:
 
     def __init__(self, path: str, first_line: int, places: dict[Key, Location]) -> None:
         self.path, self.first_line, self.places = path, first_line, places
+        self._open: list[Any] = []
 
     def location(self, node: Any) -> Location:
         return Location(self.path, self.first_line + node.start_mark.line, node.start_mark.column + 1)
 
     def convert(self, node: Any, key: Key) -> Any:
-        from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
+        from ruamel.yaml.nodes import ScalarNode, SequenceNode
 
+        if str(node.tag or "").startswith("!"):
+            raise self.error(f"the tag {node.tag} is not known", "write the value without a tag", node)
         if isinstance(node, ScalarNode):
             return self.scalar(node)
-        if isinstance(node, SequenceNode):
-            for index, item in enumerate(node.value):
-                self.places[(*key, index)] = self.location(item)
-            return [self.convert(item, (*key, index)) for index, item in enumerate(node.value)]
-        assert isinstance(node, MappingNode)
+        if any(node is outer for outer in self._open):
+            raise self.error("an alias stands within what it names", "write the value out", node)
+        self._open.append(node)
+        convert = self.sequence if isinstance(node, SequenceNode) else self.mapping
+        value = convert(node, key)
+        self._open.pop()
+        return value
+
+    def sequence(self, node: Any, key: Key) -> list[Any]:
+        for index, item in enumerate(node.value):
+            self.places[(*key, index)] = self.location(item)
+        return [self.convert(item, (*key, index)) for index, item in enumerate(node.value)]
+
+    def mapping(self, node: Any, key: Key) -> dict[str, Any]:
         result: dict[str, Any] = {}
         for name_node, value in node.value:
             name = self.name(name_node)
@@ -133,8 +148,6 @@ class _Converter:
         return str(node.value)
 
     def scalar(self, node: Any) -> Any:
-        if str(node.tag or "").startswith("!"):
-            raise self.error(f"the tag {node.tag} is not known", "write the value without a tag", node)
         if node.style is not None:
             return str(node.value)
         return None if node.value in _NULLS else Plain(node.value)

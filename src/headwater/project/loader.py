@@ -2,35 +2,34 @@
 
 from __future__ import annotations
 
-import difflib
-import json
+import dataclasses
 import os
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from pydantic import create_model
+from typing import TYPE_CHECKING
 
 from headwater.errors import ProjectError, ProjectErrors
-from headwater.model.graph import Location
-from headwater.model.project import Project, SourceTable, UnitTest
-from headwater.model.specs import EngineSpec, IngestSpec, ProjectSpec, Spec, StoresSpec, UnitTestSpec
-from headwater.plugins import list_kinds, load_source
-from headwater.project.cache import ParseCache, digest
+from headwater.model.graph import Graph, Location
+from headwater.model.project import Project, UnitTest
+from headwater.model.specs import EngineSpec, ProjectSpec, StoresSpec, UnitTestSpec
+from headwater.project.cache import ParseCache
 from headwater.project.documents import Document, parse_document, read_text
 from headwater.project.models import ModelReader
-from headwater.project.references import References, find_plain_secrets, plain
-from headwater.project.validate import validate
+from headwater.project.references import References, find_plain_secrets, redact
+from headwater.project.sources import SCHEMA_SUFFIX, SourceReader
+from headwater.project.validate import suggest, validate
 from headwater.project.wiring import build_graph
+from headwater.sql.placeholders import CLOCK, literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from headwater.model.project import Model
+    from headwater.model.project import Model, SourceTable
 
 PROJECT_FILE = "headwater.yaml"
-SCHEMA_SUFFIX = ".schema.yaml"
-RESERVED_NAMESPACES = {"system", "quarantine", "information_schema", "pg_catalog", "temp", "memory"}
+RESERVED_NAMESPACES = {
+    "system", "_system", "quarantine", "information_schema", "pg_catalog", "temp", "memory", "_hw", "_headwater",
+}  # fmt: skip
+_YAML = (".yaml", ".yml")
+LATER_FOLDERS = ("products", "metrics", "dashboards", "ml", "apps", "domains")
+"""Folders of the architecture that nothing reads yet: a file in them is an unknown word, never silently accepted."""
 
 
 def find_root(folder: str | os.PathLike[str]) -> Path:
@@ -72,26 +71,33 @@ class _Loader:
         self.cache = ParseCache(root / ".headwater" / "cache" / "parsed.json")
 
     def load(self) -> Project:
-        spec = self._project_spec()
-        if spec is None:
-            raise ProjectErrors(self.errors)
-        stores, engine = self._environment(spec)
+        document = self._document(self.root / PROJECT_FILE)
+        spec = self._project_spec(document)
+        if document is None or spec is None:
+            raise self._all_errors()
         sources = self._sources(spec)
         models = self._models(spec)
         self._check_names(sources, models)
-        tests = self._tests(models)
+        self._check_relationships(sources, models)
+        self._check_folders()
+        tests = self._tests(sources, models)
         project = Project(
-            root=str(self.root), spec=spec, stores=stores, engine=engine, sources=sources, models=models, tests=tests,
-            graph=build_graph({}, {}, str, []), environment=self.environment,
-            secrets=frozenset(self.references.secrets),
+            root=str(self.root), spec=spec, stores=spec.stores, engine=spec.engine, sources=sources, models=models,
+            tests=tests, graph=Graph((), ()), environment=self.environment, secrets=frozenset(self.references.secrets),
         )  # fmt: skip
         graph = build_graph(sources, models, project.store_of, self.errors)
+        stores, engine = self._environment(project, document)
         if self.errors:
-            raise ProjectErrors(sorted(self.errors, key=lambda error: (error.path, error.line, error.column)))
+            raise self._all_errors()
         self.cache.save()
-        import dataclasses
+        return dataclasses.replace(project, graph=graph, stores=stores, engine=engine, warnings=tuple(self.warnings))
 
-        return dataclasses.replace(project, graph=graph, warnings=tuple(self.warnings))
+    def _all_errors(self) -> ProjectErrors:
+        """Return the problems in the order of files and lines, free of secrets."""
+        for error in self.errors:
+            error.what = redact(error.what, self.references.secrets)
+            error.fix = redact(error.fix, self.references.secrets)
+        return ProjectErrors(sorted(self.errors, key=lambda error: (error.path, error.line, error.column)))
 
     def _document(self, file: Path) -> Document | None:
         path = file.relative_to(self.root).as_posix()
@@ -103,177 +109,163 @@ class _Loader:
         self.warnings += find_plain_secrets(document)
         return document
 
-    def _project_spec(self) -> ProjectSpec | None:
-        document = self._document(self.root / PROJECT_FILE)
+    def _error(self, place: Location, what: str, fix: str) -> None:
+        self.errors.append(ProjectError.at(place, what, fix))
+
+    # ----------------------------------------------------------------------------------------------- the project
+
+    def _project_spec(self, document: Document | None) -> ProjectSpec | None:
         if document is None:
             return None
-        data = self.references.resolve(document, document.data or {}, (), self.errors)
-        return validate(ProjectSpec, data, document, (), self.errors)
+        data = self.references.resolve(document, document.data, (), self.errors)
+        spec = validate(ProjectSpec, data, document, (), self.errors)
+        for name, value in spec.vars.items() if spec else ():
+            place = document.place(("vars", name))
+            if name in CLOCK:
+                self._error(place, f"${name} is Headwater's own and cannot be a variable", "choose another name")
+            try:
+                literal(value)
+            except ValueError as error:
+                self._error(place, f"{name}: {error}", "write a number, a text, a list, or {value: …, type: …}")
+        return spec
 
-    def _environment(self, spec: ProjectSpec) -> tuple[StoresSpec, EngineSpec]:
-        if not self.environment:
+    def _environment(self, project: Project, document: Document) -> tuple[StoresSpec, EngineSpec]:
+        """Return where the chosen environment has its stores: every one that is used is stated, or shared."""
+        spec, name = project.spec, self.environment
+        if not name:
             return spec.stores, spec.engine
-        chosen = spec.environments.get(self.environment)
+        chosen = spec.environments.get(name)
         if chosen is None:
             known = ", ".join(spec.environments) or "none is declared"
-            self.errors.append(
-                ProjectError(f"unknown environment {self.environment!r}", fix=f"known: {known}", path=PROJECT_FILE)
+            self._error(document.place(("environments",)), f"unknown environment {name!r}", f"known: {known}")
+            return spec.stores, spec.engine
+        used = {project.store_of(dataset) for dataset in (*project.sources, *project.models)}
+        stated = {*chosen.shared, *chosen.stores}
+        if missing := [store for store in StoresSpec.model_fields if store in used and store not in stated]:
+            self._error(
+                document.place(("environments", name)),
+                f"environment {name!r} does not say where {', '.join(missing)} is",
+                "state the store's path, or list it in shared: […]",
             )
-            return spec.stores, spec.engine
-        shared = {name: getattr(spec.stores, name) for name in chosen.shared}
-        stores: dict[Any, Any] = {**dict.fromkeys(StoresSpec.model_fields), **shared, **chosen.stores}
-        missing = [name for name, store in stores.items() if store is None]
-        if missing:
-            self.errors.append(
-                ProjectError(
-                    f"environment {self.environment!r} does not say where {', '.join(missing)} is",
-                    fix="state the store's path, or list it in shared: […]", path=PROJECT_FILE,
-                )
-            )  # fmt: skip
-            return spec.stores, spec.engine
-        return StoresSpec.model_validate(stores), chosen.engine or spec.engine
+        moved = {str(store): place for store, place in chosen.stores.items()}
+        return spec.stores.model_copy(update=moved), chosen.engine or spec.engine
 
-    # --------------------------------------------------------------------------------------------------- sources
+    def _check_relationships(self, sources: dict[str, SourceTable], models: dict[str, Model]) -> None:
+        described = [(table.location, table.ingest.all_checks()) for table in sources.values()]
+        described += [(model.location, model.spec.all_checks()) for model in models.values()]
+        for place, checks in described:
+            for check in checks:
+                if check.relationship and check.relationship.to not in (*sources, *models) and not self.errors:
+                    to = check.relationship.to
+                    self._error(
+                        place, f"a relationship to {to}, which nothing declares", suggest(to, [*sources, *models])
+                    )
+
+    def _check_folders(self) -> None:
+        for folder in LATER_FOLDERS:
+            if found := [file for file in self._files(folder) if not file.name.startswith(".")]:
+                place = Location(found[0].relative_to(self.root).as_posix())
+                self._error(place, f"nothing reads the folder {folder}/ in this version", "move it out of the project")
+
+    # ------------------------------------------------------------------------------------------- sources, models
 
     def _sources(self, spec: ProjectSpec) -> dict[str, SourceTable]:
+        reader = SourceReader(self.references, self._document, spec.defaults.into, self.errors)
         tables: dict[str, SourceTable] = {}
-        for file in self._files("sources", ".yaml", ".yml"):
+        files: dict[str, str] = {}
+        for file in self._files("sources", *_YAML):
+            path = file.relative_to(self.root).as_posix()
             if file.name.endswith(SCHEMA_SUFFIX):
+                if not any(file.with_name(file.name.removesuffix(SCHEMA_SUFFIX) + end).is_file() for end in _YAML):
+                    self._error(Location(path, 1), "a schema file without its source", "name it like the source's file")
                 continue
-            document = self._document(file)
-            if document is not None:
-                for table in self._source(document, file, spec):
-                    tables[table.name] = table
+            if other := files.get(file.stem):
+                self._error(
+                    Location(path, 1), f"two sources are named {file.stem}: the other is {other}", "rename one file"
+                )
+                continue
+            files[file.stem] = path
+            for table in reader.read(file):
+                tables[table.name] = table
         return tables
 
-    def _source(self, document: Document, file: Path, spec: ProjectSpec) -> Iterable[SourceTable]:
-        data = document.data if isinstance(document.data, dict) else {}
-        kind = str(data.get("kind") or "")
-        if kind not in list_kinds("sources"):
-            place = document.place(("kind",))
-            near = difflib.get_close_matches(kind, list_kinds("sources"), 1)
-            self.errors.append(
-                ProjectError(
-                    f"unknown kind {kind!r}" if kind else "`kind` is missing",
-                    fix=f"did you mean {near[0]!r}?" if near else f"known: {', '.join(list_kinds('sources'))}",
-                    path=place.path, line=place.line, column=place.column,
-                )
-            )  # fmt: skip
-            return
-        resolved = self.references.resolve(document, data, (), self.errors)
-        connector = load_source(kind)
-        rest = {key: value for key, value in resolved.items() if key not in ("kind", "tables")}
-        connection = validate(connector.connection_spec, rest, document, (), self.errors)
-        table_type = table_spec_of(kind)
-        schemas = self._schemas(file)
-        declared = resolved.get("tables")
-        if not isinstance(declared, dict) or not declared:
-            place = document.place(("tables",))
-            self.errors.append(ProjectError("`tables` is missing", path=place.path, line=place.line))
-            return
-        for name, body in declared.items():
-            defaults = {} if "into" in (body or {}) else {"into": spec.defaults.into}
-            if "into" in table_type.model_fields and table_type.model_fields["into"].default != "lakehouse":
-                defaults = {}
-            values = {**defaults, **(body or {})}
-            if not values.get("columns") and name in schemas:
-                values["columns"] = schemas[name]
-            table = validate(table_type, values, document, ("tables", name), self.errors)
-            if table is not None and connection is not None:
-                raw = {key: value for key, value in data.items() if key != "tables"}
-                print_of = json.dumps(plain([kind, raw, data["tables"][name], schemas.get(name)]), sort_keys=True)
-                assert isinstance(table, IngestSpec)
-                yield SourceTable(
-                    name=f"{file.stem}.{name}", kind=kind, connection=connection, options=table, ingest=table,
-                    location=document.place(("tables", name)), fingerprint=digest(print_of),
-                )  # fmt: skip
-
-    def _schemas(self, file: Path) -> dict[str, Any]:
-        schema_file = file.with_name(file.stem + SCHEMA_SUFFIX)
-        if not schema_file.is_file():
-            return {}
-        document = self._document(schema_file)
-        data = document.data if document else None
-        return {name: table.get("columns", {}) for name, table in data.items()} if isinstance(data, dict) else {}
-
-    # ---------------------------------------------------------------------------------------------------- models
-
     def _models(self, spec: ProjectSpec) -> dict[str, Model]:
-        reader = ModelReader(self.root, spec.vars, self.cache, self.errors, self.warnings)
+        reader = ModelReader(self.root, spec.vars, self.cache, self.errors)
         models: dict[str, Model] = {}
-        places: dict[str, Path] = {}
+        places: dict[str, str] = {}
         base = self.root / "models"
         for file in self._files("models", ".sql", ".py"):
             if file.name.startswith(("_", ".")):
                 continue
             parts = file.relative_to(base).parts
+            path = file.relative_to(self.root).as_posix()
             name = f"{parts[0] if len(parts) > 1 else 'main'}.{file.stem}"
-            if name in places:
-                path, other = file.relative_to(self.root).as_posix(), places[name].relative_to(self.root).as_posix()
-                self.errors.append(
-                    ProjectError(
-                        f"two models are named {name}: the other is {other}", fix="rename one file", path=path, line=1
-                    )
-                )
+            if other := places.get(name):
+                self._error(Location(path, 1), f"two models are named {name}: the other is {other}", "rename one file")
                 continue
-            places[name] = file
+            places[name] = path
             if (model := reader.read(file, name)) is not None:
                 models[name] = model
         return models
 
-    def _tests(self, models: dict[str, Model]) -> tuple[UnitTest, ...]:
+    # ----------------------------------------------------------------------------------------------------- tests
+
+    def _tests(self, sources: dict[str, SourceTable], models: dict[str, Model]) -> tuple[UnitTest, ...]:
         tests = []
-        for file in self._files("tests", ".yaml", ".yml"):
+        incomplete = any(error.path.startswith(("models/", "sources/")) for error in self.errors)
+        for file in self._files("tests", *_YAML):
             document = self._document(file)
-            if document is None:
+            spec = validate(UnitTestSpec, document.data, document, (), self.errors) if document else None
+            if document is None or spec is None:
                 continue
-            spec = validate(UnitTestSpec, document.data, document, (), self.errors)
-            if spec is None:
-                continue
-            place = document.place(("model",))
-            if spec.model not in models and not any(error.path.startswith("models/") for error in self.errors):
-                near = difflib.get_close_matches(spec.model, models, 1)
-                self.errors.append(
-                    ProjectError(
-                        f"no model is named {spec.model}", fix=f"did you mean {near[0]!r}?" if near else "",
-                        path=place.path, line=place.line,
-                    )
-                )  # fmt: skip
-            tests.append(UnitTest(file.relative_to(self.root / "tests").with_suffix("").as_posix(), spec, place))
+            if not incomplete:
+                self._check_test(spec, document, sources, models)
+            name = file.relative_to(self.root / "tests").with_suffix("").as_posix()
+            tests.append(UnitTest(name, spec, document.place(("model",))))
         return tuple(tests)
+
+    def _check_test(
+        self, spec: UnitTestSpec, document: Document, sources: dict[str, SourceTable], models: dict[str, Model]
+    ) -> None:
+        """A test is about a model that exists, and gives rows of datasets that the model reads."""
+        if spec.model not in models:
+            place = document.place(("model",))
+            self._error(place, f"no model is named {spec.model}", suggest(spec.model, models))
+            return
+        read, queue = set[str](), [spec.model]
+        while queue:
+            for name in models[queue.pop()].inputs:
+                if name not in read and name in models and models[name].is_view:
+                    queue.append(name)
+                read.add(name)
+        for name in spec.given:
+            if name not in read:
+                what = "does not read" if name in sources or name in models else "reads no dataset named"
+                self._error(document.place(("given", name)), f"{spec.model} {what} {name}", suggest(name, read))
 
     def _files(self, folder: str, *suffixes: str) -> list[Path]:
         base = self.root / folder
-        return sorted(f for f in base.rglob("*") if f.suffix in suffixes and f.is_file()) if base.is_dir() else []
+        found = (file for file in base.rglob("*") if not suffixes or file.suffix in suffixes) if base.is_dir() else ()
+        return sorted(file for file in found if file.is_file())
 
     # ----------------------------------------------------------------------------------------------------- names
 
     def _check_names(self, sources: dict[str, SourceTable], models: dict[str, Model]) -> None:
         owners: dict[str, tuple[str, Location]] = {}
-        lower: dict[str, str] = {}
-        everything = [(t.name, "the source", t.location) for t in sources.values()]
-        everything += [(m.name, "the folder models/", m.location) for m in models.values()]
+        spellings: dict[str, str] = {}
+        everything = [(table.name, f"source {table.source}", table.location) for table in sources.values()]
+        everything += [
+            (name, f"folder models/{name.partition('.')[0]}", model.location) for name, model in models.items()
+        ]
         for name, owner, place in everything:
             namespace = name.partition(".")[0]
-            known = owners.setdefault(namespace, (owner, place))
-            if known[0] != owner:
-                self._name_error(
-                    f"the namespace {namespace} belongs to {known[0]} ({known[1]}) and to {owner}", "rename one", place
-                )
+            known, first = owners.setdefault(namespace.lower(), (owner, place))
+            if known != owner:
+                what = f"the namespace {namespace} belongs to the {known} ({first}) and to the {owner}"
+                self._error(place, what, "rename one; names that differ only in case are the same")
+            elif spellings.setdefault(name.lower(), name) != name:
+                self._error(place, f"{name} and {spellings[name.lower()]} differ only in case", "rename one")
             if namespace.lower() in RESERVED_NAMESPACES:
-                self._name_error(f"the namespace {namespace} is reserved", "choose another name", place)
+                self._error(place, f"the namespace {namespace} is reserved", "choose another name")
             if "__" in name or name.count(".") != 1:
-                self._name_error(f"{name}: `__` or a dot in a name", "use single underscores", place)
-            if lower.setdefault(name.lower(), name) != name:
-                self._name_error(f"{name} and {lower[name.lower()]} differ only in case", "rename one", place)
-
-    def _name_error(self, what: str, fix: str, place: Location) -> None:
-        self.errors.append(ProjectError(what, fix=fix, path=place.path, line=place.line, column=place.column))
-
-
-@cache
-def table_spec_of(kind: str) -> type[Spec]:
-    """Return the model of a source table of a kind: the connector's keys and those of every kind."""
-    own = load_source(kind).table_spec
-    bases = (own,) if issubclass(own, IngestSpec) else (own, IngestSpec)
-    return create_model(f"{kind.capitalize()}Table", __base__=bases)
+                self._error(place, f"{name}: `__` or a dot in a name", "use single underscores")

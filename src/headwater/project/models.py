@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import json
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,33 +16,28 @@ from headwater.project.documents import Document, parse_document, read_text
 from headwater.project.references import plain
 from headwater.project.validate import suggest, validate
 from headwater.sql.header import split_header
-from headwater.sql.placeholders import CLOCK, find_placeholders, literal, replace_placeholders
+from headwater.sql.placeholders import CLOCK, CLOCK_PROBE, column_before, fill_placeholders, find_placeholders, literal
+from headwater.sql.tokens import canonical_text, drop_semicolons
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from headwater.project.documents import Key
+    from headwater.sql.placeholders import Shift
 
 _NO_REBUILD = {"description", "owner", "tags", "checks", "schedule", "lookback"}
 """Header keys that say nothing of the rows."""
 
-_CANONICAL = re.compile(
-    r"""(?P<keep>[eE]'(?:\\.|[^'\\]|'')*'|'(?:[^']|'')*'|"(?:[^"]|"")*"|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$)"""
-    r"""|--[^\n]*|/\*.*?\*/|\s+""",
-    re.DOTALL,
-)
-
 
 @dataclass(slots=True)
 class ModelReader:
-    """Reads model files of one project; problems are collected in `errors` and `warnings`."""
+    """Reads model files of one project; problems are collected in `errors`."""
 
     root: Path
     variables: dict[str, Any]
     cache: ParseCache
     errors: list[ProjectError] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
 
     def read(self, file: Path, name: str) -> Model | None:
         """Read one model; None when it has problems (added to `errors`)."""
@@ -65,78 +59,74 @@ class ModelReader:
         try:
             header, header_line, body = split_header(text)
         except ValueError as error:
-            raise ProjectError(str(error), path=path, line=1) from None
-        document = self._header(header, path, header_line or 1)
+            raise ProjectError(str(error), fix="/* headwater and */ each stand on a line", path=path, line=1) from None
+        document = parse_document(header, path, header_line or 1)
         spec = validate(ModelSpec, document.data, document, (), self.errors)
-        names = [name for _, _, name in find_placeholders(body)]
-        query = self._fill_variables(body, path)
+        found = find_placeholders(body)
+        query, shifts = self._fill_variables(drop_semicolons(body), path)
         entry = self.cache.get(digest("query", query), lambda: self._parse(query))
         if "error" in entry:
             what, fix, line, column = entry["error"]
-            raise ProjectError(what, fix=fix, path=path, line=line, column=column)
+            raise ProjectError(what, fix=fix, path=path, line=line, column=column_before(shifts, line, column))
+
+        def place(line: int, column: int) -> Location:
+            return Location(path, line, column_before(shifts, line, column))
+
         for reader, line, column in entry["readers"]:
-            self.errors.append(
-                ProjectError(
-                    f"{reader}() reads data that no source declares",
-                    fix="declare it in sources/ and name the dataset here",
-                    path=path, line=line, column=column,
-                )
-            )  # fmt: skip
+            fix = "declare it in sources/ and name the dataset here"
+            what = f"{reader}() reads data that no source declares"
+            self.errors.append(ProjectError.at(place(line, column), what, fix))
         if spec is None:
             return None
+        self._check_interval(spec, body, found, path)
         return Model(
             name=name,
             language="sql",
             text=query,
             spec=spec,
-            references=tuple(Reference(table, Location(path, line, column)) for table, line, column in entry["tables"]),
+            references=tuple(Reference(table, place(line, column)) for table, line, column in entry["tables"]),
             location=Location(path, header_line or 1),
             fingerprint=fingerprint_model(spec, entry["canonical"]),
             volatile=() if spec.volatile == "ignore" else tuple(entry["volatile"]),
-            uses=tuple(word for word in CLOCK if word in names),
+            uses=tuple(word for word in CLOCK if any(word == other for _, _, other in found)),
+            shifts=shifts,
         )
 
-    def _header(self, header: str, path: str, line: int) -> Document:
-        if not header.strip():
-            return Document(path, {}, {}, line)
-        return parse_document(header, path, line)
+    def _check_interval(self, spec: ModelSpec, body: str, found: list[tuple[int, int, str]], path: str) -> None:
+        """`$interval_start` and `$interval_end` have a value only where there are intervals."""
+        if spec.materialize == "incremental" and spec.time:
+            return
+        for start, _, word in found:
+            if word in ("interval_start", "interval_end"):
+                what = f"${word} has a value only in a model with intervals"
+                fix = "use materialize: incremental with time, every and start"
+                self.errors.append(ProjectError.at(_place(path, body, start), what, fix))
 
-    def _fill_variables(self, body: str, path: str) -> str:
-        def value_of(name: str) -> str | None:
-            if name in CLOCK:
-                return None
-            if name not in self.variables:
-                raise _UnknownVariableError(name)
-            return literal(self.variables[name])
-
-        try:
-            return replace_placeholders(body, value_of)
-        except _UnknownVariableError as unknown:
-            start = next(start for start, _, name in find_placeholders(body) if name == unknown.name)
+    def _fill_variables(self, body: str, path: str) -> tuple[str, tuple[Shift, ...]]:
+        for start, _, name in find_placeholders(body):
             known = [*self.variables, *CLOCK]
-            raise ProjectError(
-                f"unknown variable ${unknown.name}",
-                fix=suggest(unknown.name, known) + " or add it to vars in headwater.yaml",
-                path=path,
-                line=body.count("\n", 0, start) + 1,
-                column=start - body.rfind("\n", 0, start),
-            ) from None
+            if name not in known:
+                fix = f"{suggest(name, known)} or add it to vars in headwater.yaml"
+                raise ProjectError.at(_place(path, body, start), f"unknown variable ${name}", fix)
+        return fill_placeholders(body, lambda name: None if name in CLOCK else literal(self.variables[name]))
 
     @staticmethod
     def _parse(query: str) -> dict[str, Any]:
         from headwater.sql.parse import parse_query
 
-        probe = replace_placeholders(
-            query, lambda name: "TIMESTAMPTZ '2000-01-01'" if name == "now" else "TIMESTAMP '2000-01-01'"
-        )
+        probe, shifts = fill_placeholders(query, CLOCK_PROBE.get)
+
+        def place(line: int, column: int) -> list[int]:
+            return [line, column_before(shifts, line, column)]
+
         try:
             parsed = parse_query(probe)
         except ProjectError as error:
-            return {"error": [error.what, error.fix, error.line, error.column]}
+            return {"error": [error.what, error.fix, *place(error.line, error.column)]}
         return {
-            "tables": [[place.name, place.line, place.column] for place in parsed.tables],
-            "volatile": [place.name for place in parsed.volatile],
-            "readers": [[place.name, place.line, place.column] for place in parsed.readers],
+            "tables": [[found.name, *place(found.line, found.column)] for found in parsed.tables],
+            "volatile": [found.name for found in parsed.volatile],
+            "readers": [[found.name, *place(found.line, found.column)] for found in parsed.readers],
             "canonical": digest(canonical_text(query)),
         }
 
@@ -153,7 +143,7 @@ class ModelReader:
                 line=error.lineno or 1,
                 column=error.offset or 0,
             ) from None
-        found = [(f, d) for f in ast.walk(tree) if isinstance(f, ast.FunctionDef) for d in _decorators(f)]
+        found = [(f, d) for f in tree.body if isinstance(f, ast.FunctionDef) for d in _decorators(f)]
         if len(found) != 1:
             what = "no function is decorated with @hw.model(…)" if not found else "more than one @hw.model in one file"
             raise ProjectError(what, fix="a model is one file with one decorated function", path=path, line=1)
@@ -163,14 +153,16 @@ class ModelReader:
         self._check_parameters(function, inputs, path)
         arguments.setdefault("description", ast.get_docstring(function) or "")
         line = decorator.lineno
-        places: dict[Key, Location] = {(k.arg or "",): Location(path, k.lineno) for k in decorator.keywords}
+        places: dict[Key, Location] = {
+            (k.arg or "",): Location(path, k.lineno, k.col_offset + 1) for k in decorator.keywords
+        }
         document = Document(path, arguments, places, line)
         spec = validate(ModelSpec, arguments, document, (), self.errors)
         if spec is None:
             return None
         if spec.materialize == "view":
             raise ProjectError("a Python model cannot be a view", fix="use materialize: table", path=path, line=line)
-        sources = "\n".join(imported_sources(file, self.root))
+        sources = "\n".join(imported_sources(file, self.root, function.name))
         input_line = places.get(("inputs",), Location(path, line)).line
         return Model(
             name=name,
@@ -196,22 +188,17 @@ class ModelReader:
             )
 
 
-class _UnknownVariableError(Exception):
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-
-def canonical_text(query: str) -> str:
-    """Return a query without comments and with single spaces: what a change of layout does not change."""
-    return _CANONICAL.sub(lambda match: match["keep"] or " ", query).strip()
+def _place(path: str, text: str, offset: int) -> Location:
+    """Return the place of a character offset in a file's text."""
+    return Location(path, text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset))
 
 
 def fingerprint_model(spec: ModelSpec, *parts: str) -> str:
     """Return `rows.checks`: the hash of what makes a model's rows, and the hash of its checks."""
     rows = {key: plain(value) for key, value in spec.model_dump(exclude=_NO_REBUILD, exclude_defaults=True).items()}
-    for column in rows.get("columns", {}).values():
-        column.pop("checks", None)
-        column.pop("description", None)
+    typed = {name: column["type"] for name, column in rows.pop("columns", {}).items() if "type" in column}
+    if typed:
+        rows["columns"] = typed
     return f"{digest(json.dumps(rows, sort_keys=True, default=str), *parts)}.{fingerprint_checks(spec.all_checks())}"
 
 
@@ -240,44 +227,63 @@ def _literals(decorator: ast.Call, path: str) -> dict[str, Any]:
     for keyword in decorator.keywords:
         try:
             found[str(keyword.arg)] = ast.literal_eval(keyword.value)
-        except ValueError:
+        except (ValueError, TypeError):
             raise ProjectError(
-                f"{keyword.arg}: not a literal",
+                f"{keyword.arg or '**'}: not a literal",
                 fix="the decorator is read without running the file: write the value out",
                 path=path, line=keyword.lineno,
             ) from None  # fmt: skip
     return found
 
 
-def imported_sources(file: Path, root: Path, seen: set[Path] | None = None) -> list[str]:
-    """Return the source of a Python file and of every project file it imports, in a fixed order."""
+def imported_sources(file: Path, root: Path, model: str = "", seen: set[Path] | None = None) -> list[str]:
+    """Return the code of a Python file and of every project file it imports, in a fixed order.
+
+    Comments, layout, docstrings and the decorator of the function `model` are left out: they make no rows.
+    """
     seen = set() if seen is None else seen
     if file in seen:
         return []
     seen.add(file)
-    text = file.read_text(encoding="utf-8")
-    texts = [text]
+    text = read_text(file, file.relative_to(root).as_posix())
     try:
         tree = ast.parse(text)
     except SyntaxError:
-        return texts
-    for module in sorted(_imports(tree)):
-        for base in (file.parent, root):
+        return [text]
+    modules = _imports(tree)
+    texts = [_code_of(tree, model)]
+    for level, module in sorted(modules):
+        bases = (file.parent, root) if level == 0 else (file.parents[level - 1],)
+        for base in bases:
             target = base.joinpath(*module.split("."))
             for candidate in (target.with_suffix(".py"), target / "__init__.py"):
                 if candidate.is_file():
-                    texts += imported_sources(candidate, root, seen)
+                    texts += imported_sources(candidate, root, "", seen)
     return texts
 
 
-def _imports(tree: ast.Module) -> set[str]:
-    names: set[str] = set()
+def _code_of(tree: ast.Module, model: str) -> str:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            if ast.get_docstring(node) is not None:
+                node.body = node.body[1:] or [ast.Pass()]
+            if isinstance(node, ast.FunctionDef) and node.name == model:
+                named = list(_decorators(node))
+                node.decorator_list = [decorator for decorator in node.decorator_list if decorator not in named]
+    return ast.unparse(tree)
+
+
+def _imports(tree: ast.Module) -> set[tuple[int, str]]:
+    """Return (level, dotted name) of every module that may be imported, packages on the way to it too."""
+    names: set[tuple[int, str]] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
+            names.update((0, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            module = node.module or ""
-            names.add(module)
-            names.update(f"{module}.{alias.name}".strip(".") for alias in node.names)
-    names.discard("")
-    return names
+            names.update((node.level, f"{node.module or ''}.{alias.name}".strip(".")) for alias in node.names)
+    return {
+        (level, ".".join(parts[:length]))
+        for level, name in names
+        for parts in [name.split(".")]
+        for length in range(1, len(parts) + 1)
+    }

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.errors import ProjectError
 from headwater.model.values import Plain
+from headwater.project.documents import read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -15,18 +16,23 @@ if TYPE_CHECKING:
 
     from headwater.project.documents import Document, Key
 
-_REFERENCE = re.compile(r"\$\{(env|file):([^}]*)\}")
+_REFERENCE = re.compile(r"\$\{(?:(env|file):([^}]*)|[A-Za-z_][^}]*)\}")
 _SECRET_KEY = re.compile(r"(password|passwd|secret|token|api_?key|private_?key)$", re.IGNORECASE)
+_SECRET_IN_TEXT = re.compile(r"://[^/\s:@]+:[^@\s$]+@|\b(password|pwd)\s*=\s*[^\s;$]", re.IGNORECASE)
 _MIN_SECRET_LENGTH = 4
 
 
 def read_env_file(root: Path) -> dict[str, str]:
-    """Read `.env` beside headwater.yaml: NAME=value lines, `#` comments, optional quotes and `export`."""
+    """Read `.env` beside headwater.yaml: NAME=value lines, `#` comments, optional quotes and `export`.
+
+    Raises:
+        ProjectError: It is not UTF-8.
+    """
     file = root / ".env"
     if not file.is_file():
         return {}
     found = {}
-    for line in file.read_text(encoding="utf-8").splitlines():
+    for line in read_text(file, ".env").splitlines():
         match = re.match(r"\s*(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(.*?)\s*$", line)
         if match:
             value = match[2]
@@ -56,7 +62,7 @@ class References:
 
         def replace(match: re.Match[str]) -> str:
             try:
-                value = self._value(match[1], match[2].strip())
+                value = self._value(match)
             except ProjectError as error:
                 errors.append(ProjectError.at(place, error.what, error.fix))
                 return ""
@@ -66,7 +72,10 @@ class References:
 
         return _REFERENCE.sub(replace, str(data))
 
-    def _value(self, kind: str, name: str) -> str:
+    def _value(self, match: re.Match[str]) -> str:
+        kind, name = match[1], (match[2] or "").strip()
+        if not kind:
+            raise ProjectError(f"{match[0]} refers to nothing", fix="write ${env:NAME} or ${file:PATH}")
         if kind == "env":
             if name not in self._env:
                 raise ProjectError(
@@ -76,7 +85,7 @@ class References:
         file = self.root / name
         if not file.is_file():
             raise ProjectError(f"the file {name} of ${{file:{name}}} is not there", fix="create it or mend the path")
-        return file.read_text(encoding="utf-8").rstrip("\r\n")
+        return read_text(file, name).rstrip("\r\n")
 
 
 def redact(text: str, secrets: Iterable[str]) -> str:
@@ -94,8 +103,7 @@ def find_plain_secrets(document: Document) -> list[str]:
             continue
         value = _value_at(document.data, key)
         named = _SECRET_KEY.search(key[-1]) or (key[-1] == "key" and "mask" in key)
-        in_url = isinstance(value, str) and re.search(r"://[^/\s:@]+:[^@\s$]+@", value)
-        if isinstance(value, str) and "${" not in value and value and (named or in_url):
+        if isinstance(value, str) and "${" not in value and value and (named or _SECRET_IN_TEXT.search(value)):
             warnings.append(
                 f'{place}: a password, token or key in plain text\n  fix: refer to it: {key[-1]}: "${{env:NAME}}"'
             )

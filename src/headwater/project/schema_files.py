@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headwater.errors import ProjectError, ProjectErrors
-from headwater.project.loader import SCHEMA_SUFFIX
+from headwater.project.sources import SCHEMA_SUFFIX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

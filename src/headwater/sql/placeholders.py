@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -12,10 +13,20 @@ from headwater.model.types import normalize_type
 from headwater.model.values import resolve_scalar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 CLOCK = ("now", "interval_start", "interval_end")
 """Placeholders that are filled in when a step runs; the others are variables of headwater.yaml."""
+
+CLOCK_PROBE = {
+    "now": "TIMESTAMPTZ '2000-01-01'",
+    "interval_start": "TIMESTAMP '2000-01-01'",
+    "interval_end": "TIMESTAMP '2000-01-01'",
+}
+"""Values of the clock for parsing and binding, where only their types count."""
+
+Shift = tuple[int, int, int]
+"""(line, column, by): what stands on the line from the column on stood `by` columns further left."""
 
 _DATE = re.compile(r"^\d{4}-\d{2}-\d{2}$")
 _TIMESTAMP = re.compile(r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?$")
@@ -38,36 +49,46 @@ def quote_text(value: str) -> str:
 
 
 def literal(value: Any) -> str:
-    """Write a value as a typed SQL literal.
+    """Write a value as a typed SQL literal; numbers stay as they were written.
 
     A text that is an ISO date or timestamp gets that type; `{value, type}` overrides; a list becomes a list.
 
     Raises:
         ValueError: The value has no literal form.
     """
-    value = resolve_scalar(value)
     if isinstance(value, dict) and set(value) == {"value", "type"}:
-        return f"CAST({quote_text(str(value['value']))} AS {normalize_type(str(value['type']))})"
-    if value is None:
-        return "NULL"
-    if isinstance(value, bool):
-        return "TRUE" if value else "FALSE"
-    if isinstance(value, int | float | Decimal):
-        return str(value) if value >= 0 else f"({value})"
+        if isinstance(value["value"], list | dict):
+            raise ValueError("`value` beside `type` is one scalar")
+        text = "NULL" if value["value"] is None else quote_text(str(value["value"]))
+        return f"CAST({text} AS {normalize_type(str(value['type']))})"
     if isinstance(value, list):
         return "[" + ", ".join(literal(item) for item in value) + "]"
-    if isinstance(value, datetime | date):
-        value = value.isoformat()
-    if isinstance(value, str):
-        return _text_literal(value)
-    raise ValueError(f"{value!r} cannot be written as a SQL literal")
+    resolved = resolve_scalar(value)
+    if resolved is None:
+        return "NULL"
+    if isinstance(resolved, bool):
+        return "TRUE" if resolved else "FALSE"
+    if isinstance(resolved, int | float | Decimal) and math.isfinite(resolved):
+        written = str(value).removeprefix("+")
+        return written if resolved >= 0 else f"({written})"
+    if isinstance(resolved, datetime | date):
+        resolved = resolved.isoformat()
+    if isinstance(resolved, str):
+        return _text_literal(resolved)
+    raise ValueError(f"{resolved!r} cannot be written as a SQL literal")
 
 
 def _text_literal(value: str) -> str:
+    """Write a text, on one line whatever it holds: line numbers of a query must stay."""
     if _DATE.match(value):
+        date.fromisoformat(value)
         return f"DATE {quote_text(value)}"
     if match := _TIMESTAMP.match(value):
+        datetime.fromisoformat(value)
         return f"{'TIMESTAMPTZ' if match[3] else 'TIMESTAMP'} {quote_text(value)}"
+    if "\n" in value or "\r" in value:
+        escaped = value.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
+        return f"E{quote_text(escaped)}"
     return quote_text(value)
 
 
@@ -106,13 +127,29 @@ def find_placeholders(text: str) -> list[tuple[int, int, str]]:
 
 def replace_placeholders(text: str, value_of: Callable[[str], str | None]) -> str:
     """Replace every `$name` for which `value_of` gives a literal; the others stay."""
+    return fill_placeholders(text, value_of)[0]
+
+
+def fill_placeholders(text: str, value_of: Callable[[str], str | None]) -> tuple[str, tuple[Shift, ...]]:
+    """Replace every `$name` for which `value_of` gives a literal, and tell how columns moved."""
     pieces: list[str] = []
+    shifts: list[Shift] = []
     last = 0
     for start, end, name in find_placeholders(text):
-        if (value := value_of(name)) is not None:
-            pieces += [text[last:start], value]
-            last = end
-    return "".join([*pieces, text[last:]])
+        if (value := value_of(name)) is None:
+            continue
+        pieces += [text[last:start], value]
+        last = end
+        line = text.count("\n", 0, start) + 1
+        moved = sum(by for other, _, by in shifts if other == line)
+        column = start - text.rfind("\n", 0, start) + moved
+        shifts.append((line, column + len(value), len(value) - (end - start)))
+    return "".join([*pieces, text[last:]]), tuple(shifts)
+
+
+def column_before(shifts: Sequence[Shift], line: int, column: int) -> int:
+    """Return the column, before placeholders were filled in, of a place in the filled text."""
+    return column - sum(by for other, start, by in shifts if other == line and start <= column)
 
 
 def fill_clock(text: str, now: datetime, interval: tuple[datetime, datetime] | None = None) -> str:

@@ -1,0 +1,151 @@
+"""Sources: one YAML file each, with the schema file beside it."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Any, cast
+
+from pydantic import create_model
+
+from headwater.errors import ProjectError
+from headwater.model.project import SourceTable
+from headwater.model.specs import Columns, IngestSpec, Spec
+from headwater.plugins import list_kinds, load_source
+from headwater.project.cache import digest
+from headwater.project.references import plain
+from headwater.project.validate import suggest, validate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from headwater.project.documents import Document
+    from headwater.project.references import References
+
+SCHEMA_SUFFIX = ".schema.yaml"
+
+_ONLY_WORDS = {"description", "owner", "tags"}
+"""Keys of a table or column that say nothing of its rows."""
+
+
+class SchemaTable(Spec):
+    """One table of `sources/<source>.schema.yaml`."""
+
+    columns: Columns
+
+
+@dataclass(slots=True)
+class SourceReader:
+    """Reads the source files of one project; problems are collected in `errors`.
+
+    Attributes:
+        references: Resolves `${env:…}` and `${file:…}`.
+        open_document: Reads a YAML file; None when it has problems (added to `errors`).
+        default_store: Where a table goes whose declaration does not say.
+        errors: Problems found.
+    """
+
+    references: References
+    open_document: Callable[[Path], Document | None]
+    default_store: str
+    errors: list[ProjectError] = field(default_factory=list)
+
+    def read(self, file: Path) -> Iterator[SourceTable]:
+        """Read one source: its tables without problems."""
+        document = self.open_document(file)
+        if document is None:
+            return
+        data = document.data if isinstance(document.data, dict) else {}
+        kind = self._kind(document, data)
+        if not kind:
+            return
+        resolved = self.references.resolve(document, data, (), self.errors)
+        connector = load_source(kind)
+        own = {key: value for key, value in resolved.items() if key not in ("kind", "tables")}
+        connection = validate(connector.connection_spec, own, document, (), self.errors)
+        tables = resolved.get("tables")
+        if not isinstance(tables, dict) or not tables:
+            self._error(document, ("tables",), "`tables` is missing", "name the tables: tables: {orders: {…}}")
+            return
+        schemas = self._schemas(file, list(tables))
+        raw = {key: value for key, value in data.items() if key != "tables"}
+        for name, body in tables.items():
+            table = self._table(document, kind, name, body, schemas.get(name))
+            if table is None or connection is None:
+                continue
+            declared = fingerprint_source(kind, raw, data["tables"][name], schemas.get(name))
+            yield SourceTable(
+                name=f"{file.stem}.{name}", kind=kind, connection=connection, options=table, ingest=table,
+                location=document.place(("tables", name)), fingerprint=declared,
+            )  # fmt: skip
+
+    def _kind(self, document: Document, data: dict[str, Any]) -> str:
+        kind, known = str(data.get("kind") or ""), list_kinds("sources")
+        if kind in known:
+            return kind
+        near = difflib.get_close_matches(kind, known, 1)
+        fix = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+        self._error(document, ("kind",), f"unknown kind {kind!r}" if kind else "`kind` is missing", fix)
+        return ""
+
+    def _table(
+        self, document: Document, kind: str, name: str, body: Any, schema: dict[str, Any] | None
+    ) -> IngestSpec | None:
+        if not isinstance(body, dict | None):
+            self._error(document, ("tables", name), f"{name}: a table is a mapping", f"write {name}: {{…}}")
+            return None
+        table_type = table_spec_of(kind)
+        values = dict(body or {})
+        if "into" not in values and table_type.model_fields["into"].default == "lakehouse":
+            values["into"] = self.default_store
+        if not values.get("columns") and schema:
+            values["columns"] = schema
+        return validate(table_type, values, document, ("tables", name), self.errors)
+
+    def _schemas(self, file: Path, tables: list[str]) -> dict[str, dict[str, Any]]:
+        """Return the columns of each table in the schema file beside a source."""
+        schema_file = file.with_name(file.stem + SCHEMA_SUFFIX)
+        document = self.open_document(schema_file) if schema_file.is_file() else None
+        if document is None or document.data is None:
+            return {}
+        if not isinstance(document.data, dict):
+            self._error(document, (), "a schema file maps tables to columns", "write orders: {columns: {…}}")
+            return {}
+        found = {}
+        for name, body in document.data.items():
+            if name not in tables:
+                self._error(document, (name,), f"unknown table {name!r}", suggest(name, tables))
+            elif validate(SchemaTable, body, document, (name,), self.errors) is not None:
+                found[name] = dict(body["columns"])
+        return found
+
+    def _error(self, document: Document, key: tuple[str, ...], what: str, fix: str) -> None:
+        self.errors.append(ProjectError.at(document.place(key), what, fix))
+
+
+@cache
+def table_spec_of(kind: str) -> type[IngestSpec]:
+    """Return the model of a source table of a kind: the connector's keys and those of every kind."""
+    own: Any = load_source(kind).table_spec
+    bases = (own,) if issubclass(own, IngestSpec) else (own, IngestSpec)
+    return cast("type[IngestSpec]", create_model(f"{kind.capitalize()}Table", __base__=bases))
+
+
+def fingerprint_source(kind: str, connection: Any, table: Any, schema: Any) -> str:
+    """Return the hash of what makes a table's rows; secrets enter as their references.
+
+    Descriptions, owners and tags do not count; the order of columns does, for files without a header.
+    """
+    declared = _facts({key: value for key, value in (table or {}).items() if key != "columns"})
+    columns = [[name, _facts(column)] for name, column in ((table or {}).get("columns") or schema or {}).items()]
+    return digest(json.dumps(plain([kind, connection, declared, columns]), sort_keys=True, default=str))
+
+
+def _facts(declared: Any) -> Any:
+    if not isinstance(declared, Mapping):
+        return {"type": declared}
+    return {key: value for key, value in declared.items() if key not in _ONLY_WORDS}
