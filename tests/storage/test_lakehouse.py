@@ -406,3 +406,18 @@ def test_many_rejects_are_merged_into_few_files(writer: Writer, folder: Path) ->
     assert state.rejects.count(".parquet") <= 50
     assert writer.store.maintain([writer.table], {"age_s": 0.0})[writer.table].files_removed >= 50
     assert len(writer.fetch(writer.described.rejects)) == 52
+
+
+@pytest.mark.parametrize("name", ["50%", "a%b", "a b", "[x]*?", "é💶", "it's", 'quo"te'])
+def test_folders_with_odd_names(tmp_path: Path, name: str) -> None:
+    writer = make_writer("lakehouse", str(tmp_path / name))
+    for number in (1, 2):
+        writer.write("append", rows_of({number: "a"}))
+    writer.write("merge", rows_of({1: "b"}), key=("id",))
+    assert writer.read() == read_by_others(tmp_path / name / "shop" / "orders") == [(1, "b"), (2, "a")]
+    writer.session.close()
+
+
+def test_a_folder_that_delta_would_take_for_another(tmp_path: Path) -> None:
+    with pytest.raises(ConnectorError, match="%20"):
+        make_writer("lakehouse", str(tmp_path / "a%20b"))

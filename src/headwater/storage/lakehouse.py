@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 import uuid
 from dataclasses import dataclass, replace
@@ -79,7 +80,14 @@ class Lakehouse:
     modes: ClassVar[frozenset[str]] = frozenset({"append", "replace", "merge", "overwrite_where"})
 
     def __init__(self, path: str, session: Session) -> None:
-        """`path` is the folder of all tables; a table is `<path>/<namespace>/<dataset>/`."""
+        """`path` is the folder of all tables; a table is `<path>/<namespace>/<dataset>/`.
+
+        Raises:
+            ConnectorError: The path holds a percent escape: the Delta library would take it for another folder.
+        """
+        escape = re.search(r"%[0-9A-Fa-f]{2}", path)
+        if escape:
+            raise ConnectorError(f"{path}: {escape[0]} is read as an escape by Delta", fix="rename that folder")
         self._path = path
         self._session = session
         self._seen: dict[str, tuple[tuple[Any, ...], TableState]] = {}
