@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from headwater.errors import ProjectError, ProjectErrors
@@ -85,12 +85,23 @@ class _Loader:
             root=str(self.root), spec=spec, stores=spec.stores, engine=spec.engine, sources=sources, models=models,
             tests=tests, graph=Graph((), ()), environment=self.environment, secrets=frozenset(self.references.secrets),
         )  # fmt: skip
-        graph = build_graph(sources, models, project.store_of, self.errors)
+        graph = build_graph(sources, models, project.store_of, self.errors, self._broken_names())
         stores, engine = self._environment(project, document)
         if self.errors:
             raise self._all_errors()
         self.cache.save()
         return dataclasses.replace(project, graph=graph, stores=stores, engine=engine, warnings=tuple(self.warnings))
+
+    def _broken_names(self) -> set[str]:
+        """Return the sources and models whose own files have problems: what reads them is not to blame."""
+        names = set()
+        for error in self.errors:
+            parts = PurePosixPath(error.path).parts
+            if parts[:1] == ("sources",):
+                names.add(PurePosixPath(error.path).name.partition(".")[0])
+            elif parts[:1] == ("models",):
+                names.add(f"{parts[1] if len(parts) > 2 else 'main'}.{PurePosixPath(error.path).stem}")
+        return names
 
     def _all_errors(self) -> ProjectErrors:
         """Return the problems in the order of files and lines, free of secrets."""

@@ -12,16 +12,19 @@ from headwater.plugins import load_source, load_store
 from headwater.project.validate import suggest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from headwater.model.project import Model, SourceTable
 
 
 def build_graph(
     sources: Mapping[str, SourceTable], models: Mapping[str, Model], store_of: Callable[[str], str],
-    errors: list[ProjectError],
+    errors: list[ProjectError], broken: Collection[str] = (),
 ) -> Graph:  # fmt: skip
-    """Connect sources and models; unknown inputs and cycles are added to `errors` and left out of the graph."""
+    """Connect sources and models; unknown inputs and cycles are added to `errors` and left out of the graph.
+
+    A dataset whose name or namespace is among `broken` is declared, only not rightly: its readers are not to blame.
+    """
     nodes: dict[str, Node] = {}
     for table in sources.values():
         for node in _source_nodes(table, store_of(table.name)):
@@ -34,7 +37,7 @@ def build_graph(
         chain = [node_name(table.name, role) for role in (Role.SOURCE, Role.EXTRACT, Role.LOAD, Role.DATASET)]
         pairs += pairwise(chain)
     for model in models.values():
-        pairs += _model_pairs(model, models, nodes, errors)
+        pairs += _model_pairs(model, models, nodes, errors, broken)
     edges = [Edge(up, down, arrow_label(nodes[up].family, nodes[down].family)) for up, down in pairs]
     graph = Graph(nodes.values(), edges)
     if cycle := graph.find_cycle():
@@ -71,7 +74,11 @@ def _model_nodes(model: Model, store: str) -> list[Node]:
 
 
 def _model_pairs(
-    model: Model, models: Mapping[str, Model], nodes: Mapping[str, Node], errors: list[ProjectError]
+    model: Model,
+    models: Mapping[str, Model],
+    nodes: Mapping[str, Node],
+    errors: list[ProjectError],
+    broken: Collection[str],
 ) -> list[tuple[str, str]]:
     transform = node_name(model.name, Role.TRANSFORM)
     pairs = [] if model.is_view else [(transform, model.name)]
@@ -80,6 +87,8 @@ def _model_pairs(
         source = node_name(reference.name, Role.TRANSFORM) if upstream and upstream.is_view else reference.name
         if source in nodes:
             pairs.append((source, transform))
+            continue
+        if reference.name in broken or reference.name.partition(".")[0] in broken:
             continue
         datasets = [name.partition("/")[0] for name in nodes]
         at = reference.location

@@ -1,0 +1,113 @@
+"""A connector of another package: through its entry point, with no line of Headwater changed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.plugins.install import install
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+KILLER = """
+import os, signal, sys
+from headwater.api import load
+left = [int(sys.argv[2])]
+def listen(event):
+    left[0] -= 1
+    if left[0] == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+run = load(sys.argv[1]).run(listeners=[listen], workers=1)
+print(-left[0] + int(sys.argv[2]))
+sys.exit(run.status != "done")
+"""
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(install(tmp_path / "site")), "COLUMNS": "200"}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    folder = tmp_path / "project"
+    (folder / "sources").mkdir(parents=True)
+    (folder / "models").mkdir()
+    (folder / "headwater.yaml").write_text("name: counting\n")
+    (folder / "number").write_text("25")
+    (folder / "sources" / "numbers.yaml").write_text(
+        "kind: counter\nfile: number\ntables:\n  even: {step: 2, load: incremental, key: n}\n"
+    )
+    (folder / "models" / "total.sql").write_text("select sum(square) as total, count(*) as n from numbers.even\n")
+    return folder
+
+
+def call(environment: dict[str, str], *arguments: str, code: int = 0) -> str:
+    done = subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout
+
+
+def headwater(environment: dict[str, str], project: Path, *arguments: str) -> str:
+    return call(environment, "-m", "headwater", "-p", str(project), *arguments)
+
+
+def totals(environment: dict[str, str], project: Path) -> str:
+    return headwater(environment, project, "query", "select total, n from main.total", "--format", "csv")
+
+
+def test_without_the_package_the_kind_is_unknown(project: Path) -> None:
+    out = call(dict(os.environ), "-m", "headwater", "-p", str(project), "check", "--json", code=2)
+    assert "unknown kind 'counter'" in out
+
+
+def test_it_runs_and_goes_on_where_it_stood(environment: dict[str, str], project: Path) -> None:
+    headwater(environment, project, "run")
+    assert totals(environment, project) == f"total,n\n{sum(n * n for n in range(2, 26, 2))},12\n"
+    (project / "number").write_text("31")
+    headwater(environment, project, "run")
+    assert totals(environment, project) == f"total,n\n{sum(n * n for n in range(2, 32, 2))},15\n"
+
+
+def test_it_is_drawn_in_the_box_it_names(environment: dict[str, str], project: Path) -> None:
+    drawn = headwater(environment, project, "draw", "--level", "architecture", "--format", "dot")
+    assert 'label="APIs & Web Services"' in drawn
+    assert 'label="API Calls"' in drawn
+    assert "numbers.even" in headwater(environment, project, "draw", "--format", "svg")
+
+
+def test_it_is_in_the_json_schema(environment: dict[str, str], project: Path) -> None:
+    headwater(environment, project, "check", "--write-schemas")
+    schema = json.loads((project / ".headwater" / "schemas" / "source.schema.json").read_text())
+    assert "counter" in [alternative["title"] for alternative in schema["oneOf"]]
+    assert "step" in schema["$defs"]["counter_table"]["properties"]
+    assert "key" in schema["$defs"]["counter_table"]["properties"]
+
+
+def test_its_words_are_checked(environment: dict[str, str], project: Path) -> None:
+    file = project / "sources" / "numbers.yaml"
+    file.write_text(file.read_text().replace("step: 2", "stepp: 2"))
+    out = call(environment, "-m", "headwater", "-p", str(project), "check", "--json", code=2)
+    problem = json.loads(out)["errors"][0]
+    assert (problem["path"], problem["line"]) == ("sources/numbers.yaml", 4)
+    assert "'step'" in problem["fix"]
+
+
+def test_killed_anywhere_it_resumes(environment: dict[str, str], project: Path, tmp_path: Path) -> None:
+    import shutil
+
+    whole = shutil.copytree(project, tmp_path / "whole")
+    events = int(call(environment, "-c", KILLER, str(whole), "1000000").strip())
+    wanted = totals(environment, whole)
+    for at in range(1, events + 1, 2):
+        folder = shutil.copytree(project, tmp_path / "work", dirs_exist_ok=False)
+        call(environment, "-c", KILLER, str(folder), str(at), code=-9)
+        headwater(environment, folder, "run")
+        assert totals(environment, folder) == wanted, f"killed at event {at}"
+        shutil.rmtree(folder)
