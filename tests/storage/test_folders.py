@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headwater.storage.folders import (
@@ -18,6 +18,7 @@ from headwater.storage.sql import match_keys, quote_name, quote_names, quote_tex
 from headwater.testing.stores import MemorySession
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), min_size=1)
@@ -30,13 +31,19 @@ def test_every_name_has_a_folder_of_its_own(name: str) -> None:
     assert set(encoded) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-~")
 
 
-@given(TEXT.filter(lambda text: "\0" not in text))
-def test_every_name_and_text_is_spelled(text: str) -> None:
+@pytest.fixture(scope="module")
+def session() -> Iterator[MemorySession]:
     session = MemorySession()
+    yield session
+    session.close()
+
+
+@settings(deadline=None)
+@given(TEXT.filter(lambda text: "\0" not in text))
+def test_every_name_and_text_is_spelled(session: MemorySession, text: str) -> None:
     found = session.cursor().sql(f"SELECT {quote_text(text)} AS {quote_name(text)}")
     assert found.columns == [text]
     assert found.to_arrow_table().column(0).to_pylist() == [text]
-    session.close()
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ class ChangeContract(StoreFixtures):
         """Only rows for which the predicate is true go: not those where it is NULL."""
         self.need("overwrite_where")
         writer.write("append", rows_of({1: "a", 2: "b", 3: None}))
-        receipt = writer.write("overwrite_where", rows_of({7: "x"}), where="id >= 2 AND name IS NOT NULL")
+        receipt = writer.write("overwrite_where", rows_of({7: "x"}), where="id >= 2 AND name <> 'z'")
         assert writer.read() == [(1, "a"), (3, None), (7, "x")]
         assert (receipt.rows_inserted, receipt.rows_deleted, receipt.commit.rows) == (1, 1, 3)
 

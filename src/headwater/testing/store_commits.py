@@ -62,14 +62,26 @@ class CommitContract(StoreFixtures):
         writer.write("append", rows_of({1: "a"}))
         stale = writer.next_commit()
         writer.write("append", rows_of({2: "b"}))
-        modes = ["record", *sorted(self.store_class.modes)]
+        modes: list[Any] = ["record", *sorted(self.store_class.modes)]
         for mode in modes:
-            change = Change(mode, rows_of({3: "c"}) if mode != "record" else "", COLUMNS, key=("id",), where="true")  # type: ignore[arg-type]
+            change = Change(mode, rows_of({3: "c"}) if mode != "record" else "", COLUMNS, key=("id",), where="true")
             with pytest.raises(StateError):
                 writer.store.commit(writer.load(), change, stale)
         assert writer.read() == [(1, "a"), (2, "b")]
         assert writer.described.commit is not None
         assert writer.described.commit.sequence == 2
+
+    @pytest.mark.parametrize("mode", ["append", "replace"])
+    def test_what_another_instance_committed_is_noticed(
+        self, writer: Writer, make_store: Callable[[], Store], mode: Any
+    ) -> None:
+        """An instance that has seen the table before another one wrote is as stale as any other."""
+        writer.write("append", rows_of({1: "a"}))
+        stale = writer.next_commit()
+        Writer(make_store(), writer.session).write("append", rows_of({2: "b"}))
+        with pytest.raises(StateError):
+            writer.store.commit(writer.load(), Change(mode, rows_of({3: "c"}), COLUMNS), stale)
+        assert writer.read() == [(1, "a"), (2, "b")]
 
     def test_a_second_first_commit_changes_nothing(self, writer: Writer) -> None:
         """A table that is there is not made again."""
