@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headwater.errors import BusyError, HeadwaterError, PlanError, ProjectErrors
+from headwater.errors import BusyError, HeadwaterError, PlanError, ProjectErrors, StateError
 from headwater.model.run import Event, Run, StepResult
 from headwater.plan.bind import Bound, bind_project
 from headwater.plan.build import Observed, Wish, build_plan
@@ -147,12 +147,13 @@ class LoadedProject:
             run_id = f"{clock.strftime('%Y%m%dT%H%M%S')}-{os.urandom(4).hex()}"
             states = dict(observed.states)
             context = RunContext(self.project, session, connectors, observed, wish, run_id, clock, states, bound)
-            context.listeners = [_Journalist(journal, context), *listeners]
-            journal.start_run(run_id, utc_now(), clock.isoformat())
+            journalist = _Journalist(journal, context)
+            context.listeners = [journalist, *listeners]
+            journalist.write(lambda: journal.start_run(run_id, utc_now(), clock.isoformat()))
             if on_start is not None:
                 on_start(plan, context)
             run = execute(plan, context, workers)
-            journal.end_run(run)
+            journalist.write(lambda: journal.end_run(run))
             return run
 
     def reset(self, names: Iterable[str], *, wait: bool = False) -> list[str]:
@@ -266,8 +267,8 @@ class LoadedProject:
         with self._journal() as journal:
             kept = journal.read_observations() if offline else None
             observed = observe(self.project, connectors, offline=kept)
-            if not offline:
-                for name, description in observed.sources.items():
+            with suppress(StateError):
+                for name, description in observed.sources.items() if not offline else ():
                     journal.write_observation(name, utc_now(), pack_description(description))
         cache = ParseCache(self._folder / "cache" / "bound.json")
         bound = bind_project(self.project, observed, cache)
@@ -306,18 +307,37 @@ def _with_notes(observed: Observed, bound: Bound) -> Observed:
 
 
 class _Journalist:
-    """Writes events and results to the journal; when a step's result is durable, it says so to the others."""
+    """Writes events and results to the journal; when a step's result is durable, it says so to the others.
+
+    The journal is history, never the truth: when it cannot be written (a full disk), the run goes on without it.
+    """
 
     def __init__(self, journal: Journal, context: RunContext) -> None:
         self.journal, self.context = journal, context
+        self.broken = False
+
+    def write(self, action: Callable[[], None]) -> None:
+        """Write to the journal; the first failure is told as a warning, and nothing more is written."""
+        if self.broken:
+            return
+        try:
+            action()
+        except StateError as error:
+            self.broken = True
+            self._tell(Event("warning", utc_now(), "", {"text": f"{error.what}; the run goes on without its history"}))
+
+    def _tell(self, event: Event) -> None:
+        for listener in self.context.listeners[1:]:
+            listener(event)
 
     def __call__(self, event: Event) -> None:
-        result = event.data.get("result")
+        run_id, result = self.context.run_id, event.data.get("result")
         if isinstance(result, StepResult):
-            self.journal.write_result(self.context.run_id, result)
-            self.journal.flush()
-            after = Event("after_journal", utc_now(), event.step, {"status": result.status.value})
-            for listener in self.context.listeners[1:]:
-                listener(after)
+            self.write(lambda: self._write_result(result))
+            self._tell(Event("after_journal", utc_now(), event.step, {"status": result.status.value}))
         elif event.name not in ("run_started", "run_finished"):
-            self.journal.write_event(self.context.run_id, event)
+            self.write(lambda: self.journal.write_event(run_id, event))
+
+    def _write_result(self, result: StepResult) -> None:
+        self.journal.write_result(self.context.run_id, result)
+        self.journal.flush()

@@ -90,7 +90,8 @@ def source_schema(table: SourceTable, observed: Observed) -> Columns | None:
     The last commit knows best; before the first load it is what is declared or described, prepared.
     """
     state = observed.states.get(table.name)
-    if state is not None and state.commit is not None and state.commit.fingerprint == table.fingerprint:
+    commit = state.commit if state is not None and not state.foreign else None
+    if state is not None and commit is not None and commit.fingerprint == table.fingerprint:
         return visible_columns(state.columns)
     columns = declared_columns(table) or _described(table, observed)
     if columns is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
+from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -55,10 +56,11 @@ class Journal:
         self.close()
 
     def close(self) -> None:
-        """Write what is pending and close the file."""
+        """Write what is pending, as far as the disk lets it, and close the file."""
         with self._lock:
             if self._connection is not None:
-                self._connection.commit()
+                with suppress(sqlite3.DatabaseError):
+                    self._connection.commit()
                 self._connection.close()
                 self._connection = None
 
@@ -97,8 +99,11 @@ class Journal:
     def flush(self) -> None:
         """Make everything written so far durable."""
         with self._lock:
-            if self._connection is not None:
-                self._connection.commit()
+            try:
+                if self._connection is not None:
+                    self._connection.commit()
+            except sqlite3.DatabaseError as error:
+                raise self._damaged(error) from None
 
     def _write(self, statement: str, row: tuple[Any, ...]) -> None:
         with self._lock:
