@@ -19,6 +19,13 @@ class Column:
     source_type: str = ""
 
 
+SNAPSHOT_COLUMNS = (
+    Column("valid_from", "TIMESTAMP WITH TIME ZONE"),
+    Column("valid_to", "TIMESTAMP WITH TIME ZONE"),
+)
+"""What a snapshot adds to its query's columns: since when a row holds, and until when (NULL: it still does)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Commit:
     """One atomic change of one table, recorded with the rows.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.contracts import SYSTEM_COLUMNS
 from headwater.errors import ProjectError
-from headwater.model.commit import Column
+from headwater.model.commit import SNAPSHOT_COLUMNS, Column
 from headwater.model.graph import Role
 from headwater.model.types import landed
 from headwater.project.cache import ParseCache, digest
@@ -145,7 +145,8 @@ def _bind_model(
     columns = tuple(Column(*column) for column in entry["columns"])
     bound.errors += _check_declared(model, columns)
     bound.queries[model.name] = (columns, inputs)
-    return _landed(columns, project.store_of(model.name))
+    added = SNAPSHOT_COLUMNS if model.spec.materialize == "snapshot" else ()
+    return (*_landed(columns, project.store_of(model.name)), *added)
 
 
 def _bind_cached(text: str, inputs: dict[str, Columns], binder: _LazyBinder, cache: ParseCache) -> dict[str, Any]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 _LINE = re.compile(r"^LINE (\d+): (.*)$", re.MULTILINE)
-_CANDIDATES = re.compile(r"Candidate bindings: (.+?)(?:\n|$)")
+_CANDIDATES = re.compile(r"Candidate bindings: (?:: )?(.+?)(?:\n|$)")
 _KIND = re.compile(r"^(?:Binder|Catalog|Parser|Conversion|Invalid Input|Not implemented) Error: ")
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from headwater.contracts import Change
 from headwater.errors import ProjectError, UserCodeError
-from headwater.model.commit import Column
+from headwater.model.commit import SNAPSHOT_COLUMNS, Column
 from headwater.model.types import Fidelity, landed, wider_type
 from headwater.sql.placeholders import quote_identifier, timestamp_literal
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from headwater.model.plan import Interval
     from headwater.model.specs import ModelSpec
 
-VALID_FROM, VALID_TO = "valid_from", "valid_to"
+VALID_FROM, VALID_TO = (column.name for column in SNAPSHOT_COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +103,7 @@ def snapshot_change(
     names = [quote_identifier(column.name) for column in columns]
     start = f"CAST({quote_identifier(spec.time)} AS TIMESTAMPTZ)" if spec.time else timestamp_literal(now)
     opened = f"SELECT {', '.join(names)}, {start} AS {VALID_FROM}, CAST(NULL AS TIMESTAMPTZ) AS {VALID_TO}"
-    after = (
-        *columns,
-        Column(VALID_FROM, "TIMESTAMP WITH TIME ZONE"),
-        Column(VALID_TO, "TIMESTAMP WITH TIME ZONE"),
-    )
+    after = (*columns, *SNAPSHOT_COLUMNS)
     if not target.scan:
         return Change("replace", f"{opened} FROM temp._hw_new", after)
     after = _columns_after(target, after, spec)
