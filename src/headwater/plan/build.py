@@ -73,8 +73,38 @@ def build_plan(project: Project, observed: Observed, now: datetime, wish: Wish |
             steps[name] = _plan_load(project.sources[node.dataset], steps)
         elif node.role is Role.TRANSFORM and not project.models[node.dataset].is_view:
             steps[name] = _plan_transform(project, project.models[node.dataset], observed, prints, now, wish, steps)
+    _wait_for_checked(project, steps)
     orphans = sorted(set(observed.states) - set(project.sources) - set(project.models))
     return Plan(tuple(steps.values()), now, dict(observed.states), tuple(orphans), observed.notes)
+
+
+def _wait_for_checked(project: Project, steps: dict[str, Step]) -> None:
+    """Have a step wait for the datasets its relationship checks look into, unless those wait for it."""
+    for name, step in list(steps.items()):
+        table, model = project.sources.get(step.dataset), project.models.get(step.dataset)
+        checks = model.spec.all_checks() if model else table.ingest.all_checks() if table else ()
+        targets = [check.relationship.to for check in checks if check.relationship is not None]
+        if isinstance(step, ExtractStep) or not targets:
+            continue
+        views = [
+            i for t in targets if t in project.models and project.models[t].is_view for i in project.physical_inputs(t)
+        ]
+        writers = [node for target in (*targets, *views) for node in _writers(target) if node in steps]
+        free = [node for node in writers if node != name and not _waits_for(steps, node, name)]
+        steps[name] = replace(steps[name], upstream=tuple(dict.fromkeys([*step.upstream, *free])))
+
+
+def _waits_for(steps: Mapping[str, Step], name: str, other: str) -> bool:
+    """Whether a step waits for another, directly or not."""
+    seen, queue = set(), [name]
+    while queue:
+        step = queue.pop()
+        if step == other:
+            return True
+        if step not in seen and step in steps:
+            seen.add(step)
+            queue.extend(steps[step].upstream)
+    return False
 
 
 def model_fingerprints(project: Project) -> dict[str, str]:

@@ -49,6 +49,7 @@ class DuckDBSession:
                 "autoinstall_known_extensions": False,
                 "autoload_known_extensions": False,
                 "preserve_insertion_order": False,
+                "python_enable_replacements": False,
             }
         )
         self._connection.execute("SET GLOBAL TimeZone = 'UTC'")
