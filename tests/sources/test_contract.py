@@ -1,0 +1,97 @@
+"""The built-in sources under the public conformance suite."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import pytest
+
+from headwater.model.commit import Column
+from headwater.sources import files_listing
+from headwater.sources.files import Files, FilesConnection, FilesTable
+from headwater.sources.sqlite import Sqlite, SqliteConnection, SqliteTable
+from headwater.testing.sources import SourceContract
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from headwater.contracts import TableDescription
+
+
+class FilesContract(SourceContract):
+    """Each write is a file of its own."""
+
+    incremental: ClassVar[Mapping[str, Any]] = {"load": "incremental"}
+    lists_keys = False
+    rereads_last = False
+    extension = "csv"
+
+    @pytest.fixture(autouse=True)
+    def _chunk_per_file(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(files_listing, "GROUP_BYTES", 1)
+
+    def make_source(self, folder: Path) -> Files:
+        return Files(FilesConnection(), str(folder))
+
+    def options(self) -> FilesTable:
+        return FilesTable(path=f"*.{self.extension}")
+
+    def columns(self, described: TableDescription) -> tuple[Column, ...]:
+        return (Column("id", "BIGINT"), Column("changed", "BIGINT"), Column("name", "VARCHAR"))
+
+    def write(self, folder: Path, rows: Sequence[tuple[Any, ...]]) -> None:
+        number = len(list(folder.glob("*.*")))
+        with (folder / f"{number:03d}.{self.extension}").open("w", newline="") as stream:
+            self.write_rows(stream, rows)
+
+    def write_rows(self, stream: Any, rows: Sequence[tuple[Any, ...]]) -> None:
+        writer = csv.writer(stream)
+        writer.writerow(["id", "changed", "name"])
+        writer.writerows(rows)
+
+
+class TestCsv(FilesContract):
+    pass
+
+
+class TestJsonLines(FilesContract):
+    extension = "jsonl"
+
+    def write_rows(self, stream: Any, rows: Sequence[tuple[Any, ...]]) -> None:
+        for row in rows:
+            stream.write(json.dumps(dict(zip(("id", "changed", "name"), row, strict=True))) + "\n")
+
+
+class TestSqlite(SourceContract):
+    mode = "delete"
+    table_options: ClassVar[Mapping[str, Any]] = {}
+
+    def make_source(self, folder: Path) -> Sqlite:
+        with closing(sqlite3.connect(folder / "shop.db")) as database:
+            database.execute(f"PRAGMA journal_mode = {self.mode}")
+            database.execute("CREATE TABLE IF NOT EXISTS items (id INTEGER PRIMARY KEY, changed INTEGER, name TEXT)")
+            database.commit()
+        return Sqlite(SqliteConnection(path="shop.db"), str(folder))
+
+    def options(self) -> SqliteTable:
+        return SqliteTable.model_validate(self.table_options)
+
+    def write(self, folder: Path, rows: Sequence[tuple[Any, ...]]) -> None:
+        self.make_source(folder)
+        with closing(sqlite3.connect(folder / "shop.db")) as database:
+            database.executemany("INSERT OR REPLACE INTO items VALUES (?, ?, ?)", rows)
+            database.commit()
+
+
+class TestSqliteWal(TestSqlite):
+    mode = "wal"
+
+
+class TestSqliteQuery(TestSqlite):
+    many_chunks = False
+    table_options: ClassVar[Mapping[str, Any]] = {"query": "SELECT id, changed, name FROM items -- all of them"}
