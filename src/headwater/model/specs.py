@@ -87,7 +87,8 @@ def _check_at_column(value: Any) -> Any:
     return {str(value): []} if isinstance(value, str) else value
 
 
-ColumnCheck = Annotated[CheckSpec, BeforeValidator(_check_at_column)]
+_CheckWord = Literal["not_null", "unique"]
+ColumnCheck = Annotated[CheckSpec, BeforeValidator(_check_at_column, json_schema_input_type=_CheckWord | CheckSpec)]
 
 
 class ColumnSpec(Spec):
@@ -112,7 +113,7 @@ def _column(value: Any) -> Any:
     return {"type": value} if isinstance(value, str) else value
 
 
-Columns = dict[str, Annotated[ColumnSpec, BeforeValidator(_column)]]
+Columns = dict[str, Annotated[ColumnSpec, BeforeValidator(_column, json_schema_input_type=str | ColumnSpec)]]
 
 
 class DescribedSpec(Spec):

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from headwater.contracts import SYSTEM_COLUMNS
 from headwater.errors import ProjectError
 from headwater.model.commit import SNAPSHOT_COLUMNS, Column
 from headwater.model.graph import Role
-from headwater.model.types import landed
+from headwater.model.types import Fidelity, landed
 from headwater.project.cache import ParseCache, digest
-from headwater.sql.placeholders import replace_placeholders
+from headwater.project.references import redact
+from headwater.quality import compile_scan
+from headwater.sql.placeholders import CLOCK_PROBE, column_before, fill_placeholders, quote_dataset
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
+    from headwater.model.graph import Location
     from headwater.model.project import Model, Project, SourceTable
+    from headwater.model.specs import CheckSpec
     from headwater.plan.build import Observed
     from headwater.sql.binding import Binder
 
@@ -57,6 +62,10 @@ def bind_project(project: Project, observed: Observed, cache: ParseCache) -> Bou
         elif node.role is Role.TRANSFORM:
             model = project.models[node.dataset]
             bound.schemas[model.name] = _bind_model(project, model, observed, bound, binder, cache)
+    for table in project.sources.values():
+        _bind_checks(table.location, table.ingest.all_checks(), table.name, bound, binder, cache)
+    for model in project.models.values():
+        _bind_checks(model.location, model.spec.all_checks(), model.name, bound, binder, cache)
     binder.close()
     return bound
 
@@ -134,37 +143,59 @@ def _bind_model(
             bound.notes.append(f"{model.location}: {model.name} is bound at run: the schema of {name} is not known yet")
             return last
         inputs[name] = schema
-    entry = _bind_cached(model.text, inputs, binder, cache)
+    entry = _bind_cached(model.text, inputs, binder, cache, project.secrets)
     if "error" in entry:
-        what, fix, line, column = entry["error"]
-        error = ProjectError(
-            f"{model.name}: {what}", fix=fix, path=model.location.path, line=line or model.location.line, column=column
-        )
-        bound.errors.append(error)
+        bound.errors.append(_binding_error(model, entry))
         return last
     columns = tuple(Column(*column) for column in entry["columns"])
-    bound.errors += _check_declared(model, columns)
+    bound.errors += [*_check_declared(model, columns), *_check_landing(model, columns, project.store_of(model.name))]
     bound.queries[model.name] = (columns, inputs)
     added = SNAPSHOT_COLUMNS if model.spec.materialize == "snapshot" else ()
     return (*_landed(columns, project.store_of(model.name)), *added)
 
 
-def _bind_cached(text: str, inputs: dict[str, Columns], binder: _LazyBinder, cache: ParseCache) -> dict[str, Any]:
+def _binding_error(model: Model, entry: dict[str, Any]) -> ProjectError:
+    what, fix, line, column = entry["error"]
+    path, what = model.location.path, f"{model.name}: {what}"
+    if not line:
+        return ProjectError.at(model.location, what, fix)
+    return ProjectError(what, fix=fix, path=path, line=line, column=column_before(model.shifts, line, column))
+
+
+def _bind_cached(
+    text: str, inputs: dict[str, Columns], binder: _LazyBinder, cache: ParseCache, secrets: Collection[str]
+) -> dict[str, Any]:
     shapes = {name: [[column.name, column.type] for column in columns] for name, columns in sorted(inputs.items())}
 
     def make() -> dict[str, Any]:
-        clock = {
-            "now": "TIMESTAMPTZ '2000-01-01'",
-            "interval_start": "TIMESTAMP '2000-01-01'",
-            "interval_end": "TIMESTAMP '2000-01-01'",
-        }
+        query, shifts = fill_placeholders(text, CLOCK_PROBE.get)
         try:
-            columns = binder.bind(replace_placeholders(text, clock.get), inputs)
+            columns = binder.bind(query, inputs)
         except ProjectError as error:
-            return {"error": [error.what, error.fix, error.line, error.column]}
+            column = column_before(shifts, error.line, error.column)
+            return {"error": [redact(error.what, secrets), redact(error.fix, secrets), error.line, column]}
         return {"columns": [[column.name, column.type] for column in columns]}
 
     return dict(cache.get(digest("bind", text, json.dumps(shapes)), make))
+
+
+def _bind_checks(
+    place: Location, checks: tuple[CheckSpec, ...], dataset: str, bound: Bound, binder: _LazyBinder, cache: ParseCache
+) -> None:
+    """Bind a dataset's checks against its columns: a check of a column that is not there would fail every run."""
+    columns = bound.schemas.get(dataset)
+    for check in checks if columns else ():
+        inputs = {dataset: columns or ()}
+        if check.relationship is not None:
+            other = bound.schemas.get(check.relationship.to)
+            if other is None:
+                continue
+            inputs[check.relationship.to] = other
+        scan = compile_scan([check], f"SELECT * FROM {quote_dataset(dataset)}", datetime(2000, 1, 1, tzinfo=UTC))
+        entry = _bind_cached(scan.query, inputs, binder, cache, ())
+        if "error" in entry:
+            what, fix, _, _ = entry["error"]
+            bound.errors.append(ProjectError.at(place, f"{dataset}: the check {scan.measures[0].name}: {what}", fix))
 
 
 def _check_declared(model: Model, columns: Columns) -> list[ProjectError]:
@@ -184,6 +215,19 @@ def _check_declared(model: Model, columns: Columns) -> list[ProjectError]:
         if column.type and given.get(name, column.type) != column.type:
             what = f"{model.name}: column {name} is {given[name]}, declared as {column.type}"
             errors.append(ProjectError.at(model.location, what, f"cast it: {name}::{column.type}"))
+    return errors
+
+
+def _check_landing(model: Model, columns: Columns, store: str) -> list[ProjectError]:
+    """Refuse types that the store cannot hold, or only in part, before anything runs."""
+    errors = []
+    for column in columns if store else ():
+        landing = landed(column.type, store)
+        if landing.fidelity in (Fidelity.REFUSED, Fidelity.LOSSY):
+            verb = "cannot hold" if landing.fidelity is Fidelity.REFUSED else "would lose part of"
+            what = f"{model.name}: the {store} {verb} {column.type} (column {column.name})"
+            fix = f"cast it in the query, for instance to {landing.type or 'VARCHAR'}"
+            errors.append(ProjectError.at(model.location, what, fix))
     return errors
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from contextlib import suppress
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -58,4 +59,5 @@ class ParseCache:
             aside.write_text(json.dumps({"stamp": self._stamp, "entries": self._used}), encoding="utf-8")
             aside.replace(self.file)
         except OSError:
-            aside.unlink(missing_ok=True)
+            with suppress(OSError):
+                aside.unlink()

@@ -73,7 +73,8 @@ def parse_document(text: str, path: str, first_line: int = 1) -> Document:
             more than one document.
     """
     from ruamel.yaml import YAML
-    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+    from ruamel.yaml.error import MarkedYAMLError
+    from ruamel.yaml.reader import ReaderError
 
     if not text.strip():
         return Document(path, None, {}, first_line)
@@ -81,8 +82,10 @@ def parse_document(text: str, path: str, first_line: int = 1) -> Document:
         node = YAML(typ="rt", pure=True).compose(text)
     except MarkedYAMLError as error:
         raise _yaml_error(text, path, first_line, error) from None
-    except YAMLError as error:
-        raise ProjectError(f"not YAML: {error}", path=path, line=first_line) from None
+    except ReaderError as error:
+        line = first_line + text.count("\n", 0, error.position)
+        what = f"not YAML: the character {chr(error.character)!r} is not allowed"
+        raise ProjectError(what, fix="remove it", path=path, line=line) from None
     places: dict[Key, Location] = {}
     data = _Converter(path, first_line, places).convert(node, ()) if node is not None else None
     return Document(path, data, places, first_line)

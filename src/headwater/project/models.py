@@ -163,13 +163,13 @@ class ModelReader:
         if spec.materialize == "view":
             raise ProjectError("a Python model cannot be a view", fix="use materialize: table", path=path, line=line)
         sources = "\n".join(imported_sources(file, self.root, function.name))
-        input_line = places.get(("inputs",), Location(path, line)).line
+        at = places.get(("inputs",), Location(path, line))
         return Model(
             name=name,
             language="python",
             text=text,
             spec=spec,
-            references=tuple(Reference(str(table), Location(path, input_line)) for table in inputs.values()),
+            references=tuple(Reference(str(table), at) for table in inputs.values()),
             location=Location(path, line),
             fingerprint=fingerprint_model(spec, digest(sources), json.dumps(inputs)),
             arguments={str(key): str(value) for key, value in inputs.items()},

@@ -65,7 +65,7 @@ class References:
                 value = self._value(match)
             except ProjectError as error:
                 errors.append(ProjectError.at(place, error.what, error.fix))
-                return ""
+                return match[0]
             if len(value) >= _MIN_SECRET_LENGTH:
                 self.secrets.add(value)
             return value

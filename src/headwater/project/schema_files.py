@@ -48,7 +48,7 @@ def write_proposals(project: Project, proposals: Mapping[str, TableDescription],
             if file.exists()
             else "# Proposed from a sample; read it, mend it, commit it.\n"
         )
-        columns = "".join(f"    {_quote(c.name)}: {_quote(c.type.lower())}\n" for c in about.columns)
+        columns = "".join(f"    {_quote(c.name)}: {_quote(_spell(c.type))}\n" for c in about.columns)
         file.write_text(f"{text}{_quote(name.partition('.')[2])}:\n  columns:\n{columns}", encoding="utf-8")
         lines.append(f"proposed the schema of {name}: {len(about.columns)} columns, in {_file(name)}")
     return lines
@@ -56,6 +56,11 @@ def write_proposals(project: Project, proposals: Mapping[str, TableDescription],
 
 def _file(name: str) -> str:
     return f"sources/{name.partition('.')[0]}{SCHEMA_SUFFIX}"
+
+
+def _spell(type_text: str) -> str:
+    """Write a type in small letters unless it holds names of its own (fields, values)."""
+    return type_text if type_text.startswith(("STRUCT", "MAP", "UNION", "ENUM")) else type_text.lower()
 
 
 def _quote(text: str) -> str:

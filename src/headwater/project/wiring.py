@@ -41,7 +41,7 @@ def build_graph(
     edges = [Edge(up, down, arrow_label(nodes[up].family, nodes[down].family)) for up, down in pairs]
     graph = Graph(nodes.values(), edges)
     if cycle := graph.find_cycle():
-        datasets = list(dict.fromkeys(name.partition("/")[0] for name in cycle))
+        datasets = list(dict.fromkeys(name.partition("/")[0] for name in reversed(cycle)))
         model = models[datasets[0]]
         errors.append(
             ProjectError(
