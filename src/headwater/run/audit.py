@@ -35,6 +35,9 @@ class Audit:
     ) -> None:
         self.context, self.step, self.checks, self.connection = context, step, checks, connection
         self.results: tuple[CheckResult, ...] = ()
+        for check in checks:
+            if check.relationship is not None:  # before the store's transaction: a view made later is not seen in it
+                context.show(check.relationship.to)
 
     def __call__(self, this: str) -> None:
         """Check a SELECT of the table as it will be.
@@ -44,9 +47,6 @@ class Audit:
         """
         if not self.checks:
             return
-        for check in self.checks:
-            if check.relationship is not None:
-                self.context.show(check.relationship.to)
         scan = compile_scan(self.checks, this, self.context.now)
         row = self.connection.execute(scan.query).fetchone()
         self.results = read_scan(scan, row or ())
