@@ -56,7 +56,7 @@ def measure_checks(file: Path, rounds: int = 5) -> dict[str, float]:
     """Return medians in seconds, and the median of the ratios, pair by pair."""
     import duckdb
 
-    from headwater.model.specs import CheckSpec
+    from headwater.core.specs import CheckSpec
     from headwater.quality import compile_scan
 
     this = f"SELECT * FROM read_parquet('{file}')"

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
     from headwater.api import LoadedProject, load
     from headwater.decorators import model
-    from headwater.model.graph import Graph
-    from headwater.model.plan import Plan
-    from headwater.model.run import Event, Run
+    from headwater.core.graph import Graph
+    from headwater.core.plan import Plan
+    from headwater.core.run import Event, Run
 
 __all__ = [
     "BusyError",
@@ -49,12 +49,12 @@ __all__ = [
 ]
 
 _LAZY = {
-    "Event": ("headwater.model.run", "Event"),
-    "Graph": ("headwater.model.graph", "Graph"),
+    "Event": ("headwater.core.run", "Event"),
+    "Graph": ("headwater.core.graph", "Graph"),
     "LoadedProject": ("headwater.api", "LoadedProject"),
-    "Plan": ("headwater.model.plan", "Plan"),
+    "Plan": ("headwater.core.plan", "Plan"),
     "Relation": ("duckdb", "DuckDBPyRelation"),
-    "Run": ("headwater.model.run", "Run"),
+    "Run": ("headwater.core.run", "Run"),
     "load": ("headwater.api", "load"),
     "model": ("headwater.decorators", "model"),
 }

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from duckdb import DuckDBPyConnection
 
-    from headwater.model.commit import Column, Commit, Receipt, TableState
-    from headwater.model.layers import Family
-    from headwater.model.specs import IngestSpec, Spec
+    from headwater.core.commit import Column, Commit, Receipt, TableState
+    from headwater.core.layers import Family
+    from headwater.core.specs import IngestSpec, Spec
 
 SYSTEM_COLUMNS = ("_batch", "_loaded_at", "_file", "_raw")
 """Columns of loaded tables that queries do not see; `system.<source>__<table>` shows them."""

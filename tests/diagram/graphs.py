@@ -8,9 +8,9 @@ from itertools import pairwise
 from pathlib import Path
 
 from headwater.diagram import NodeStatus
-from headwater.model.graph import Edge, Graph, Mode, Node, Role, node_name
-from headwater.model.layers import ARROWS, Family, arrow_label
-from headwater.model.run import Status
+from headwater.core.graph import Edge, Graph, Mode, Node, Role, node_name
+from headwater.core.layers import ARROWS, Family, arrow_label
+from headwater.core.run import Status
 
 GOLDEN = Path(__file__).parent / "golden"
 

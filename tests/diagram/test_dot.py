@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headwater.diagram import NodeStatus, draw
-from headwater.model.graph import Edge, Graph, Node, Role
-from headwater.model.layers import Family
-from headwater.model.run import Status
+from headwater.core.graph import Edge, Graph, Node, Role
+from headwater.core.layers import Family
+from headwater.core.run import Status
 
 from .graphs import check_golden, shop_graph, shop_results
 

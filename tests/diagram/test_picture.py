@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from headwater.diagram import NodeStatus, node_id
 from headwater.diagram.picture import Direction, Picture, copy_graph
 from headwater.diagram.status import Badge
-from headwater.model.graph import Edge, Graph, Mode, Node, Role
-from headwater.model.layers import Family, Layer
-from headwater.model.run import Status
+from headwater.core.graph import Edge, Graph, Mode, Node, Role
+from headwater.core.layers import Family, Layer
+from headwater.core.run import Status
 
 from .graphs import GraphBuilder, shop_graph, shop_results
 

@@ -7,8 +7,8 @@ import re
 import pytest
 
 from headwater.diagram import draw
-from headwater.model.graph import Graph
-from headwater.model.layers import ARROWS, Family
+from headwater.core.graph import Graph
+from headwater.core.layers import ARROWS, Family
 
 from .graphs import GOLDEN, GraphBuilder, reference_graph
 

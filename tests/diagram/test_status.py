@@ -6,7 +6,7 @@ import pytest
 
 from headwater.diagram import NodeStatus
 from headwater.diagram.status import SYMBOLS, Badge, badge_of, count_of, describe_status, summary_badge
-from headwater.model.run import Status
+from headwater.core.run import Status
 
 
 @pytest.mark.parametrize(

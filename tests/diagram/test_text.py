@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from headwater.diagram import draw
-from headwater.model.graph import Graph
+from headwater.core.graph import Graph
 
 from .graphs import check_golden, reference_graph, shop_graph, shop_results
 

@@ -6,7 +6,7 @@ import pytest
 
 from headwater.diagram.status import SYMBOLS
 from headwater.diagram.theme import DARK, LIGHT, Theme
-from headwater.model.layers import Layer
+from headwater.core.layers import Layer
 
 NAMED = {"lightblue": "#add8e6", "lightgray": "#d3d3d3", "lightyellow": "#ffffe0", "lightgreen": "#90ee90"}
 THEMES = pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])

@@ -30,7 +30,7 @@ class Module:
 
     @property
     def name(self) -> str:
-        """Dotted name: headwater.model.graph."""
+        """Dotted name: headwater.core.graph."""
         return self.path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
     def at(self, node: ast.stmt | ast.ExceptHandler, what: str) -> str:

@@ -9,8 +9,8 @@ from typing import get_args
 import pytest
 from ruamel.yaml import YAML
 
-from headwater.model.layers import ARROWS, Family, Layer
-from headwater.model.specs import IngestSpec, ModelSpec, PrepareRule
+from headwater.core.layers import ARROWS, Family, Layer
+from headwater.core.specs import IngestSpec, ModelSpec, PrepareRule
 
 from .code import ROOT, entry_points, find_class, modules
 
@@ -77,7 +77,7 @@ def _family_of(node: ast.ClassDef) -> str:
 
 
 def test_boxes_that_no_connector_fills_are_there_when_the_product_makes_nodes_of_them() -> None:
-    code = "\n".join(m.text for m in modules() if not m.path.startswith(("headwater/model/", "headwater/diagram/")))
+    code = "\n".join(m.text for m in modules() if not m.path.startswith(("headwater/core/", "headwater/diagram/")))
     others = [family for family in Family if family.layer not in _GROUPS]
     made = {family.value for family in others if re.search(rf"\bFamily\.{family.name}\b", code)}
     assert {family.value for family in others if BOXES[family.value][3] != NOT_YET} == made

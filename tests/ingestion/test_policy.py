@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from headwater.errors import CheckFailedError
 from headwater.ingestion.limits import check_deleted, check_empty, check_keys, check_rejected
 from headwater.ingestion.policy import decide_schema
-from headwater.model.commit import Column
-from headwater.model.types import wider_type
+from headwater.core.commit import Column
+from headwater.core.types import wider_type
 
 A, B = Column("a", "INTEGER"), Column("b", "VARCHAR")
 

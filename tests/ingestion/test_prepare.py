@@ -18,8 +18,8 @@ from headwater.errors import ProjectError
 from headwater.ingestion.masking import mask_variables, set_mask_keys
 from headwater.ingestion.policy import SchemaDecision
 from headwater.ingestion.prepare import Preparation, compile_prepare
-from headwater.model.commit import Column
-from headwater.model.specs import IngestSpec
+from headwater.core.commit import Column
+from headwater.core.specs import IngestSpec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

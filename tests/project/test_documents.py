@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headwater.errors import Place, ProjectError
-from headwater.model.graph import Location
-from headwater.model.values import Plain, resolve_scalar
+from headwater.core.graph import Location
+from headwater.core.values import Plain, resolve_scalar
 from headwater.project.documents import parse_document
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from headwater.model.project import Project
+from headwater.core.project import Project
 
 from ..conftest import ORDERS
 

@@ -10,8 +10,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from headwater.model.project import Project
-from headwater.model.values import resolve_scalar
+from headwater.core.project import Project
+from headwater.core.values import resolve_scalar
 from headwater.project.documents import parse_document
 from headwater.project.json_schemas import all_schemas, write_json_schemas
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from headwater.model.project import Model, Project
+from headwater.core.project import Model, Project
 
 from ..conftest import ORDERS, Files
 

@@ -9,8 +9,8 @@ import pytest
 
 from headwater.contracts import TableDescription
 from headwater.errors import ProjectErrors
-from headwater.model.commit import Column
-from headwater.model.project import Project
+from headwater.core.commit import Column
+from headwater.core.project import Project
 from headwater.project.loader import load_project
 from headwater.project.schema_files import find_unconfirmed, write_proposals
 

@@ -15,7 +15,7 @@ import pytest
 
 from headwater.api import load
 from headwater.errors import BusyError
-from headwater.model.run import Event, Status
+from headwater.core.run import Event, Status
 from headwater.state import Lease
 from tests.run.kill import NOW, read_tables
 from tests.run.projects import change_files, files_project, models_project, write

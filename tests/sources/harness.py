@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.contracts import ReadRequest
 from headwater.ingestion import compile_prepare, set_mask_keys
-from headwater.model.commit import Column, merge_positions
-from headwater.model.specs import IngestSpec
-from headwater.model.types import normalize_type
+from headwater.core.commit import Column, merge_positions
+from headwater.core.specs import IngestSpec
+from headwater.core.types import normalize_type
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
-from headwater.model.commit import Column
+from headwater.core.commit import Column
 from headwater.sources import files_listing
 from headwater.sources.files import Files, FilesConnection, FilesTable
 from headwater.sources.sqlite import Sqlite, SqliteConnection, SqliteTable

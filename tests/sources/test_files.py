@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from headwater.contracts import Source
 from headwater.errors import ProjectError, Retryable
-from headwater.model.layers import Family
+from headwater.core.layers import Family
 from headwater.sources import files_listing
 from headwater.sources.files import Files, FilesConnection, FilesTable
 

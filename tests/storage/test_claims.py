@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from headwater.model.commit import Commit
+from headwater.core.commit import Commit
 from headwater.storage.claims import (
     Record,
     claim_commit,

@@ -8,7 +8,7 @@ import pytest
 
 from headwater.contracts import Change
 from headwater.errors import ConnectorError, StateError
-from headwater.model.commit import Column
+from headwater.core.commit import Column
 from headwater.storage.lake import Lake
 from headwater.testing.stores import COLUMNS, StoreContract, Writer, rows_of
 

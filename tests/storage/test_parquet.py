@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pytest
 
-from headwater.model.commit import Column
+from headwater.core.commit import Column
 from headwater.storage.parquet import DataFile, cast_rows, scan_files, write_parquet
 from headwater.testing.stores import MemorySession
 

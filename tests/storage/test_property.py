@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from headwater.model.commit import Column
+from headwater.core.commit import Column
 from headwater.testing.stores import MemorySession, Writer
 
 from .children import STORES

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from headwater.model.commit import Column, Commit
+from headwater.core.commit import Column, Commit
 from headwater.storage.commits import Effect, evolve_columns, merges_positions, seal_commit, spell_as
 from headwater.storage.parquet import DataFile
 from headwater.storage.times import group_ranges, join_ranges, list_time_columns, ranges_of_files, read_ranges

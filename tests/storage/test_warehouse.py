@@ -10,7 +10,7 @@ import pytest
 
 from headwater.contracts import Change
 from headwater.errors import BusyError, ConnectorError, StateError
-from headwater.model.commit import Column, Commit
+from headwater.core.commit import Column, Commit
 from headwater.storage.warehouse import Warehouse
 from headwater.testing.stores import COLUMNS, MemorySession, StoreContract, Writer, rows_of
 

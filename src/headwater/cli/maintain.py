@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from headwater.cli.options import errors_as_json, json_option, load, print_json
-from headwater.model.values import parse_duration
+from headwater.core.values import parse_duration
 
 
 @click.command()

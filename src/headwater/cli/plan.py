@@ -19,7 +19,7 @@ from headwater.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from headwater.model.plan import Plan, Step
+    from headwater.core.plan import Plan, Step
 
 _MARKS = {"run": "+", "if_inputs_changed": "?", "skip": "."}
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from headwater.model.run import Event, Run, Status, StepResult
+from headwater.core.run import Event, Run, Status, StepResult
 from headwater.project.references import redact
 
 if TYPE_CHECKING:
     from typing import Self
 
-    from headwater.model.plan import Plan
+    from headwater.core.plan import Plan
 
 _MARKS = {
     Status.DONE: "✓",

@@ -19,8 +19,8 @@ from headwater.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from headwater.model.plan import Plan
-    from headwater.model.run import Run
+    from headwater.core.plan import Plan
+    from headwater.core.run import Run
     from headwater.run.context import RunContext
 
 

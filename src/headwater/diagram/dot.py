@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.diagram.picture import Box, Direction, node_id
 from headwater.diagram.status import SYMBOLS
-from headwater.model.layers import LOOKS, Layer
+from headwater.core.layers import LOOKS, Layer
 
 if TYPE_CHECKING:
     from headwater.diagram.picture import Arrow, Picture

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from headwater.diagram.geometry import Layout
     from headwater.diagram.status import NodeStatus
-    from headwater.model.graph import Graph
+    from headwater.core.graph import Graph
 
 LEVELS = ("architecture", "domains", "datasets")
 """What a box stands for: a family, a family of a domain, a node."""

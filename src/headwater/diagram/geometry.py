@@ -8,7 +8,7 @@ from math import sqrt
 from typing import TYPE_CHECKING
 
 from headwater.diagram.metrics import fit_end, fit_middle, text_width
-from headwater.model.layers import LOOKS, Layer
+from headwater.core.layers import LOOKS, Layer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -30,7 +30,7 @@ from headwater.diagram.legend import TITLE_HEIGHT, place_legend, place_title
 from headwater.diagram.metrics import clean, fit_end, text_width
 from headwater.diagram.picture import Box, Direction, Picture, dataset_key, sort_key
 from headwater.diagram.routes import route_in_lanes
-from headwater.model.layers import Layer
+from headwater.core.layers import Layer
 
 _LAYERS = tuple(Layer)
 _ROW_GAP = 16.0

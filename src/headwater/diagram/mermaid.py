@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from headwater.diagram.picture import Box, Direction
 from headwater.diagram.status import SYMBOLS
-from headwater.model.layers import LOOKS, Layer
+from headwater.core.layers import LOOKS, Layer
 
 if TYPE_CHECKING:
     from headwater.diagram.picture import Arrow, Picture

@@ -6,15 +6,15 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from headwater.diagram.status import NodeStatus
-from headwater.model.graph import Node, Role, node_name
-from headwater.model.run import Status
+from headwater.core.graph import Node, Role, node_name
+from headwater.core.run import Status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from headwater.model.commit import TableState
-    from headwater.model.project import Project
-    from headwater.model.run import StepResult
+    from headwater.core.commit import TableState
+    from headwater.core.project import Project
+    from headwater.core.run import StepResult
 
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from headwater.diagram.metrics import clean
 from headwater.diagram.status import Badge, NodeStatus, badge_of, count_of, describe_status, summary_badge
-from headwater.model.graph import Edge, Graph, Mode, Node, Role
-from headwater.model.layers import Family, Layer, arrow_label
+from headwater.core.graph import Edge, Graph, Mode, Node, Role
+from headwater.core.layers import Family, Layer, arrow_label
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headwater.diagram.geometry import Curve, Point, Route
-from headwater.model.layers import Layer
+from headwater.core.layers import Layer
 
 if TYPE_CHECKING:
     from headwater.diagram.geometry import Column, PlacedBox

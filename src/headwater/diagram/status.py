@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from headwater.diagram.metrics import clean
-from headwater.model.run import Status
+from headwater.core.run import Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

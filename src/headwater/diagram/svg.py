@@ -9,7 +9,7 @@ from headwater.diagram.metrics import clean
 from headwater.diagram.picture import node_id
 from headwater.diagram.shapes import draw_icon, draw_shape, number
 from headwater.diagram.theme import style_sheet
-from headwater.model.layers import Layer
+from headwater.core.layers import Layer
 
 if TYPE_CHECKING:
     from headwater.diagram.geometry import Band, Curve, Layout, Line, PlacedBox, Route, Rule, Sample

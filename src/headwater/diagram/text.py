@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headwater.diagram.picture import Direction
-from headwater.model.layers import Layer
+from headwater.core.layers import Layer
 
 if TYPE_CHECKING:
     from headwater.diagram.picture import Arrow, Picture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from headwater.model.layers import LOOKS, Layer
+from headwater.core.layers import LOOKS, Layer
 
 
 @dataclass(frozen=True, slots=True)

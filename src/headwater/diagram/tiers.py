@@ -23,7 +23,7 @@ from headwater.diagram.geometry import (
 )
 from headwater.diagram.legend import TITLE_HEIGHT, place_legend, place_title
 from headwater.diagram.metrics import text_width
-from headwater.model.layers import Layer
+from headwater.core.layers import Layer
 
 if TYPE_CHECKING:
     from headwater.diagram.picture import Arrow, Picture

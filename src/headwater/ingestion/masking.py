@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-    from headwater.model.specs import IngestSpec
+    from headwater.core.specs import IngestSpec
 
 _BLOCK_BYTES = 64
 

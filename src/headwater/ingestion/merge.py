@@ -11,7 +11,7 @@ from headwater.sql.placeholders import quote_identifier
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from headwater.model.commit import Column
+    from headwater.core.commit import Column
 
 
 @dataclass(frozen=True, slots=True)

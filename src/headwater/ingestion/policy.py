@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from headwater.model.types import wider_type
+from headwater.core.types import wider_type
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from headwater.model.commit import Column
+    from headwater.core.commit import Column
 
 _CANNOT_WIDEN = frozenset({"lakehouse"})
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyConnection
 
-    from headwater.model.commit import Column
-    from headwater.model.specs import PrepareRule
+    from headwater.core.commit import Column
+    from headwater.core.specs import PrepareRule
 
 WHITESPACE = " \t\n\r\v\f\u00a0"
 """What `trim` removes at both ends of a text."""

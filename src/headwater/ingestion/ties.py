@@ -16,7 +16,7 @@ from headwater.sql.placeholders import quote_identifier, quote_text
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from headwater.model.commit import Column
+    from headwater.core.commit import Column
 
 
 def tie_hash_sql(columns: Sequence[Column]) -> str:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.contracts import SYSTEM_COLUMNS
 from headwater.errors import ProjectError
-from headwater.model.commit import SNAPSHOT_COLUMNS, Column
-from headwater.model.graph import Role
-from headwater.model.types import Fidelity, landed
+from headwater.core.commit import SNAPSHOT_COLUMNS, Column
+from headwater.core.graph import Role
+from headwater.core.types import Fidelity, landed
 from headwater.project.cache import ParseCache, digest
 from headwater.project.references import redact
 from headwater.quality import compile_scan
@@ -20,9 +20,9 @@ from headwater.sql.placeholders import CLOCK_PROBE, column_before, fill_placehol
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from headwater.model.graph import Location
-    from headwater.model.project import Model, Project, SourceTable
-    from headwater.model.specs import CheckSpec
+    from headwater.core.graph import Location
+    from headwater.core.project import Model, Project, SourceTable
+    from headwater.core.specs import CheckSpec
     from headwater.plan.build import Observed
     from headwater.sql.binding import Binder
 

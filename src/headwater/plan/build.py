@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from headwater.model.graph import Role, node_name
-from headwater.model.plan import Decision, ExtractStep, Interval, LoadStep, Plan, Step, TransformStep
+from headwater.core.graph import Role, node_name
+from headwater.core.plan import Decision, ExtractStep, Interval, LoadStep, Plan, Step, TransformStep
 from headwater.plan.intervals import find_due, whole_span
 from headwater.plan.select import select_datasets
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from headwater.contracts import TableDescription
-    from headwater.model.commit import TableState
-    from headwater.model.project import Model, Project, SourceTable
+    from headwater.core.commit import TableState
+    from headwater.core.project import Model, Project, SourceTable
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,13 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from headwater.errors import PlanError
-from headwater.model.plan import Interval
+from headwater.core.plan import Interval
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from headwater.model.commit import TableState
-    from headwater.model.specs import ModelSpec
+    from headwater.core.commit import TableState
+    from headwater.core.specs import ModelSpec
 
 
 @dataclass(frozen=True, slots=True)

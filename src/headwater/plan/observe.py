@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headwater.errors import ConnectorError
-from headwater.model.commit import Column
+from headwater.core.commit import Column
 from headwater.plan.build import Observed
 from headwater.plugins import load_source, load_store
 from headwater.sql.timecolumn import find_time_source
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from headwater.contracts import Session, Source, Store, TableDescription
-    from headwater.model.commit import TableState
-    from headwater.model.project import Project
+    from headwater.core.commit import TableState
+    from headwater.core.project import Project
 
 LIMIT_S = 2.0
 

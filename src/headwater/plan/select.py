@@ -11,7 +11,7 @@ from headwater.errors import PlanError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from headwater.model.graph import Graph, Node
+    from headwater.core.graph import Graph, Node
 
 METHODS = ("tag", "source", "layer", "domain", "path", "state")
 _TERM = re.compile(r"^(?P<up>(?P<up_hops>\d*)\+)?(?P<body>[^+]+?)(?P<down>\+(?P<down_hops>\d*))?$")

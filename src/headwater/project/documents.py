@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from headwater.errors import ProjectError
-from headwater.model.graph import Location
-from headwater.model.values import Plain
+from headwater.core.graph import Location
+from headwater.core.values import Plain
 
 if TYPE_CHECKING:
     from pathlib import Path

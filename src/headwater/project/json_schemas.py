@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from headwater.model.specs import ModelSpec, ProjectSpec, Spec, UnitTestSpec
+from headwater.core.specs import ModelSpec, ProjectSpec, Spec, UnitTestSpec
 from headwater.plugins import list_kinds, load_source
 from headwater.project.sources import table_spec_of
 

@@ -8,9 +8,9 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from headwater.errors import ProjectError, ProjectErrors
-from headwater.model.graph import Graph, Location
-from headwater.model.project import Project, UnitTest
-from headwater.model.specs import EngineSpec, ProjectSpec, StoresSpec, UnitTestSpec
+from headwater.core.graph import Graph, Location
+from headwater.core.project import Project, UnitTest
+from headwater.core.specs import EngineSpec, ProjectSpec, StoresSpec, UnitTestSpec
 from headwater.project.cache import ParseCache
 from headwater.project.documents import Document, parse_document, read_text
 from headwater.project.models import ModelReader
@@ -21,7 +21,7 @@ from headwater.project.wiring import build_graph
 from headwater.sql.placeholders import CLOCK, literal
 
 if TYPE_CHECKING:
-    from headwater.model.project import Model, SourceTable
+    from headwater.core.project import Model, SourceTable
 
 PROJECT_FILE = "headwater.yaml"
 RESERVED_NAMESPACES = {

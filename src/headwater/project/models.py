@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from headwater.errors import ProjectError
-from headwater.model.graph import Location
-from headwater.model.project import Model, Reference
-from headwater.model.specs import CheckSpec, ModelSpec
+from headwater.core.graph import Location
+from headwater.core.project import Model, Reference
+from headwater.core.specs import CheckSpec, ModelSpec
 from headwater.project.cache import ParseCache, digest
 from headwater.project.documents import Document, parse_document, read_text
 from headwater.project.references import plain

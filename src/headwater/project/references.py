@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from headwater.errors import ProjectError
-from headwater.model.values import Plain
+from headwater.core.values import Plain
 from headwater.project.documents import read_text
 
 if TYPE_CHECKING:

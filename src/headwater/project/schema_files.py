@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from headwater.contracts import TableDescription
-    from headwater.model.project import Project
+    from headwater.core.project import Project
 
 
 def find_unconfirmed(project: Project, described: Mapping[str, TableDescription]) -> dict[str, TableDescription]:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, cast
 from pydantic import create_model
 
 from headwater.errors import ProjectError
-from headwater.model.project import SourceTable
-from headwater.model.specs import Columns, IngestSpec, Spec
+from headwater.core.project import SourceTable
+from headwater.core.specs import Columns, IngestSpec, Spec
 from headwater.plugins import list_kinds, load_source
 from headwater.project.cache import digest
 from headwater.project.references import plain

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from headwater.errors import ProjectError
-from headwater.model.types import known_types
+from headwater.core.types import known_types
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

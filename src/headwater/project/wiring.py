@@ -6,15 +6,15 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from headwater.errors import ProjectError
-from headwater.model.graph import Edge, Graph, Node, Role, node_name
-from headwater.model.layers import Family, arrow_label
+from headwater.core.graph import Edge, Graph, Node, Role, node_name
+from headwater.core.layers import Family, arrow_label
 from headwater.plugins import load_source, load_store
 from headwater.project.validate import suggest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
-    from headwater.model.project import Model, SourceTable
+    from headwater.core.project import Model, SourceTable
 
 
 def build_graph(

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from headwater.model.run import CheckResult
-from headwater.model.values import format_duration, resolve_scalar
+from headwater.core.run import CheckResult
+from headwater.core.values import format_duration, resolve_scalar
 from headwater.sql.placeholders import interval_literal, quote_dataset, quote_identifier, quote_text, timestamp_literal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from headwater.model.specs import CheckSpec, RangeArgs
+    from headwater.core.specs import CheckSpec, RangeArgs
 
 
 @dataclass(frozen=True, slots=True)

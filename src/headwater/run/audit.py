@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyConnection
 
-    from headwater.model.run import CheckResult
-    from headwater.model.specs import CheckSpec
+    from headwater.core.run import CheckResult
+    from headwater.core.specs import CheckSpec
     from headwater.quality import Scan
     from headwater.run.context import RunContext
 

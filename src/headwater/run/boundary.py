@@ -6,13 +6,13 @@ import traceback
 from typing import TYPE_CHECKING
 
 from headwater.errors import HeadwaterError, StepError, UserCodeError
-from headwater.model.plan import TransformStep
+from headwater.core.plan import TransformStep
 from headwater.project.references import redact
 from headwater.sql.binding import explain_error
 
 if TYPE_CHECKING:
-    from headwater.model.plan import Step
-    from headwater.model.project import Project
+    from headwater.core.plan import Step
+    from headwater.core.project import Project
 
 
 def explain_failure(error: Exception, step: Step, project: Project) -> HeadwaterError:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from headwater.errors import HeadwaterError
-from headwater.model.run import Event
+from headwater.core.run import Event
 from headwater.plan.bind import Bound, visible_columns
 from headwater.sql.placeholders import fill_clock
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from headwater.contracts import Store
-    from headwater.model.commit import Receipt, TableState
-    from headwater.model.project import Project
+    from headwater.core.commit import Receipt, TableState
+    from headwater.core.project import Project
     from headwater.plan.bind import Columns
     from headwater.plan.build import Observed, Wish
     from headwater.plan.observe import Connectors

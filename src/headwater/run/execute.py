@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from headwater.errors import HeadwaterError
-from headwater.model.plan import Decision, ExtractStep, LoadStep, TransformStep
-from headwater.model.run import Run, Status, StepResult
+from headwater.core.plan import Decision, ExtractStep, LoadStep, TransformStep
+from headwater.core.run import Run, Status, StepResult
 from headwater.plan.build import settle_transform
 from headwater.run.boundary import explain_failure
 from headwater.run.context import RunContext, StopRunError, utc_now
@@ -20,7 +20,7 @@ from headwater.run.ingest import Ingestion, run_extract, run_load
 from headwater.run.transform import run_transform
 
 if TYPE_CHECKING:
-    from headwater.model.plan import Plan, Step
+    from headwater.core.plan import Plan, Step
 
 _SETTLED = (Status.DONE, Status.UNCHANGED, Status.SKIPPED)
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from headwater.contracts import Load, ReadRequest
 from headwater.errors import CheckFailedError, ConnectorError, StateError
 from headwater.ingestion import Preparation, compile_prepare, decide_schema, set_mask_keys
-from headwater.model.commit import merge_positions
-from headwater.model.run import Status, StepResult
+from headwater.core.commit import merge_positions
+from headwater.core.run import Status, StepResult
 from headwater.plan.bind import declared_columns
 from headwater.project.cache import digest
 from headwater.run.audit import Audit
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from headwater.contracts import Chunk, Reading
-    from headwater.model.commit import Column, TableState
-    from headwater.model.plan import ExtractStep, LoadStep
-    from headwater.model.project import SourceTable
+    from headwater.core.commit import Column, TableState
+    from headwater.core.plan import ExtractStep, LoadStep
+    from headwater.core.project import SourceTable
     from headwater.run.context import RunContext
 
 _REJECTS = "/rejects"

@@ -20,7 +20,7 @@ from headwater.ingestion import (
     digest_query,
     merge_ties,
 )
-from headwater.model.commit import merge_positions
+from headwater.core.commit import merge_positions
 from headwater.sql.placeholders import quote_identifier, quote_text
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from headwater.ingestion import Preparation
-    from headwater.model.commit import Column, TableState
-    from headwater.model.specs import IngestSpec
+    from headwater.core.commit import Column, TableState
+    from headwater.core.specs import IngestSpec
 
 
 @dataclass(frozen=True, slots=True)

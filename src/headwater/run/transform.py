@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from headwater.contracts import Change, Load
 from headwater.errors import StateError
-from headwater.model.commit import Commit
-from headwater.model.plan import Interval
-from headwater.model.run import Status, StepResult
+from headwater.core.commit import Commit
+from headwater.core.plan import Interval
+from headwater.core.run import Status, StepResult
 from headwater.plan.build import only_checks_changed
 from headwater.plan.intervals import merge_spans, read_spans, write_spans
 from headwater.processing.batch.materialize import (
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyConnection
 
-    from headwater.model.commit import TableState
-    from headwater.model.plan import TransformStep
+    from headwater.core.commit import TableState
+    from headwater.core.plan import TransformStep
     from headwater.run.context import RunContext
 
 

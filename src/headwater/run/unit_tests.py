@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from headwater.errors import HeadwaterError, ProjectError
-from headwater.model.values import resolve_scalar
+from headwater.core.values import resolve_scalar
 from headwater.plan.intervals import parse_moment
 from headwater.processing.batch.materialize import describe_query
 from headwater.processing.batch.python_models import call_model
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyConnection
 
-    from headwater.model.commit import Column
-    from headwater.model.project import Model, Project, UnitTest
+    from headwater.core.commit import Column
+    from headwater.core.project import Model, Project, UnitTest
 
 _PROBE_LIMIT = 20
 

@@ -24,10 +24,10 @@ from pydantic import Field
 
 from headwater.contracts import Chunk, ChunkEnd, Reading, TableDescription
 from headwater.errors import ProjectError
-from headwater.model.commit import Column
-from headwater.model.layers import Family
-from headwater.model.specs import Spec
-from headwater.model.values import Words
+from headwater.core.commit import Column
+from headwater.core.layers import Family
+from headwater.core.specs import Spec
+from headwater.core.values import Words
 from headwater.sources.files_csv import CsvReader
 from headwater.sources.files_describe import describe_files
 from headwater.sources.files_json import JsonReader

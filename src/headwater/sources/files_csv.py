@@ -177,13 +177,14 @@ class CsvReader:
     def _adds_up(self, file: File, layout: Layout, part: str) -> bool:
         """Whether the line breaks of rows and rejects are those of the file: then no row was lost.
 
-        Blank lines do not count as rows, so a file that has some is read again in another way.
+        Blank lines inside of the file do not count as rows, so a file that has some is read again in another way.
         """
-        lines, last = 0, b"\n"
+        lines = trailing = 0
         for block in self._blocks(file.path):
             lines += block.count(b"\n")
-            last = block[-1:]
-        lines += (last != b"\n") - layout.lines
+            end = len(block.rstrip(b"\r\n"))
+            trailing = block.count(b"\n", end) + (0 if end else trailing)
+        lines += 1 - trailing - layout.lines
         rows = self._count(part) + self._count(f"{part}_rejects")
         return rows == lines or rows + self._line_breaks(part) == lines
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headwater.contracts import TableDescription
-from headwater.model.commit import Column
-from headwater.model.types import normalize_type
+from headwater.core.commit import Column
+from headwater.core.types import normalize_type
 from headwater.sources.files_layout import open_bytes
 from headwater.sources.files_listing import duckdb_path, list_files, listing_version, missing_folder
 from headwater.sources.files_parquet import parquet_columns, scan_sql

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyConnection
 
-    from headwater.model.commit import Column
+    from headwater.core.commit import Column
     from headwater.sources.files_listing import File
 
 MAX_OBJECT_BYTES = 64 * 1024 * 1024

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from headwater.errors import ConnectorError, Terminal
-from headwater.model.commit import Column
+from headwater.core.commit import Column
 from headwater.sources.files_listing import duckdb_path
 from headwater.sql.placeholders import quote_identifier, quote_text
 

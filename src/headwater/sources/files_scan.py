@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyConnection
 
-    from headwater.model.commit import Column
+    from headwater.core.commit import Column
     from headwater.sources.files_listing import File
 
 MAX_LINE_BYTES = 16_000_000
@@ -149,7 +149,7 @@ class CsvScan:
             f"CREATE TEMP TABLE {rejects} AS "
             f"SELECT _file, NULL::BIGINT AS _line, coalesce(CASE kind {rules} END, 'cast') AS rule, "
             f"coalesce(CASE kind {reasons} END, casts, 'a field is not of its declared type') AS reason, "
-            f"left(ltrim(line_text, chr(10) || chr(13)), {RAW_CHARACTERS}) AS raw, position, "
+            f"left(trim(line_text, chr(10) || chr(13)), {RAW_CHARACTERS}) AS raw, position, "
             f"length(regexp_replace(regexp_extract(line_text, '^[\\r\\n]*'), '\\r', '', 'g')) AS blank FROM ("
             f"SELECT {self.path_sql('s.file_path')} AS _file, e.line_byte_position AS position, "
             f"any_value(e.csv_line) AS line_text, min(CASE CAST(e.error_type AS VARCHAR) {ranked} END) AS kind, "

@@ -27,9 +27,9 @@ from pydantic import Field, model_validator
 
 from headwater.contracts import Chunk, ChunkEnd, Reading, TableDescription
 from headwater.errors import ConnectorError, ProjectError, Retryable, Terminal
-from headwater.model.cursor import effective_lag, subtract_lag
-from headwater.model.layers import Family
-from headwater.model.specs import Spec
+from headwater.core.cursor import effective_lag, subtract_lag
+from headwater.core.layers import Family
+from headwater.core.specs import Spec
 from headwater.sources.sqlite_catalogue import describe_table, file_version, find_table
 from headwater.sources.sqlite_rows import RowLoader
 from headwater.sources.sqlite_types import moment
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from headwater.contracts import ReadRequest
-    from headwater.model.commit import Column
+    from headwater.core.commit import Column
     from headwater.sources.sqlite_catalogue import Table
 
 BUSY_TIMEOUT_S = 5.0

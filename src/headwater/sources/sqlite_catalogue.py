@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from headwater.contracts import TableDescription
-from headwater.model.commit import Column
+from headwater.core.commit import Column
 from headwater.sources.sqlite_types import expected_storage, landed_type
 from headwater.sql.placeholders import quote_identifier
 

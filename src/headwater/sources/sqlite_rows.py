@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from duckdb import DuckDBPyConnection
 
-    from headwater.model.commit import Column
+    from headwater.core.commit import Column
     from headwater.sources.sqlite_catalogue import Table
 
 _BATCH_ROWS = 50_000

@@ -20,7 +20,7 @@ from decimal import Decimal, InvalidOperation, localcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from headwater.model.types import normalize_type
+from headwater.core.types import normalize_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from headwater.errors import ProjectError
-from headwater.model.commit import Column
+from headwater.core.commit import Column
 from headwater.sql.placeholders import quote_dataset, quote_identifier
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from headwater.model.types import normalize_type
-from headwater.model.values import resolve_scalar
+from headwater.core.types import normalize_type
+from headwater.core.values import resolve_scalar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

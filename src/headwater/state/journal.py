@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from headwater.errors import StateError
-from headwater.model.run import CheckResult, Event, Run, Status, StepResult
+from headwater.core.run import CheckResult, Event, Run, Status, StepResult
 
 if TYPE_CHECKING:
     from pathlib import Path

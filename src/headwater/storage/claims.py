@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from headwater.model.commit import Commit, merge_positions
+from headwater.core.commit import Commit, merge_positions
 from headwater.storage.commits import merges_positions
 from headwater.storage.disk import create_json, read_json
 from headwater.storage.folders import decode_name, encode_name, own_folder

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from headwater.errors import StateError
-from headwater.model.commit import Commit, Receipt
+from headwater.core.commit import Commit, Receipt
 from headwater.storage.times import Ranges, join_ranges
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from headwater.contracts import Change
-    from headwater.model.commit import Column, TableState
+    from headwater.core.commit import Column, TableState
 
 POSITIONS_MERGED_EVERY = 50
 """Sequences between two commits whose position holds everything before it, so that few have to be read."""

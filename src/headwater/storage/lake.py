@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from headwater.contracts import MaintainResult, StageResult
 from headwater.errors import ConnectorError, StateError
-from headwater.model.commit import Column, Commit, TableState
-from headwater.model.layers import Family
+from headwater.core.commit import Column, Commit, TableState
+from headwater.core.layers import Family
 from headwater.storage.claims import Record, complete_position, merge_chain, read_chain, read_record, record_json
 from headwater.storage.commits import (
     WEEK_S,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from headwater.contracts import Change, Load, Session
-    from headwater.model.commit import Receipt
+    from headwater.core.commit import Receipt
 
 
 @dataclass(frozen=True, slots=True)

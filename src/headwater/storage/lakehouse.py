@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from headwater.contracts import MaintainResult, StageResult
 from headwater.errors import ConnectorError
-from headwater.model.commit import TableState
-from headwater.model.layers import Family
+from headwater.core.commit import TableState
+from headwater.core.layers import Family
 from headwater.storage.claims import (
     Record,
     claim_commit,
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from deltalake import DeltaTable
 
     from headwater.contracts import Change, Load, Session
-    from headwater.model.commit import Column, Commit, Receipt
+    from headwater.core.commit import Column, Commit, Receipt
     from headwater.storage.delta import DeltaChange
     from headwater.storage.lakehouse_write import Written
 

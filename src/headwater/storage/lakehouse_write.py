@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from headwater.contracts import Change, Load
-    from headwater.model.commit import Column
+    from headwater.core.commit import Column
 
 _FILE = "_headwater_file"
 _KEYS = "temp._headwater_keys"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyConnection
 
-    from headwater.model.commit import Column
+    from headwater.core.commit import Column
 
 FILE_SIZE = "128MB"
 """Size at which a new file is begun: small enough to be rewritten when a merge touches it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headwater.contracts import REJECT_COLUMNS
-from headwater.model.commit import Column
+from headwater.core.commit import Column
 from headwater.storage.parquet import cast_rows, scan_files, write_parquet
 from headwater.storage.sql import match_keys
 

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from headwater.contracts import SYSTEM_COLUMNS
-from headwater.model.types import is_time_type
+from headwater.core.types import is_time_type
 from headwater.storage.sql import quote_name
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyConnection
 
-    from headwater.model.commit import Column
+    from headwater.core.commit import Column
     from headwater.storage.parquet import DataFile
 
 Ranges = dict[str, tuple[str, str] | None]

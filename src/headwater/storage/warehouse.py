@@ -8,8 +8,8 @@ from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from headwater.contracts import MaintainResult, StageResult
-from headwater.model.commit import Commit, TableState, merge_positions
-from headwater.model.layers import Family
+from headwater.core.commit import Commit, TableState, merge_positions
+from headwater.core.layers import Family
 from headwater.storage.commits import (
     WEEK_S,
     foreign_table,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from headwater.contracts import Change, Load, Session
-    from headwater.model.commit import Receipt
+    from headwater.core.commit import Receipt
 
 
 class Warehouse:

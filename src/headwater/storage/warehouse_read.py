@@ -6,7 +6,7 @@ import json
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from headwater.model.commit import Column, Commit, StagedPart, Staging, TableState, merge_positions
+from headwater.core.commit import Column, Commit, StagedPart, Staging, TableState, merge_positions
 from headwater.storage.sql import quote_text, split_dataset
 from headwater.storage.warehouse_write import physical_table, quarantine_table
 

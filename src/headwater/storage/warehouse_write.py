@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from headwater.contracts import REJECT_COLUMNS
 from headwater.errors import ConnectorError, StateError
-from headwater.model.commit import Column
+from headwater.core.commit import Column
 from headwater.storage.commits import Effect, evolve_columns
 from headwater.storage.sql import match_keys, quote_name, quote_names, quote_text, split_dataset
 from headwater.storage.times import Ranges, list_time_columns, read_ranges

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from headwater.contracts import Chunk, ChunkEnd, Reading, ReadRequest, Source, TableDescription
 from headwater.ingestion import compile_prepare, set_mask_keys
-from headwater.model.commit import Column, merge_positions
-from headwater.model.layers import Family, Layer
-from headwater.model.specs import IngestSpec, Spec
+from headwater.core.commit import Column, merge_positions
+from headwater.core.layers import Family, Layer
+from headwater.core.specs import IngestSpec, Spec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from headwater.errors import StateError
-from headwater.model.commit import Column
+from headwater.core.commit import Column
 from headwater.testing.store_fixtures import COLUMNS, StoreFixtures, Writer, rows_of
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from headwater.model.commit import Column
+from headwater.core.commit import Column
 from headwater.testing.store_fixtures import COLUMNS, MemorySession, StoreFixtures, Writer, rows_of
 
 if TYPE_CHECKING:

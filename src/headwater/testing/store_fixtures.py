@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pytest
 
 from headwater.contracts import Change, Load
-from headwater.model.commit import Column, Commit, TableState
+from headwater.core.commit import Column, Commit, TableState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from headwater.contracts import Store
-    from headwater.model.commit import Receipt
+    from headwater.core.commit import Receipt
 
 COLUMNS = (Column("id", "BIGINT"), Column("name", "VARCHAR"))
 """Columns of most tables in the suite."""

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from headwater.contracts import Change
 from headwater.errors import ProjectError, UserCodeError
-from headwater.model.commit import SNAPSHOT_COLUMNS, Column
-from headwater.model.types import Fidelity, landed, wider_type
+from headwater.core.commit import SNAPSHOT_COLUMNS, Column
+from headwater.core.types import Fidelity, landed, wider_type
 from headwater.sql.placeholders import quote_identifier, timestamp_literal
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyConnection
 
-    from headwater.model.plan import Interval
-    from headwater.model.specs import ModelSpec
+    from headwater.core.plan import Interval
+    from headwater.core.specs import ModelSpec
 
 VALID_FROM, VALID_TO = (column.name for column in SNAPSHOT_COLUMNS)
 

@@ -13,7 +13,7 @@ from headwater.sql.placeholders import quote_dataset
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-    from headwater.model.project import Model
+    from headwater.core.project import Model
 
 OUTPUT = "_hw_python"
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyConnection
 
-    from headwater.model.commit import TableState
-    from headwater.model.specs import EngineSpec
+    from headwater.core.commit import TableState
+    from headwater.core.specs import EngineSpec
 
 WHOLE = "_system"
 """Schema behind `system.<source>__<table>`: DuckDB has a catalog named system, so a schema cannot be."""

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from headwater.contracts import Chunk, ChunkEnd, Reading, TableDescription
 from headwater.errors import ConnectorError
-from headwater.model.commit import Column
-from headwater.model.layers import Family
-from headwater.model.specs import Spec
+from headwater.core.commit import Column
+from headwater.core.layers import Family
+from headwater.core.specs import Spec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headwater.model.cursor import DEFAULT_LAG, decode_cursor, effective_lag, encode_cursor, subtract_lag
+from headwater.core.cursor import DEFAULT_LAG, decode_cursor, effective_lag, encode_cursor, subtract_lag
 
 VALUES = st.one_of(
     st.tuples(st.just("BIGINT"), st.integers(-(2**63), 2**63 - 1)),

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from headwater.model.graph import Graph, Location
-    from headwater.model.specs import EngineSpec, IngestSpec, ModelSpec, ProjectSpec, Spec, StoresSpec, UnitTestSpec
+    from headwater.core.graph import Graph, Location
+    from headwater.core.specs import EngineSpec, IngestSpec, ModelSpec, ProjectSpec, Spec, StoresSpec, UnitTestSpec
 
 
 @dataclass(frozen=True, slots=True)

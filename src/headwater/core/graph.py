@@ -8,7 +8,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from headwater.model.layers import Family, Layer, arrow_label
+from headwater.core.layers import Family, Layer, arrow_label
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

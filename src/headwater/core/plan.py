@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from headwater.model.commit import TableState
-    from headwater.model.project import Model, SourceTable
+    from headwater.core.commit import TableState
+    from headwater.core.project import Model, SourceTable
 
 
 class Decision(StrEnum):

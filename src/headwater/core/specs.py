@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from headwater.model.types import normalize_type
-from headwater.model.values import Duration, Limit, Ratio, Words
+from headwater.core.types import normalize_type
+from headwater.core.values import Duration, Limit, Ratio, Words
 
 
 class Spec(BaseModel):
