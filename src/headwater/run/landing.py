@@ -196,8 +196,8 @@ def _merge(facts: LoadFacts, changed: list[str]) -> tuple[Change, dict[str, Any]
     deletes = [_deletes(facts)]
     if changed:
         deletes.append(
-            f"SELECT {keys} FROM ({facts.current}) WHERE {_in_files(changed)} "
-            f"AND ({keys}) NOT IN (SELECT ({keys}) FROM temp._hw_merge)"
+            f"SELECT {keys} FROM (SELECT * FROM ({facts.current}) WHERE {_in_files(changed)}) "
+            f"ANTI JOIN temp._hw_merge USING ({keys})"
         )
     wanted = [query for query in deletes if query]
     gone = ""
