@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headwater.errors import Place, ProjectError
 from headwater.core.graph import Location
 from headwater.core.values import Plain, resolve_scalar
+from headwater.errors import Place, ProjectError
 from headwater.project.documents import parse_document
 
 

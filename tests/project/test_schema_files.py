@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from headwater.contracts import TableDescription
-from headwater.errors import ProjectErrors
 from headwater.core.commit import Column
 from headwater.core.project import Project
+from headwater.errors import ProjectErrors
 from headwater.project.loader import load_project
 from headwater.project.schema_files import find_unconfirmed, write_proposals
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from headwater.errors import ProjectError
 from headwater.core.project import Project
+from headwater.errors import ProjectError
 from headwater.plan.bind import bind_project
 from headwater.plan.build import Observed
 from headwater.project.cache import ParseCache
