@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headwater.contracts import REJECT_COLUMNS
+from headwater.core.commit import Column
 from headwater.ingestion.merge import compile_deletes, compile_merge, digest_query
 from headwater.ingestion.ties import compile_fresh, compile_new_rejects, compile_ties, merge_ties
-from headwater.core.commit import Column
 
 COLUMNS = (Column("k", "INTEGER"), Column("c", "INTEGER"), Column("v", "VARCHAR"))
 SYSTEM = (Column("_batch", "VARCHAR"), Column("_loaded_at", "TIMESTAMP WITH TIME ZONE"))

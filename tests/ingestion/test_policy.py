@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headwater.core.commit import Column
+from headwater.core.types import wider_type
 from headwater.errors import CheckFailedError
 from headwater.ingestion.limits import check_deleted, check_empty, check_keys, check_rejected
 from headwater.ingestion.policy import decide_schema
-from headwater.core.commit import Column
-from headwater.core.types import wider_type
 
 A, B = Column("a", "INTEGER"), Column("b", "VARCHAR")
 

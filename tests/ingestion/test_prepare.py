@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headwater.contracts import REJECT_COLUMNS
+from headwater.core.commit import Column
+from headwater.core.specs import IngestSpec
 from headwater.errors import ProjectError
 from headwater.ingestion.masking import mask_variables, set_mask_keys
 from headwater.ingestion.policy import SchemaDecision
 from headwater.ingestion.prepare import Preparation, compile_prepare
-from headwater.core.commit import Column
-from headwater.core.specs import IngestSpec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

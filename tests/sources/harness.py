@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from headwater.contracts import ReadRequest
-from headwater.ingestion import compile_prepare, set_mask_keys
 from headwater.core.commit import Column, merge_positions
 from headwater.core.specs import IngestSpec
 from headwater.core.types import normalize_type
+from headwater.ingestion import compile_prepare, set_mask_keys
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,8 +10,8 @@ import pytest
 from pydantic import ValidationError
 
 from headwater.contracts import Source
-from headwater.errors import ProjectError, Retryable
 from headwater.core.layers import Family
+from headwater.errors import ProjectError, Retryable
 from headwater.sources import files_listing
 from headwater.sources.files import Files, FilesConnection, FilesTable
 

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from headwater.core.layers import Family
 from headwater.errors import ConnectorError, ProjectError, Retryable
 from headwater.ingestion import compile_prepare
-from headwater.core.layers import Family
 from headwater.sources import sqlite as module
 from headwater.sources.sqlite import Sqlite, SqliteConnection, SqliteTable, step_back
 from headwater.sources.sqlite_types import convert_column, landed_type

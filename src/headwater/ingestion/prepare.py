@@ -9,19 +9,19 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from headwater.core.commit import Column
+from headwater.core.types import Fidelity, landed
 from headwater.errors import ProjectError
 from headwater.ingestion.layers import DEDUPED, INTERNAL, cast_layer, reject_layer, replace_layer
 from headwater.ingestion.rules import Current, RuleCompiler, check_names, try_cast_sql
-from headwater.core.commit import Column
-from headwater.core.types import Fidelity, landed
 from headwater.sql.placeholders import quote_identifier, quote_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
-    from headwater.ingestion.policy import SchemaDecision
     from headwater.core.specs import IngestSpec
     from headwater.core.types import Landing
+    from headwater.ingestion.policy import SchemaDecision
 
 _SOURCE = f"{INTERNAL}source"
 _UNREADABLE = f"{INTERNAL}unreadable"
@@ -75,9 +75,7 @@ class Preparation:
             value = quote_identifier(arriving.name) if arriving else "NULL"
             same = arriving is not None and arriving.type == column.type
             selected.append(f"{value} AS {name}" if same else f"CAST({value} AS {column.type}) AS {name}")
-        carried = (
-            f"COLUMNS('^{INTERNAL}'), _rule, _reason{', _file, _line' if self.located else ''}"
-        )
+        carried = f"COLUMNS('^{INTERNAL}'), _rule, _reason{', _file, _line' if self.located else ''}"
         names = {name.lower() for name in decision.discarded}
         lost = [c.name for c in self.columns if c.name.lower() in names]
         inner = self._prepared

@@ -1,16 +1,4 @@
-"""Files: CSV, TSV, JSON, JSON lines and Parquet, in one folder or many.
-
-Emits: the declared columns, `_file`, `_line` (NULL unless the order of rows decides something) and, for JSON, `_raw`.
-Units and time zone: times without a zone stay without one; with one they become instants in UTC. `epoch_s` and
-`epoch_ms` are numbers since 1970-01-01 UTC.
-State: `files`: path to [size in bytes, time of last change in ns], of the files of this load only. A full load says
-`complete`. A file that vanished keeps its entry and its rows.
-Delivery: every row of a file once, as a row or as a reject. A changed file comes whole: its old rows have to be
-replaced. A file that changes while it is read fails the read, retryably.
-Raises: ConnectorError for files that are not what they are declared to be, ChangedFileError (retryable) for files
-that change or vanish.
-Source: the folder below `path` of the connection, or the project's.
-"""
+"""Files: CSV, TSV, JSON, JSON lines and Parquet, in one folder or many."""
 
 from __future__ import annotations
 
@@ -23,11 +11,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from headwater.contracts import Chunk, ChunkEnd, Reading, TableDescription
-from headwater.errors import ProjectError
 from headwater.core.commit import Column
 from headwater.core.layers import Family
 from headwater.core.specs import Spec
 from headwater.core.values import Words
+from headwater.errors import ProjectError
 from headwater.sources.files_csv import CsvReader
 from headwater.sources.files_describe import describe_files
 from headwater.sources.files_json import JsonReader
@@ -122,7 +110,20 @@ class FilesTable(Spec):
 
 
 class Files:
-    """Files of rows; see the module for what it emits and promises."""
+    """Files of rows.
+
+    Emits: the declared columns, `_file`, `_line` (NULL unless the order of rows decides something) and, for JSON,
+    `_raw`.
+    Units and time zone: times without a zone stay without one; with one they become instants in UTC. `epoch_s` and
+    `epoch_ms` are numbers since 1970-01-01 UTC.
+    State: `files`: path to [size in bytes, time of last change in ns], of the files of this load only. A full load says
+    `complete`. A file that vanished keeps its entry and its rows.
+    Delivery: every row of a file once, as a row or as a reject. A changed file comes whole: its old rows have to be
+    replaced. A file that changes while it is read fails the read, retryably.
+    Raises: ConnectorError for files that are not what they are declared to be, ChangedFileError (retryable) for files
+    that change or vanish.
+    Source: the folder below `path` of the connection, or the project's.
+    """
 
     kind: ClassVar[str] = "files"
     family: ClassVar[Family] = Family.FILES

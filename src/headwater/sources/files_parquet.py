@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from headwater.errors import ConnectorError, Terminal
 from headwater.core.commit import Column
+from headwater.errors import ConnectorError, Terminal
 from headwater.sources.files_listing import duckdb_path
 from headwater.sql.placeholders import quote_identifier, quote_text
 

@@ -1,15 +1,4 @@
-"""SQLite: tables, views and queries of one database file.
-
-Emits: columns with the types that the catalogue declares (see `sqlite_types`), `_rule` and `_reason` for rows with a
-cell that does not fit.
-Units and time zone: instants in UTC; a number in a DATE or TIMESTAMP column is seconds since 1970 or a Julian day.
-State: `cursor`: the highest value read, as SQLite stores it. Order is SQLite's own: text cursors have to be written
-alike in every row to be in order.
-Delivery: one read transaction for a whole table. A resumed read goes on after its finished chunks in a new one: rows
-that changed in between come with the next load. A read holds a shared lock, so a writer waits in rollback mode.
-Raises: ConnectorError; `Retryable` when a writer holds the file.
-Source: the file at `path` of the connection, opened read-only.
-"""
+"""SQLite: tables, views and queries of one database file."""
 
 from __future__ import annotations
 
@@ -26,10 +15,10 @@ from urllib.parse import quote
 from pydantic import Field, model_validator
 
 from headwater.contracts import Chunk, ChunkEnd, Reading, TableDescription
-from headwater.errors import ConnectorError, ProjectError, Retryable, Terminal
 from headwater.core.cursor import effective_lag, subtract_lag
 from headwater.core.layers import Family
 from headwater.core.specs import Spec
+from headwater.errors import ConnectorError, ProjectError, Retryable, Terminal
 from headwater.sources.sqlite_catalogue import describe_table, file_version, find_table
 from headwater.sources.sqlite_rows import RowLoader
 from headwater.sources.sqlite_types import moment
@@ -74,7 +63,18 @@ class SqliteTable(Spec):
 
 
 class Sqlite:
-    """A SQLite database; see the module for what it emits and promises."""
+    """A SQLite database.
+
+    Emits: columns with the types that the catalogue declares (see `sqlite_types`), `_rule` and `_reason` for rows with
+    a cell that does not fit.
+    Units and time zone: instants in UTC; a number in a DATE or TIMESTAMP column is seconds since 1970 or a Julian day.
+    State: `cursor`: the highest value read, as SQLite stores it. Order is SQLite's own: text cursors have to be written
+    alike in every row to be in order.
+    Delivery: one read transaction for a whole table. A resumed read goes on after its finished chunks in a new one:
+    rows that changed in between come with the next load. A read holds a shared lock, so a writer waits in rollback mode.
+    Raises: ConnectorError; `Retryable` when a writer holds the file.
+    Source: the file at `path` of the connection, opened read-only.
+    """
 
     kind: ClassVar[str] = "sqlite"
     family: ClassVar[Family] = Family.DATABASES

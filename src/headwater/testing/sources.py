@@ -15,10 +15,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from headwater.contracts import Chunk, ChunkEnd, Reading, ReadRequest, Source, TableDescription
-from headwater.ingestion import compile_prepare, set_mask_keys
 from headwater.core.commit import Column, merge_positions
 from headwater.core.layers import Family, Layer
 from headwater.core.specs import IngestSpec, Spec
+from headwater.ingestion import compile_prepare, set_mask_keys
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
