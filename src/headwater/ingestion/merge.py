@@ -110,7 +110,7 @@ def _compared(
     )
     return (
         f"SELECT n.* EXCLUDE (_rank), {outcome} AS _outcome FROM ({ranked}) AS n "
-        f"LEFT JOIN ({known}) AS c ON n._rank = 1 AND {joined}"
+        f"LEFT JOIN ({known}) AS c ON {joined}"
     )
 
 
