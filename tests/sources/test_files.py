@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import shutil
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from pydantic import ValidationError
 
 from headwater.contracts import Source
 from headwater.core.layers import Family
-from headwater.errors import ProjectError, Retryable
+from headwater.errors import ConnectorError, ProjectError, Retryable
 from headwater.sources import files_listing
 from headwater.sources.files import Files, FilesConnection, FilesTable
 
@@ -147,6 +148,32 @@ def test_folders_of_the_connection_and_absolute_paths(con, tmp_path):
     absolute = str(tmp_path / "in" / "*.csv")
     outcome = load(con, tmp_path, options=table(path=absolute))
     assert outcome.values("_file") == [(str(tmp_path / "in" / "1.csv"),)]
+
+
+def test_a_project_in_a_folder_of_any_name(con, tmp_path):
+    folder = tmp_path / "größe 😀 [x]*"
+    for name in ("1.csv", "1.jsonl"):
+        (folder / "in").mkdir(parents=True, exist_ok=True)
+        (folder / "in" / name).write_text("a\n1\nbad\n" if name == "1.csv" else '{"a": 1}\nbad\n')
+        outcome = load(con, folder, options=table(path=f"in/{name}"))
+        assert outcome.values("_file", "a") == [(f"in/{name}", 1)]
+        assert [reject["_file"] for reject in outcome.rejects] == [f"in/{name}"]
+
+
+def test_a_name_that_is_not_utf8_is_an_error(con, tmp_path):
+    with open(os.fsencode(tmp_path) + b"/\xff.csv", "w") as stream:
+        stream.write("a\n1\n")
+    with pytest.raises(ConnectorError, match=r"\\xff\.csv"):
+        load(con, tmp_path)
+
+
+@pytest.mark.parametrize("content", [gzip.compress(b"a\n1\n" * 50_000)[:-20], b"not packed"])
+def test_a_damaged_package_names_its_file_and_no_folder(con, tmp_path, content):
+    (tmp_path / "f.csv.gz").write_bytes(content)
+    with pytest.raises(ConnectorError, match=r"f\.csv\.gz") as caught:
+        load(con, tmp_path, options=table(path="*.gz", format="csv"))
+    assert str(tmp_path) not in str(caught.value)
+    assert not isinstance(caught.value, Retryable)
 
 
 def test_hidden_files_and_folders_are_not_rows(con, tmp_path):

@@ -21,8 +21,8 @@ from headwater.sources.files_describe import describe_files
 from headwater.sources.files_json import JsonReader
 from headwater.sources.files_layout import Dialect, read_layout
 from headwater.sources.files_listing import (
-    ChangedFileError,
     check_unchanged,
+    explain_errors,
     list_files,
     make_manifest,
     manifest_files,
@@ -195,10 +195,8 @@ class _FileRead:
         names: dict[str, Column] = {}
         declared = [column.name for column in self.request.columns]
         for file in files:
-            try:
+            with explain_errors(self.base, [file]):
                 layout = read_layout(self.base, file.path, options.dialect, declared)
-            except OSError as error:
-                raise ChangedFileError(f"{file.path} cannot be read: {error}", path=file.path) from error
             for name in layout.names if layout else ():
                 names.setdefault(name.lower(), Column(name, "VARCHAR"))
         return list(names.values())
@@ -258,11 +256,19 @@ class _FileRead:
             reader = JsonReader(
                 connection, self.base, columns, policy, ordered, options.kind == "jsonl", token, absolute
             )
-            query = reader.query(group, "j")
-            return Chunk(name, query, lambda: self._end(group, position, *reader.rejects(group, "j")))
+            with explain_errors(self.base, group):
+                query = reader.query(group, "j")
+
+            def end() -> ChunkEnd:
+                with explain_errors(self.base, group):
+                    found, broken = reader.rejects(group, "j")
+                return self._end(group, position, found, broken)
+
+            return Chunk(name, query, end)
         scan = CsvScan(connection, self.base, options.dialect, columns, ordered, token, absolute)
         loaded = CsvReader(scan, unknown)
-        query, rejects, rejected = loaded.read_group(group)
+        with explain_errors(self.base, group):
+            query, rejects, rejected = loaded.read_group(group)
 
         def finish() -> ChunkEnd:
             loaded.drop_rows()

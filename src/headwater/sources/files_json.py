@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from headwater.sources.files_layout import RAW_CHARACTERS, FileFormatError, open_bytes
-from headwater.sources.files_listing import ChangedFileError, duckdb_path
+from headwater.sources.files_layout import RAW_CHARACTERS, open_bytes
+from headwater.sources.files_listing import FileFormatError, duckdb_path
 from headwater.sql.placeholders import quote_identifier, quote_text
 
 if TYPE_CHECKING:
@@ -114,19 +114,11 @@ class JsonReader:
 
     def _read_documents(self, files: Sequence[File], table: str) -> None:
         """Read documents that span lines now: a broken one makes the rest of its file unreadable."""
-        import duckdb
-
         kinds: dict[str, list[File]] = {}
         for file in files:
             kinds.setdefault(_document_kind(self.base, file), []).append(file)
         scan = " UNION ALL ".join(self._read_objects(group, f"{kind}'") for kind, group in sorted(kinds.items()))
-        try:
-            self.connection.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS {scan}")
-        except duckdb.InvalidInputException as error:
-            raise FileFormatError(
-                f"not JSON: {str(error).partition(chr(10))[0]}",
-                fix="mend the file; with one document per line, set format: jsonl to reject broken lines only",
-            ) from None
+        self.connection.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS {scan}")
 
     def _pass_over(self, file: File, insert: str) -> None:
         """Run `insert` over the lines of a file in batches of (raw, path, line, text); raw is NULL when not UTF-8."""
@@ -229,11 +221,8 @@ def numbered_lines(base: str, file: File) -> Iterator[tuple[int, str, bool]]:
 
 
 def _has_mark(base: str, file: File) -> bool:
-    try:
-        with open_bytes(base, file.path) as data:
-            return data.read(len(_MARK)) == _MARK
-    except OSError as error:
-        raise ChangedFileError(f"{file.path} cannot be read: {error}", path=file.path) from error
+    with open_bytes(base, file.path) as data:
+        return data.read(len(_MARK)) == _MARK
 
 
 def _document_kind(base: str, file: File) -> str:

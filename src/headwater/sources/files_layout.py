@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from headwater.errors import ConnectorError, Terminal
+from headwater.sources.files_listing import FileFormatError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,10 +17,6 @@ if TYPE_CHECKING:
 
 RAW_CHARACTERS = 100_000
 """How much of a rejected row is kept."""
-
-
-class FileFormatError(ConnectorError, Terminal):
-    """A file cannot be read as what it is declared to be."""
 
 
 @dataclass(frozen=True, slots=True)

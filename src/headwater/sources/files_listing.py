@@ -7,19 +7,25 @@ import hashlib
 import json
 import os
 import stat
+import zlib
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headwater.errors import ConnectorError, Retryable
+from headwater.errors import ConnectorError, Retryable, Terminal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 GROUP_BYTES = 64 * 1024 * 1024
 """Small files are read together up to this size: a query per file is what makes many tiny files slow."""
 
 GROUP_FILES = 2_000
+
+
+class FileFormatError(ConnectorError, Terminal):
+    """A file cannot be read as what it is declared to be."""
 
 
 class ChangedFileError(ConnectorError, Retryable):
@@ -57,8 +63,17 @@ def list_files(base: str, pattern: str) -> list[File]:
         except OSError as error:
             raise ChangedFileError(f"{path} cannot be read: {error.strerror}", path=path) from error
         if stat.S_ISREG(status.st_mode):
+            _check_name(path)
             found.append(File(Path(path).as_posix(), status.st_size, status.st_mtime_ns))
     return sorted(found, key=lambda file: file.path)
+
+
+def _check_name(path: str) -> None:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        shown = os.fsencode(path).decode("utf-8", "backslashreplace")
+        raise FileFormatError(f"{shown}: the name is not UTF-8, so no row can say that it came from there") from None
 
 
 def missing_folder(base: str, pattern: str) -> str:
@@ -135,6 +150,27 @@ def check_unchanged(base: str, files: Sequence[File]) -> None:
                 fix="run again when its writer is done; writers do best to rename finished files into place",
                 path=file.path,
             )
+
+
+@contextmanager
+def explain_errors(base: str, files: Sequence[File]) -> Iterator[None]:
+    """Turn errors of reading files into errors that name the file and say whether to try again.
+
+    Raises:
+        ChangedFileError: A file changed or vanished meanwhile, which explains whatever went wrong.
+        FileFormatError: A file is damaged as a whole, or cannot be read.
+    """
+    import duckdb
+
+    try:
+        yield
+    except (duckdb.Error, OSError, EOFError, zlib.error) as error:
+        check_unchanged(base, files)
+        text = str(error).partition("\n")[0].replace(base.rstrip(os.sep) + os.sep, "")
+        names = ", ".join(file.path for file in files[:3]) + (" …" if len(files) > 3 else "")
+        raise FileFormatError(
+            f"{names}: {text}", fix="mend the file or take it out of the folder", path=files[0].path if files else ""
+        ) from None
 
 
 def duckdb_path(base: str, path: str) -> str:

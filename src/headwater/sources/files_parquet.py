@@ -6,8 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from headwater.core.commit import Column
-from headwater.errors import ConnectorError, Terminal
-from headwater.sources.files_listing import duckdb_path
+from headwater.sources.files_listing import duckdb_path, explain_errors
 from headwater.sql.placeholders import quote_identifier, quote_text
 
 if TYPE_CHECKING:
@@ -16,10 +15,6 @@ if TYPE_CHECKING:
     from headwater.sources.files_listing import File
 
 _EPOCHS = ("EPOCH_S", "EPOCH_MS")
-
-
-class ParquetFileError(ConnectorError, Terminal):
-    """A file is not Parquet, or files of a table do not go together."""
 
 
 def scan_sql(base: str, files: Sequence[File]) -> str:
@@ -35,17 +30,14 @@ def parquet_columns(base: str, files: Sequence[File]) -> list[Column]:
     """Read the columns of all files from their footers, by name.
 
     Raises:
-        ParquetFileError: A file is not Parquet, or a column has types that do not go together.
+        FileFormatError: A file is not Parquet, or a column has types that do not go together.
     """
     import duckdb
 
     if not files:
         return []
-    with duckdb.connect() as connection:
-        try:
-            rows = connection.execute(f"DESCRIBE {scan_sql(base, files)}").fetchall()
-        except duckdb.Error as error:
-            raise ParquetFileError(f"cannot read Parquet: {str(error).partition(chr(10))[0]}") from None
+    with duckdb.connect() as connection, explain_errors(base, files):
+        rows = connection.execute(f"DESCRIBE {scan_sql(base, files)}").fetchall()
     return [Column(row[0], row[1]) for row in rows if row[0] not in ("_hw_path", "file_row_number")]
 
 

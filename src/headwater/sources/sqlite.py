@@ -71,7 +71,7 @@ class Sqlite:
     State: `cursor`: the highest value read, as SQLite stores it. Order is SQLite's own: text cursors have to be written
     alike in every row to be in order.
     Delivery: one read transaction for a whole table. A resumed read goes on after its finished chunks in a new one:
-    rows that changed in between come with the next load. A read holds a shared lock, so a writer waits in rollback mode.
+    rows that changed in between come with the next load. A read holds a shared lock: in rollback mode a writer waits.
     Raises: ConnectorError; `Retryable` when a writer holds the file.
     Source: the file at `path` of the connection, opened read-only.
     """
