@@ -29,7 +29,10 @@ def specs() -> list[dict[str, object]]:
     found += [{"column": "d", "accepted_values": [0, 1]}, {"column": "e", "pattern": "k[0-9]+"}]
     found += [{"column": "g", "range": {"min": "2020-01-01", "max": "2023-12-31"}}, {"row_count": {"min": 1}}]
     found += [{"column": "b", "accepted_values": list(range(77))}, {"column": "a", "range": {"min": -5, "max": 999}}]
-    found += [{"column": "e", "accepted_values": [f"k{n}" for n in range(50)]}, {"column": "c", "range": {"max": 99_999}}]
+    found += [
+        {"column": "e", "accepted_values": [f"k{n}" for n in range(50)]},
+        {"column": "c", "range": {"max": 99_999}},
+    ]
     found += [{"not_null": ["a", "b"]}, {"not_null": ["c", "d"]}, {"column": "id", "range": {"min": 0}}]
     found += [{"unique": ["id"]}]
     return found

@@ -15,7 +15,14 @@ CSV_COLUMNS = {
     "id": "bigint", "customer": "bigint", "amount": "decimal(12,2)", "name": "varchar", "city": "varchar",
     "at": "timestamp", "day": "date", "paid": "boolean", "score": "double", "note": "varchar",
 }  # fmt: skip
-JSON_COLUMNS = {"id": "bigint", "user": "varchar", "amount": "double", "at": "timestamp", "tags": "varchar", "late": "varchar"}
+JSON_COLUMNS = {
+    "id": "bigint",
+    "user": "varchar",
+    "amount": "double",
+    "at": "timestamp",
+    "tags": "varchar",
+    "late": "varchar",
+}
 
 BARE_CSV = """
 import sys, duckdb

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from headwater.errors import ProjectError, ProjectErrors
 from headwater.core.project import Project
+from headwater.errors import ProjectError, ProjectErrors
 from headwater.project.loader import load_project
 
 Files = Mapping[str, str]

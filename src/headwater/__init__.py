@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyRelation as Relation
 
     from headwater.api import LoadedProject, load
-    from headwater.decorators import model
     from headwater.core.graph import Graph
     from headwater.core.plan import Plan
     from headwater.core.run import Event, Run
+    from headwater.decorators import model
 
 __all__ = [
     "BusyError",

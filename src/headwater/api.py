@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headwater.errors import BusyError, HeadwaterError, PlanError, ProjectErrors, StateError
 from headwater.core.run import Event, Run, StepResult
+from headwater.errors import BusyError, HeadwaterError, PlanError, ProjectErrors, StateError
 from headwater.plan.bind import Bound, bind_project
 from headwater.plan.build import Observed, Wish, build_plan
 from headwater.plan.observe import Connectors, observe, open_sources, open_stores, pack_description, read_states
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from headwater.contracts import MaintainResult
-    from headwater.diagram import NodeStatus
     from headwater.core.commit import TableState
     from headwater.core.graph import Graph
     from headwater.core.plan import Plan
     from headwater.core.project import Project
+    from headwater.diagram import NodeStatus
     from headwater.processing.batch.session import DuckDBSession
     from headwater.run.context import Listener
     from headwater.run.unit_tests import UnitTestResult

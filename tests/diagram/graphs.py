@@ -7,10 +7,10 @@ import random
 from itertools import pairwise
 from pathlib import Path
 
-from headwater.diagram import NodeStatus
 from headwater.core.graph import Edge, Graph, Mode, Node, Role, node_name
 from headwater.core.layers import ARROWS, Family, arrow_label
 from headwater.core.run import Status
+from headwater.diagram import NodeStatus
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -7,10 +7,10 @@ import re
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headwater.diagram import NodeStatus, draw
 from headwater.core.graph import Edge, Graph, Node, Role
 from headwater.core.layers import Family
 from headwater.core.run import Status
+from headwater.diagram import NodeStatus, draw
 
 from .graphs import check_golden, shop_graph, shop_results
 

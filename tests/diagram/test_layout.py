@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from headwater.core.graph import Edge, Graph, Node, Role
+from headwater.core.layers import Family, Layer
 from headwater.diagram.geometry import CAP, SKEW, Curve, Layout, PlacedBox, Rect
 from headwater.diagram.lanes import place_in_lanes
 from headwater.diagram.legend import place_legend
 from headwater.diagram.picture import Picture, copy_graph
 from headwater.diagram.tiers import place_in_tiers
-from headwater.core.graph import Edge, Graph, Node, Role
-from headwater.core.layers import Family, Layer
 
 from .graphs import GraphBuilder, random_graph, random_results, reference_graph, shop_graph, shop_results
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headwater.diagram import draw
 from headwater.core.graph import Edge, Graph, Node, Role
 from headwater.core.layers import Family
+from headwater.diagram import draw
 
 from .graphs import check_golden, reference_graph, shop_graph, shop_results
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headwater.diagram import NodeStatus, node_id
-from headwater.diagram.picture import Direction, Picture, copy_graph
-from headwater.diagram.status import Badge
 from headwater.core.graph import Edge, Graph, Mode, Node, Role
 from headwater.core.layers import Family, Layer
 from headwater.core.run import Status
+from headwater.diagram import NodeStatus, node_id
+from headwater.diagram.picture import Direction, Picture, copy_graph
+from headwater.diagram.status import Badge
 
 from .graphs import GraphBuilder, shop_graph, shop_results
 

@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from headwater.diagram import draw
 from headwater.core.graph import Graph
 from headwater.core.layers import ARROWS, Family
+from headwater.diagram import draw
 
 from .graphs import GOLDEN, GraphBuilder, reference_graph
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from headwater.core.run import Status
 from headwater.diagram import NodeStatus
 from headwater.diagram.status import SYMBOLS, Badge, badge_of, count_of, describe_status, summary_badge
-from headwater.core.run import Status
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headwater.diagram import NodeStatus, draw, node_id
 from headwater.core.graph import Edge, Graph, Node, Role
 from headwater.core.layers import Family, Layer
 from headwater.core.run import Status
+from headwater.diagram import NodeStatus, draw, node_id
 
 from .graphs import check_golden, random_graph, random_results, reference_graph, shop_graph, shop_results
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from headwater.diagram import draw
 from headwater.core.graph import Graph
+from headwater.diagram import draw
 
 from .graphs import check_golden, reference_graph, shop_graph, shop_results
 

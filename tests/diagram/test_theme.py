@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from headwater.core.layers import Layer
 from headwater.diagram.status import SYMBOLS
 from headwater.diagram.theme import DARK, LIGHT, Theme
-from headwater.core.layers import Layer
 
 NAMED = {"lightblue": "#add8e6", "lightgray": "#d3d3d3", "lightyellow": "#ffffe0", "lightgreen": "#90ee90"}
 THEMES = pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from headwater.api import load
-from headwater.errors import BusyError
 from headwater.core.run import Event, Status
+from headwater.errors import BusyError
 from headwater.state import Lease
 from tests.run.kill import NOW, read_tables
 from tests.run.projects import change_files, files_project, models_project, write

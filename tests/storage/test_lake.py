@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from headwater.contracts import Change
-from headwater.errors import ConnectorError, StateError
 from headwater.core.commit import Column
+from headwater.errors import ConnectorError, StateError
 from headwater.storage.lake import Lake
 from headwater.testing.stores import COLUMNS, StoreContract, Writer, rows_of
 

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pytest
 
 from headwater.contracts import Change
-from headwater.errors import ConnectorError, StateError
 from headwater.core.commit import Column
+from headwater.errors import ConnectorError, StateError
 from headwater.storage.lakehouse import Lakehouse
 from headwater.testing.stores import COLUMNS, StoreContract, Writer, rows_of
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from headwater.contracts import Change
-from headwater.errors import BusyError, ConnectorError, StateError
 from headwater.core.commit import Column, Commit
+from headwater.errors import BusyError, ConnectorError, StateError
 from headwater.storage.warehouse import Warehouse
 from headwater.testing.stores import COLUMNS, MemorySession, StoreContract, Writer, rows_of
 

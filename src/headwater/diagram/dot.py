@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from headwater.core.layers import LOOKS, Layer
 from headwater.diagram.picture import Box, Direction, node_id
 from headwater.diagram.status import SYMBOLS
-from headwater.core.layers import LOOKS, Layer
 
 if TYPE_CHECKING:
     from headwater.diagram.picture import Arrow, Picture

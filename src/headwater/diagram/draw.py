@@ -18,9 +18,9 @@ from headwater.errors import HeadwaterError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from headwater.core.graph import Graph
     from headwater.diagram.geometry import Layout
     from headwater.diagram.status import NodeStatus
-    from headwater.core.graph import Graph
 
 LEVELS = ("architecture", "domains", "datasets")
 """What a box stands for: a family, a family of a domain, a node."""

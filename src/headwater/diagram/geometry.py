@@ -7,8 +7,8 @@ from itertools import pairwise
 from math import sqrt
 from typing import TYPE_CHECKING
 
-from headwater.diagram.metrics import fit_end, fit_middle, text_width
 from headwater.core.layers import LOOKS, Layer
+from headwater.diagram.metrics import fit_end, fit_middle, text_width
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import dataclass
 from itertools import groupby
 
+from headwater.core.layers import Layer
 from headwater.diagram.geometry import (
     HEADING_SIZE,
     MARGIN,
@@ -30,7 +31,6 @@ from headwater.diagram.legend import TITLE_HEIGHT, place_legend, place_title
 from headwater.diagram.metrics import clean, fit_end, text_width
 from headwater.diagram.picture import Box, Direction, Picture, dataset_key, sort_key
 from headwater.diagram.routes import route_in_lanes
-from headwater.core.layers import Layer
 
 _LAYERS = tuple(Layer)
 _ROW_GAP = 16.0

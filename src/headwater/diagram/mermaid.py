@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from headwater.core.layers import LOOKS, Layer
 from headwater.diagram.picture import Box, Direction
 from headwater.diagram.status import SYMBOLS
-from headwater.core.layers import LOOKS, Layer
 
 if TYPE_CHECKING:
     from headwater.diagram.picture import Arrow, Picture

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
-from headwater.diagram.status import NodeStatus
 from headwater.core.graph import Node, Role, node_name
 from headwater.core.run import Status
+from headwater.diagram.status import NodeStatus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +22,7 @@ _UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
 def describe_nodes(
     project: Project, results: Mapping[str, StepResult], states: Mapping[str, TableState], now: datetime
 ) -> dict[str, NodeStatus]:
-    """Return the status of every node.
+    """Return the status of every node that has one: a view is never run.
 
     Args:
         project: The project.
@@ -30,7 +30,11 @@ def describe_nodes(
         states: State of each table; empty when the stores cannot be asked.
         now: The clock that freshness is told by, with zone.
     """
-    return {node.name: _describe(node, project, results, states, now) for node in project.graph.nodes.values()}
+    return {
+        node.name: _describe(node, project, results, states, now)
+        for node in project.graph.nodes.values()
+        if not (node.dataset in project.models and project.models[node.dataset].is_view)
+    }
 
 
 def _describe(

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from headwater.diagram.metrics import clean
-from headwater.diagram.status import Badge, NodeStatus, badge_of, count_of, describe_status, summary_badge
 from headwater.core.graph import Edge, Graph, Mode, Node, Role
 from headwater.core.layers import Family, Layer, arrow_label
+from headwater.diagram.metrics import clean
+from headwater.diagram.status import Badge, NodeStatus, badge_of, count_of, describe_status, summary_badge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from headwater.diagram.geometry import Curve, Point, Route
 from headwater.core.layers import Layer
+from headwater.diagram.geometry import Curve, Point, Route
 
 if TYPE_CHECKING:
     from headwater.diagram.geometry import Column, PlacedBox

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from headwater.diagram.metrics import clean
 from headwater.core.run import Status
+from headwater.diagram.metrics import clean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

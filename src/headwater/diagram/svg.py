@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape, quoteattr
 
+from headwater.core.layers import Layer
 from headwater.diagram.metrics import clean
 from headwater.diagram.picture import node_id
 from headwater.diagram.shapes import draw_icon, draw_shape, number
 from headwater.diagram.theme import style_sheet
-from headwater.core.layers import Layer
 
 if TYPE_CHECKING:
     from headwater.diagram.geometry import Band, Curve, Layout, Line, PlacedBox, Route, Rule, Sample

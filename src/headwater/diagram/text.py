@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from headwater.diagram.picture import Direction
 from headwater.core.layers import Layer
+from headwater.diagram.picture import Direction
 
 if TYPE_CHECKING:
     from headwater.diagram.picture import Arrow, Picture

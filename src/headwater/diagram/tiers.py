@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from headwater.core.layers import Layer
 from headwater.diagram.geometry import (
     HEADING_SIZE,
     MARGIN,
@@ -23,7 +24,6 @@ from headwater.diagram.geometry import (
 )
 from headwater.diagram.legend import TITLE_HEIGHT, place_legend, place_title
 from headwater.diagram.metrics import text_width
-from headwater.core.layers import Layer
 
 if TYPE_CHECKING:
     from headwater.diagram.picture import Arrow, Picture

@@ -109,8 +109,7 @@ def _compared(
         f"WHEN {differs} THEN 'changed' ELSE 'unchanged' END"
     )
     return (
-        f"SELECT n.* EXCLUDE (_rank), {outcome} AS _outcome FROM ({ranked}) AS n "
-        f"LEFT JOIN ({known}) AS c ON {joined}"
+        f"SELECT n.* EXCLUDE (_rank), {outcome} AS _outcome FROM ({ranked}) AS n LEFT JOIN ({known}) AS c ON {joined}"
     )
 
 

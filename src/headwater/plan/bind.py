@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from headwater.contracts import SYSTEM_COLUMNS
-from headwater.errors import ProjectError
 from headwater.core.commit import SNAPSHOT_COLUMNS, Column
 from headwater.core.graph import Role
 from headwater.core.types import Fidelity, landed
+from headwater.errors import ProjectError
 from headwater.project.cache import ParseCache, digest
 from headwater.project.references import redact
 from headwater.quality import compile_scan

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headwater.errors import ConnectorError
 from headwater.core.commit import Column
+from headwater.errors import ConnectorError
 from headwater.plan.build import Observed
 from headwater.plugins import load_source, load_store
 from headwater.sql.timecolumn import find_time_source

@@ -10,9 +10,9 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from headwater.errors import ProjectError
 from headwater.core.graph import Location
 from headwater.core.values import Plain
+from headwater.errors import ProjectError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,10 +7,10 @@ import os
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from headwater.errors import ProjectError, ProjectErrors
 from headwater.core.graph import Graph, Location
 from headwater.core.project import Project, UnitTest
 from headwater.core.specs import EngineSpec, ProjectSpec, StoresSpec, UnitTestSpec
+from headwater.errors import ProjectError, ProjectErrors
 from headwater.project.cache import ParseCache
 from headwater.project.documents import Document, parse_document, read_text
 from headwater.project.models import ModelReader

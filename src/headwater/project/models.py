@@ -7,10 +7,10 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from headwater.errors import ProjectError
 from headwater.core.graph import Location
 from headwater.core.project import Model, Reference
 from headwater.core.specs import CheckSpec, ModelSpec
+from headwater.errors import ProjectError
 from headwater.project.cache import ParseCache, digest
 from headwater.project.documents import Document, parse_document, read_text
 from headwater.project.references import plain

@@ -6,8 +6,8 @@ import os
 import re
 from typing import TYPE_CHECKING, Any
 
-from headwater.errors import ProjectError
 from headwater.core.values import Plain
+from headwater.errors import ProjectError
 from headwater.project.documents import read_text
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import create_model
 
-from headwater.errors import ProjectError
 from headwater.core.project import SourceTable
 from headwater.core.specs import Columns, IngestSpec, Spec
+from headwater.errors import ProjectError
 from headwater.plugins import list_kinds, load_source
 from headwater.project.cache import digest
 from headwater.project.references import plain

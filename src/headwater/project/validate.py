@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from headwater.errors import ProjectError
 from headwater.core.types import known_types
+from headwater.errors import ProjectError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

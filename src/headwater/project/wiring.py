@@ -5,9 +5,9 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from headwater.errors import ProjectError
 from headwater.core.graph import Edge, Graph, Node, Role, node_name
 from headwater.core.layers import Family, arrow_label
+from headwater.errors import ProjectError
 from headwater.plugins import load_source, load_store
 from headwater.project.validate import suggest
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import traceback
 from typing import TYPE_CHECKING
 
-from headwater.errors import HeadwaterError, StepError, UserCodeError
 from headwater.core.plan import TransformStep
+from headwater.errors import HeadwaterError, StepError, UserCodeError
 from headwater.project.references import redact
 from headwater.sql.binding import explain_error
 

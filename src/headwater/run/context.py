@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from headwater.errors import HeadwaterError
 from headwater.core.run import Event
+from headwater.errors import HeadwaterError
 from headwater.plan.bind import Bound, visible_columns
 from headwater.sql.placeholders import fill_clock
 

@@ -10,14 +10,15 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from headwater.errors import HeadwaterError
 from headwater.core.plan import Decision, ExtractStep, LoadStep, TransformStep
 from headwater.core.run import Run, Status, StepResult
+from headwater.errors import HeadwaterError
 from headwater.plan.build import settle_transform
 from headwater.run.boundary import explain_failure
 from headwater.run.context import RunContext, StopRunError, utc_now
 from headwater.run.ingest import Ingestion, run_extract, run_load
 from headwater.run.transform import run_transform
+from headwater.run.views import create_views, drop_stale_views
 
 if TYPE_CHECKING:
     from headwater.core.plan import Plan, Step
@@ -50,7 +51,9 @@ class _Walk:
     def run(self) -> Run:
         context, started, begin = self.context, utc_now(), time.perf_counter()
         context.emit("run_started", run_id=context.run_id, steps=len(self.plan.steps), now=context.now.isoformat())
+        drop_stale_views(context)
         self._walk()
+        create_views(context)
         ordered = tuple(self.results[step.node] for step in self.plan.steps if step.node in self.results)
         statuses = {result.status for result in ordered}
         status = Status.DONE

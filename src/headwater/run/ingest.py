@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from headwater.contracts import Load, ReadRequest
-from headwater.errors import CheckFailedError, ConnectorError, StateError
-from headwater.ingestion import Preparation, compile_prepare, decide_schema, set_mask_keys
 from headwater.core.commit import merge_positions
 from headwater.core.run import Status, StepResult
+from headwater.errors import CheckFailedError, ConnectorError, StateError
+from headwater.ingestion import Preparation, compile_prepare, decide_schema, set_mask_keys
 from headwater.plan.bind import declared_columns
 from headwater.project.cache import digest
 from headwater.run.audit import Audit

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from headwater.contracts import Change
+from headwater.core.commit import merge_positions
 from headwater.errors import CheckFailedError, ConnectorError
 from headwater.ingestion import (
     check_deleted,
@@ -20,7 +21,6 @@ from headwater.ingestion import (
     digest_query,
     merge_ties,
 )
-from headwater.core.commit import merge_positions
 from headwater.sql.placeholders import quote_identifier, quote_text
 
 if TYPE_CHECKING:
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyConnection
 
-    from headwater.ingestion import Preparation
     from headwater.core.commit import Column, TableState
     from headwater.core.specs import IngestSpec
+    from headwater.ingestion import Preparation
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from headwater.contracts import Change, Load
-from headwater.errors import StateError
 from headwater.core.commit import Commit
 from headwater.core.plan import Interval
 from headwater.core.run import Status, StepResult
+from headwater.errors import StateError
 from headwater.plan.build import only_checks_changed
 from headwater.plan.intervals import merge_spans, read_spans, write_spans
 from headwater.processing.batch.materialize import (

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from headwater.errors import HeadwaterError, ProjectError
 from headwater.core.values import resolve_scalar
+from headwater.errors import HeadwaterError, ProjectError
 from headwater.plan.intervals import parse_moment
 from headwater.processing.batch.materialize import describe_query
 from headwater.processing.batch.python_models import call_model

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from headwater.errors import ProjectError
 from headwater.core.commit import Column
+from headwater.errors import ProjectError
 from headwater.sql.placeholders import quote_dataset, quote_identifier
 
 if TYPE_CHECKING:

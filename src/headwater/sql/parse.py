@@ -11,6 +11,8 @@ from headwater.errors import ProjectError
 from headwater.sql.placeholders import quote_text
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from duckdb import DuckDBPyConnection
 
 VOLATILE = frozenset({
@@ -86,8 +88,8 @@ def parse_query(text: str) -> Parsed:
         found = "is empty" if not statements else f"holds {len(statements)} statements"
         raise ProjectError(f"a model is one SELECT; this file {found}", fix="write one SELECT without a second one")
     reader = _Reader(text)
-    reader.walk(statements[0]["node"], frozenset())
-    return Parsed(tuple(reader.tables.values()), tuple(reader.volatile.values()), tuple(reader.readers.values()))
+    reader.walk(statements[0]["node"], {})
+    return Parsed(_in_order(reader.tables), _in_order(reader.volatile), _in_order(reader.readers))
 
 
 def place_of(text: str, offset: int) -> tuple[int, int]:
@@ -109,8 +111,20 @@ def _syntax_error(text: str, tree: dict[str, Any]) -> ProjectError:
     return ProjectError(f"SQL: {message}", fix="mend the query's syntax", line=line, column=column)
 
 
+@dataclass(slots=True)
+class _Cte:
+    """A CTE: its body, the CTEs that the body sees, and whether anything reads it."""
+
+    body: Any
+    scope: Mapping[str, _Cte | None]
+    read: bool = False
+
+
 class _Reader:
-    """Walks a parse tree, holding the names that are CTEs where it stands."""
+    """Walks a parse tree with the CTEs that are known where it stands; None stands for a recursive one in itself.
+
+    A CTE's body is walked when something reads it: like DuckDB's binder, one that nobody reads is passed over.
+    """
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -118,24 +132,21 @@ class _Reader:
         self.volatile: dict[str, Place] = {}
         self.readers: dict[str, Place] = {}
 
-    def walk(self, node: Any, ctes: frozenset[str]) -> None:
+    def walk(self, node: Any, scope: Mapping[str, _Cte | None]) -> None:
         if isinstance(node, list):
             for item in node:
-                self.walk(item, ctes)
+                self.walk(item, scope)
         elif isinstance(node, dict):
-            self._walk_node(node, ctes)
+            self._walk_node(node, scope)
 
-    def _walk_node(self, node: dict[str, Any], ctes: frozenset[str]) -> None:
+    def _walk_node(self, node: dict[str, Any], scope: Mapping[str, _Cte | None]) -> None:
         kind = node.get("type")
-        if kind == "RECURSIVE_CTE_NODE" and node.get("cte_name"):
-            ctes = ctes | {str(node["cte_name"]).lower()}
-        if kind == "CTE_NODE":
-            self._walk_cte_node(node, ctes)
-            return
-        if "cte_map" in node:
-            ctes = self._walk_ctes(node["cte_map"]["map"], ctes)
+        if kind == "RECURSIVE_CTE_NODE":
+            scope = {**scope, str(node["cte_name"]).lower(): None}
+        for entry in node["cte_map"]["map"] if "cte_map" in node else ():
+            scope = {**scope, str(entry["key"]).lower(): _Cte(entry["value"], scope)}
         if kind == "BASE_TABLE":
-            self._add_table(node, ctes)
+            self._read_table(node, scope)
         elif kind == "FUNCTION":
             self._note(self.volatile, VOLATILE, node.get("function_name", ""), node)
         elif kind == "COLUMN_REF" and len(node.get("column_names", ())) == 1:
@@ -144,22 +155,15 @@ class _Reader:
             self._note(self.readers, READERS, node["function"].get("function_name", ""), node)
         for key, value in node.items():
             if key != "cte_map" and isinstance(value, dict | list):
-                self.walk(value, ctes)
+                self.walk(value, scope)
 
-    def _walk_ctes(self, entries: list[dict[str, Any]], ctes: frozenset[str]) -> frozenset[str]:
-        """A CTE sees those before it; itself only when it is recursive (then its node names it)."""
-        for entry in entries:
-            self.walk(entry["value"], ctes)
-            ctes = ctes | {str(entry["key"]).lower()}
-        return ctes
-
-    def _walk_cte_node(self, node: dict[str, Any], ctes: frozenset[str]) -> None:
-        self.walk(node.get("query"), ctes)
-        self.walk(node.get("child"), ctes | {str(node.get("cte_name", "")).lower()})
-
-    def _add_table(self, node: dict[str, Any], ctes: frozenset[str]) -> None:
+    def _read_table(self, node: dict[str, Any], scope: Mapping[str, _Cte | None]) -> None:
         catalog, schema, table = node["catalog_name"], node["schema_name"], node["table_name"]
-        if not schema and table.lower() in ctes:
+        if schema.lower() in ("", "recurring") and table.lower() in scope:
+            cte = scope[table.lower()]
+            if cte is not None and not cte.read:
+                cte.read = True
+                self.walk(cte.body, cte.scope)
             return
         name = ".".join(part for part in (catalog, schema or "main", table) if part)
         self._note_name(self.tables, name, node)
@@ -169,5 +173,13 @@ class _Reader:
             self._note_name(into, name.lower(), node)
 
     def _note_name(self, into: dict[str, Place], name: str, node: dict[str, Any]) -> None:
-        if name not in into:
-            into[name] = Place(name, *place_of(self.text, int(node.get("query_location", NO_PLACE))))
+        found = Place(name, *place_of(self.text, int(node.get("query_location", NO_PLACE))))
+        into[name] = min(into.get(name, found), found, key=_position)
+
+
+def _position(place: Place) -> tuple[int, int]:
+    return place.line, place.column
+
+
+def _in_order(places: dict[str, Place]) -> tuple[Place, ...]:
+    return tuple(sorted(places.values(), key=_position))

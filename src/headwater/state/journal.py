@@ -9,8 +9,8 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from headwater.errors import StateError
 from headwater.core.run import CheckResult, Event, Run, Status, StepResult
+from headwater.errors import StateError
 
 if TYPE_CHECKING:
     from pathlib import Path

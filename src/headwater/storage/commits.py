@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from headwater.errors import StateError
 from headwater.core.commit import Commit, Receipt
+from headwater.errors import StateError
 from headwater.storage.times import Ranges, join_ranges
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from headwater.errors import ConnectorError
 from headwater.core.commit import Column
+from headwater.errors import ConnectorError
 from headwater.storage.sql import quote_name
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from headwater.contracts import MaintainResult, StageResult
-from headwater.errors import ConnectorError, StateError
 from headwater.core.commit import Column, Commit, TableState
 from headwater.core.layers import Family
+from headwater.errors import ConnectorError, StateError
 from headwater.storage.claims import Record, complete_position, merge_chain, read_chain, read_record, record_json
 from headwater.storage.commits import (
     WEEK_S,

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from headwater.contracts import MaintainResult, StageResult
-from headwater.errors import ConnectorError
 from headwater.core.commit import TableState
 from headwater.core.layers import Family
+from headwater.errors import ConnectorError
 from headwater.storage.claims import (
     Record,
     claim_commit,

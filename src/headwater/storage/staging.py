@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from headwater.contracts import StageResult
-from headwater.errors import ConnectorError
 from headwater.core.commit import Column, StagedPart, Staging
+from headwater.errors import ConnectorError
 from headwater.storage.disk import read_json, remove_tree, sync_folder, write_json
 from headwater.storage.folders import decode_name, encode_name, own_folder
 from headwater.storage.parquet import DataFile, cast_rows, scan_files, write_parquet

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headwater.contracts import REJECT_COLUMNS
-from headwater.errors import ConnectorError, StateError
 from headwater.core.commit import Column
+from headwater.errors import ConnectorError, StateError
 from headwater.storage.commits import Effect, evolve_columns
 from headwater.storage.sql import match_keys, quote_name, quote_names, quote_text, split_dataset
 from headwater.storage.times import Ranges, list_time_columns, read_ranges

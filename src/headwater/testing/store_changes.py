@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from headwater.errors import StateError
 from headwater.core.commit import Column
+from headwater.errors import StateError
 from headwater.testing.store_fixtures import COLUMNS, StoreFixtures, Writer, rows_of
 
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from headwater.contracts import Change
-from headwater.errors import ProjectError, UserCodeError
 from headwater.core.commit import SNAPSHOT_COLUMNS, Column
 from headwater.core.types import Fidelity, landed, wider_type
+from headwater.errors import ProjectError, UserCodeError
 from headwater.sql.placeholders import quote_identifier, timestamp_literal
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from headwater.contracts import Chunk, ChunkEnd, Reading, TableDescription
-from headwater.errors import ConnectorError
 from headwater.core.commit import Column
 from headwater.core.layers import Family
 from headwater.core.specs import Spec
+from headwater.errors import ConnectorError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
