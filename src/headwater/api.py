@@ -175,9 +175,9 @@ class LoadedProject:
         keep = {key: value for key, value in (("versions", versions), ("age_s", age_s)) if value is not None}
         results: dict[str, MaintainResult] = {}
         with Lease(self._folder, self.project.environment, wait=wait), self._session() as (_, connectors):
-            for store in connectors.stores.values():
+            for kind, store in connectors.stores.items():
                 held = store.describe()
-                declared = [name for name in held if name in self.project.sources or name in self.project.models]
+                declared = [name for name in held if self.project.stores_in(name, kind)]
                 results.update(store.maintain(declared, keep))
                 if drop_orphans:
                     orphans = [name for name in held if name not in declared]
@@ -197,7 +197,7 @@ class LoadedProject:
             BusyError: Another process holds the warehouse's file.
         """
         with self._session(read_only=True) as (session, connectors):
-            states = read_states(connectors.stores)
+            states, _ = read_states(self.project, connectors.stores)
             observed, clock = Observed(states), datetime.now(UTC)
             context = RunContext(self.project, session, connectors, observed, Wish(), "query", clock, states)
             return run_query(context, sql)
@@ -205,7 +205,7 @@ class LoadedProject:
     def states(self) -> dict[str, TableState]:
         """Return the state of every table, as the stores say."""
         with self._session(read_only=True) as (_, connectors):
-            return read_states(connectors.stores)
+            return read_states(self.project, connectors.stores)[0]
 
     def last_results(self) -> dict[str, StepResult]:
         """Return the newest result of every step that did something, from the journal."""

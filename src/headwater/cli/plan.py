@@ -61,7 +61,7 @@ def print_plan(plan: Plan) -> None:
     for note in plan.notes:
         click.echo(f"note: {note}")
     for orphan in plan.orphans:
-        click.echo(f"orphan: {orphan} is no longer declared; `headwater maintain --drop-orphans` drops it")
+        click.echo(f"orphan: {orphan} is no longer declared there; `headwater maintain --drop-orphans` drops it")
 
 
 def _spans(step: Step) -> str:

@@ -99,7 +99,7 @@ class Plan:
         steps: All steps of the selected nodes.
         now: The run's clock, UTC.
         states: What the stores said of every dataset when the plan was made.
-        orphans: Tables in the stores that no node declares any more.
+        orphans: Tables in the stores that nothing declares there, as `name (store)`.
         notes: Remarks for people (sources not reached, models bound at run).
     """
 

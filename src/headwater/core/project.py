@@ -147,6 +147,10 @@ class Project:
         model = self.models[dataset]
         return "" if model.is_view else (model.spec.store or self.spec.defaults.store)
 
+    def stores_in(self, dataset: str, store: str) -> bool:
+        """Whether a dataset is declared and lives in a kind of store."""
+        return (dataset in self.sources or dataset in self.models) and self.store_of(dataset) == store
+
     def physical_inputs(self, dataset: str) -> tuple[str, ...]:
         """Return the stored datasets a model reads, its views replaced by what they read."""
         found: dict[str, None] = {}

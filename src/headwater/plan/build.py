@@ -28,12 +28,14 @@ class Observed:
         sources: Description of every source table that answered.
         time_sources: Per incremental model, (dataset, column) its `time` comes from, None when unknown.
         notes: Remarks for people.
+        orphans: Tables in the stores that nothing declares there, as `name (store)`.
     """
 
     states: Mapping[str, TableState] = field(default_factory=dict)
     sources: Mapping[str, TableDescription] = field(default_factory=dict)
     time_sources: Mapping[str, tuple[str, str] | None] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    orphans: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +76,7 @@ def build_plan(project: Project, observed: Observed, now: datetime, wish: Wish |
         elif node.role is Role.TRANSFORM and not project.models[node.dataset].is_view:
             steps[name] = _plan_transform(project, project.models[node.dataset], observed, prints, now, wish, steps)
     _wait_for_checked(project, steps)
-    orphans = sorted(set(observed.states) - set(project.sources) - set(project.models))
-    return Plan(tuple(steps.values()), now, dict(observed.states), tuple(orphans), observed.notes)
+    return Plan(tuple(steps.values()), now, dict(observed.states), observed.orphans, observed.notes)
 
 
 def _wait_for_checked(project: Project, steps: dict[str, Step]) -> None:

@@ -32,14 +32,10 @@ class Connectors:
 
 
 def open_stores(project: Project, session: Session) -> dict[str, Store]:
-    """Return the stores that the project's datasets live in, by kind; nothing is created yet."""
+    """Return the stores that datasets live in, or once did, by kind; nothing is created yet."""
     used = {project.store_of(name) for name in (*project.sources, *project.models)} - {""}
-    root = Path(project.root)
-    return {
-        kind: load_store(kind)(str(root / getattr(project.stores, kind).path), session)
-        for kind in type(project.stores).model_fields
-        if kind in used
-    }
+    paths = {kind: Path(project.root, getattr(project.stores, kind).path) for kind in type(project.stores).model_fields}
+    return {kind: load_store(kind)(str(path), session) for kind, path in paths.items() if kind in used or path.exists()}
 
 
 def open_sources(project: Project) -> dict[str, Source]:
@@ -51,11 +47,27 @@ def open_sources(project: Project) -> dict[str, Source]:
     return found
 
 
-def read_states(stores: Mapping[str, Store]) -> dict[str, TableState]:
-    """Ask the stores, the truth: the state of every table they hold."""
+def read_states(project: Project, stores: Mapping[str, Store]) -> tuple[dict[str, TableState], tuple[str, ...]]:
+    """Ask the stores, the truth: the state of every table, and which tables are orphans.
+
+    An orphan is a table that nothing declares, or not in this store: its state is there too, unless the dataset now
+    lives elsewhere. Orphans are named as `name (store)`.
+    """
     with ThreadPoolExecutor(max_workers=max(len(stores), 1)) as pool:
         answers = list(pool.map(lambda store: store.describe(), stores.values()))
-    return {name: state for answer in answers for name, state in answer.items()}
+    states: dict[str, TableState] = {}
+    orphans = []
+    for kind, answer in zip(stores, answers, strict=True):
+        for name, state in answer.items():
+            if project.stores_in(name, kind):
+                states[name] = state
+            elif state.commit is not None:
+                orphans.append(f"{name} ({kind})")
+    for kind, answer in zip(stores, answers, strict=True):
+        for name in answer:
+            if f"{name} ({kind})" in orphans and name not in project.sources and name not in project.models:
+                states.setdefault(name, answer[name])
+    return states, tuple(sorted(orphans))
 
 
 def observe(project: Project, connectors: Connectors, *, offline: Mapping[str, Any] | None = None) -> Observed:
@@ -64,7 +76,7 @@ def observe(project: Project, connectors: Connectors, *, offline: Mapping[str, A
     A source that does not answer within two seconds, or cannot be reached, is noted and asked again at run. With
     `offline` (observations by dataset, as `pack_description` writes them) no source is asked.
     """
-    states = read_states(connectors.stores)
+    states, orphans = read_states(project, connectors.stores)
     if offline is not None:
         sources = {name: unpack_description(value) for name, value in offline.items() if name in project.sources}
         notes: list[str] = ["offline: sources as they were last observed"]
@@ -75,7 +87,7 @@ def observe(project: Project, connectors: Connectors, *, offline: Mapping[str, A
         for model in project.models.values()
         if model.spec.materialize == "incremental" and model.spec.time and model.language == "sql"
     }
-    return Observed(states, sources, times, tuple(notes))
+    return Observed(states, sources, times, tuple(notes), orphans)
 
 
 def _probe(text: str) -> str:
