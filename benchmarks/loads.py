@@ -46,6 +46,17 @@ connection.execute(f"CREATE TABLE t AS SELECT * FROM read_ndjson('{{sys.argv[1]}
 connection.close()
 """
 
+BARE_JSON_RAW = """
+import sys, duckdb
+connection = duckdb.connect(sys.argv[2])
+columns = {columns!r}
+connection.execute("SET preserve_insertion_order = false")
+parts = ", ".join(f"CAST(json_extract_string(json, '$.{{name}}') AS {{kind}}) AS {{name}}" for name, kind in columns.items())
+connection.execute(f"CREATE TABLE t AS SELECT {{parts}}, CAST(json AS VARCHAR) AS _raw "
+                   f"FROM read_ndjson_objects('{{sys.argv[1]}}')")
+connection.close()
+"""
+
 
 def write_csv(file: Path, rows: int) -> None:
     """Write rows of ten mixed columns."""
@@ -58,7 +69,7 @@ def write_csv(file: Path, rows: int) -> None:
             out.write(
                 f"{number},{chance.randrange(100_000)},{chance.randrange(10_000_000) / 100:.2f},name {number % 5000},"
                 f"{cities[number % 6]},{day} {number % 24:02d}:{number % 60:02d}:00,{day},"
-                f"{'true' if number % 3 else 'false'},{chance.random():.6f},a note of some length about order {number}\n"
+                f"{'true' if number % 3 else 'false'},{chance.random():.6f},a note about order {number}\n"
             )
 
 
