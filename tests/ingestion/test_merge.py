@@ -82,6 +82,15 @@ def test_without_cursor_the_first_in_the_file_wins_and_the_others_are_rejects(co
     ]
 
 
+def test_a_full_load_has_one_row_per_key_too(con):
+    queries = merge(con, [(1, 1, "a"), (1, 2, "b"), (2, 1, "c")], None)
+    assert written(con, queries) == [(1, 2, "b"), (2, 1, "c")]
+    assert counted(con, queries) == {"new": 2, "changed": 0, "unchanged": 0, "superseded": 1, "duplicate": 0}
+    queries = merge(con, [(1, 1, "a"), (1, 2, "b")], None, cursor="")
+    assert written(con, queries) == [(1, 1, "a")]
+    assert counted(con, queries)["duplicate"] == 1
+
+
 def test_rows_equal_to_the_table_change_nothing_null_for_null(con):
     same = [(1, None, None), (2, 3, "x")]
     queries = merge(con, same, same)
