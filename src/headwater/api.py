@@ -171,7 +171,10 @@ class LoadedProject:
     def maintain(
         self, *, versions: int | None = None, age_s: float | None = None, drop_orphans: bool = False, wait: bool = False
     ) -> dict[str, MaintainResult]:
-        """Remove what nobody can read any more: old versions, unreferenced files, staging of killed loads."""
+        """Remove what nobody can read any more: old versions, unreferenced files, staging of killed loads.
+
+        Results are keyed by dataset; those of orphans by `name (store)`, as in the plan.
+        """
         keep = {key: value for key, value in (("versions", versions), ("age_s", age_s)) if value is not None}
         results: dict[str, MaintainResult] = {}
         with Lease(self._folder, self.project.environment, wait=wait), self._session() as (_, connectors):
@@ -181,7 +184,8 @@ class LoadedProject:
                 results.update(store.maintain(declared, keep))
                 if drop_orphans:
                     orphans = [name for name in held if name not in declared]
-                    results.update(store.maintain(orphans, {"drop": True}))
+                    dropped = store.maintain(orphans, {"drop": True})
+                    results.update({f"{name} ({kind})": result for name, result in dropped.items()})
         return results
 
     # --------------------------------------------------------------------------------------------------- looking
@@ -240,7 +244,7 @@ class LoadedProject:
 
         try:
             states = self.states()
-        except (BusyError, HeadwaterError):
+        except HeadwaterError:
             states = {}
         return describe_nodes(self.project, self.last_results(), states, now or datetime.now(UTC))
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from headwater.contracts import Load, ReadRequest
 from headwater.core.commit import merge_positions
 from headwater.core.run import Status, StepResult
-from headwater.errors import CheckFailedError, ConnectorError, StateError
+from headwater.errors import CheckFailedError, ConnectorError, ProjectError, StateError
 from headwater.ingestion import Preparation, compile_prepare, decide_schema, set_mask_keys
 from headwater.plan.bind import declared_columns
 from headwater.project.cache import digest
@@ -20,7 +20,7 @@ from headwater.sql.placeholders import timestamp_literal
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-    from headwater.contracts import Chunk, Reading
+    from headwater.contracts import Chunk, Reading, TableDescription
     from headwater.core.commit import Column, TableState
     from headwater.core.plan import ExtractStep, LoadStep
     from headwater.core.project import SourceTable
@@ -60,7 +60,10 @@ class Ingestion:
 
 
 def run_extract(step: ExtractStep, context: RunContext) -> tuple[Ingestion, StepResult]:
-    """Ask the source, prepare what it gives, stage it; a killed extract goes on where it stood."""
+    """Ask the source, prepare what it gives, stage it.
+
+    A killed extract goes on where it stood, unless the declaration or the source has changed since.
+    """
     state = context.states.get(step.dataset)
     if state is not None and state.foreign:
         raise StateError(state.foreign, fix=f"headwater run --reset {step.dataset}")
@@ -81,11 +84,12 @@ def _begin(
 ) -> Ingestion:
     table = step.table
     previous = state.commit.sequence if state and state.commit else None
-    load_id = digest(table.name, str(previous), table.fingerprint, str(step.full))[:16]
+    described = context.observed.sources.get(table.name)
+    version = described.version if described else None
+    load_id = digest(table.name, str(previous), table.fingerprint, str(step.full), str(version))[:16]
     staging = state.staging if state and state.staging and state.staging.load_id == load_id else None
     manifest = dict(staging.manifest) if staging else {}
-    described = context.observed.sources.get(table.name)
-    columns = declared_columns(table) or (described.columns if described else ()) or _describe(table, context)
+    columns = declared_columns(table) or _describe(table, described, context)
     fresh = step.full or table.ingest.load == "full"
     request = ReadRequest(
         options=table.options,
@@ -99,7 +103,7 @@ def _begin(
     )
     reading = context.connectors.sources[table.source].read(table.table, request)
     if not manifest:
-        manifest = {"bounds": reading.manifest, "version": described.version if described else None}
+        manifest = {"bounds": reading.manifest, "version": version}
     preparation = _prepare(table, reading, columns, state, step.full)
     set_mask_keys(connection, table.ingest)
     load = Load(
@@ -120,13 +124,21 @@ def _begin(
     return ingestion
 
 
-def _describe(table: SourceTable, context: RunContext) -> tuple[Column, ...]:
-    found = context.connectors.sources[table.source].describe({table.table: table.options})[table.table]
-    if not found.columns:
+def _describe(table: SourceTable, described: TableDescription | None, context: RunContext) -> tuple[Column, ...]:
+    """Return the columns as the source's catalogue has them; those of a sample are never taken unattended."""
+    if described is None:
+        described = context.connectors.sources[table.source].describe({table.table: table.options})[table.table]
+    if not described.columns:
         raise ConnectorError(
             f"{table.name}: its schema is not known", fix=f"declare columns in {table.location.path}, or add data"
         )
-    return found.columns
+    if described.proposed:
+        raise ProjectError.at(
+            table.location,
+            f"{table.name}: not every column has a declared type, and nothing is inferred unattended",
+            f"give every column its type: {', '.join(f'{c.name}: {c.type.lower()}' for c in described.columns)}",
+        )
+    return described.columns
 
 
 def _prepare(
@@ -271,6 +283,7 @@ def run_load(step: LoadStep, context: RunContext, ingestion: Ingestion) -> StepR
 
 def _load(step: LoadStep, context: RunContext, ingestion: Ingestion) -> StepResult:
     state, table = ingestion.state, ingestion.table
+    last = state.commit if state else None
     facts = LoadFacts(
         table=table.name,
         ingest=table.ingest,
@@ -285,21 +298,20 @@ def _load(step: LoadStep, context: RunContext, ingestion: Ingestion) -> StepResu
         position=ingestion.position(),
         parts=tuple(ingestion.parts),
         keys=ingestion.reading.keys,
+        restated=last is not None and last.fingerprint != step.fingerprint,
     )
     landing = decide_load(facts)
     if landing is None:
         return _unchanged(step, state)
+    records = landing.change.mode == "record"
     audit = Audit(context, step.node, table.ingest.all_checks(), ingestion.connection)
-    load = Load(
-        ingestion.load.table,
-        ingestion.load.producer,
-        ingestion.load.load_id,
-        ingestion.connection,
-        audit if landing.change.mode != "record" else lambda _: None,
-        ingestion.load.notify,
-    )
-    commit = make_commit(context, step, state, landing.change, landing.position)
-    commit = commit.with_digest(landing.digest or (state.commit.digest if state and state.commit else ""))
+    load = ingestion.load
+    if not records:
+        load = replace(load, audit=audit)
+    elif facts.restated:
+        audit(facts.current)
+    digest = landing.digest or (last.digest if records and last else "")
+    commit = make_commit(context, step, state, landing.change, landing.position).with_digest(digest)
     receipt = context.store_of(table.name).commit(load, landing.change, commit)
     context.note_commit(table.name, receipt)
     return StepResult(

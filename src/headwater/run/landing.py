@@ -43,6 +43,7 @@ class LoadFacts:
         position: Position of this load, its source's version included.
         parts: Staged chunks that `rows` is made of; empty for a load of one chunk.
         keys: Gives a SELECT of the keys that the source still has.
+        restated: The declaration is not that of the last commit: this one records it, whatever the rows.
     """
 
     table: str
@@ -58,6 +59,7 @@ class LoadFacts:
     position: dict[str, Any]
     parts: tuple[str, ...]
     keys: Callable[[Sequence[str]], str] | None
+    restated: bool = False
 
     @property
     def exists(self) -> bool:
@@ -96,7 +98,7 @@ class Landing:
 
 
 def decide_load(facts: LoadFacts) -> Landing | None:
-    """Decide a load; None when there is nothing to write, not even a position.
+    """Decide a load; None when there is nothing to write, neither a position nor a changed declaration.
 
     Raises:
         CheckFailedError: A limit is broken (`max_rejected`, `max_deleted`, an empty source).
@@ -105,7 +107,7 @@ def decide_load(facts: LoadFacts) -> Landing | None:
     if not facts.rows and not facts.replaces:
         return _nothing_new(facts)
     landing = _replacement(facts) if facts.replaces else _addition(facts)
-    if landing.change.mode == "record" and not landing.rejected and not _moves(facts, landing.position):
+    if landing.change.mode == "record" and not landing.rejected and not _tells(facts, landing.position):
         return None
     return landing
 
@@ -115,13 +117,13 @@ def _nothing_new(facts: LoadFacts) -> Landing | None:
     if deletes:
         change = Change("merge", _no_rows(facts), facts.columns, key=tuple(facts.ingest.key), deletes=deletes)
         return Landing(change, facts.position)
-    return Landing(Change("record"), _kept(facts)) if _moves(facts, facts.position) else None
+    return Landing(Change("record"), _kept(facts)) if _tells(facts, facts.position) else None
 
 
-def _moves(facts: LoadFacts, position: dict[str, Any]) -> bool:
-    """Whether a position says anything that the table's does not."""
+def _tells(facts: LoadFacts, position: dict[str, Any]) -> bool:
+    """Whether a commit without rows says anything that the table's last one does not."""
     old = facts.state.position if facts.state else {}
-    return merge_positions([old, position]) != old
+    return facts.restated or merge_positions([old, position]) != old
 
 
 def _kept(facts: LoadFacts) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
+from functools import reduce
 from typing import TYPE_CHECKING
 
 from headwater.contracts import Change, Load
@@ -12,7 +12,7 @@ from headwater.core.plan import Interval
 from headwater.core.run import Status, StepResult
 from headwater.errors import StateError
 from headwater.plan.build import only_checks_changed
-from headwater.plan.intervals import merge_spans, read_spans, write_spans
+from headwater.plan.intervals import read_spans, subtract_spans, write_spans
 from headwater.processing.batch.materialize import (
     Target,
     describe_query,
@@ -28,6 +28,7 @@ from headwater.run.audit import Audit
 from headwater.sql.placeholders import fill_clock
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from typing import Any
 
     from duckdb import DuckDBPyConnection
@@ -53,16 +54,10 @@ def run_transform(step: TransformStep, context: RunContext) -> StepResult:
             return work.commit(Change("record"), ())
         if step.full or state is None or state.commit is None:
             return work.commit(work.first_intervals(), step.intervals)
-        result = None
-        for span in step.intervals:
-            result = _add_up(result, work.commit(work.interval(span), (span,)))
-        assert result is not None
-        return result
+        return reduce(_add_up, work.spans(step.intervals))
 
 
-def _add_up(one: StepResult | None, other: StepResult) -> StepResult:
-    if one is None:
-        return other
+def _add_up(one: StepResult, other: StepResult) -> StepResult:
     return replace(
         other,
         rows_inserted=(one.rows_inserted or 0) + (other.rows_inserted or 0),
@@ -113,12 +108,18 @@ class _Work:
         query, columns = self._landed(self.query(span))
         return interval_change(self.connection, self.spec, self.target(), query, columns, span)
 
+    def spans(self, spans: Sequence[Interval]) -> Iterator[StepResult]:
+        """Commit one span after the other; those still to come count as missing until they have been committed."""
+        for number, span in enumerate(spans):
+            yield self.commit(self.interval(span), (span,), pending=spans[number + 1 :])
+
     def _landed(self, query: str) -> tuple[str, Any]:
         columns = self.context.bound_columns(self.step.dataset) or describe_query(self.connection, query)
         return land_query(query, columns, self.context.project.store_of(self.step.dataset), self.step.dataset)
 
-    def commit(self, change: Change, spans: tuple[Interval, ...]) -> StepResult:
+    def commit(self, change: Change, spans: tuple[Interval, ...], *, pending: Sequence[Interval] = ()) -> StepResult:
         step, context = self.step, self.context
+        records = change.mode == "record"
         state = context.states.get(step.dataset)
         audit = Audit(context, step.node, self.spec.all_checks(), self.connection)
         load = Load(
@@ -126,12 +127,13 @@ class _Work:
             producer=step.node,
             load_id=f"{context.run_id}",
             connection=self.connection,
-            audit=audit,
             notify=lambda name: context.emit(name, step.node),
         )
-        if change.mode == "record" and audit.checks and state is not None:
+        if not records:
+            load = replace(load, audit=audit)
+        elif state is not None:
             audit(state.scan)
-        commit = make_commit(context, step, state, change, self._position(state, spans))
+        commit = make_commit(context, step, state, change, self._position(state, spans, pending))
         receipt = context.store_of(step.dataset).commit(load, change, commit)
         context.note_commit(step.dataset, receipt)
         return StepResult(
@@ -145,11 +147,14 @@ class _Work:
             checks=audit.results,
         )
 
-    def _position(self, state: TableState | None, spans: tuple[Interval, ...]) -> dict[str, Any]:
+    def _position(
+        self, state: TableState | None, spans: tuple[Interval, ...], pending: Sequence[Interval]
+    ) -> dict[str, Any]:
         if self.spec.materialize != "incremental" or self.spec.time is None:
             return {}
         done = read_spans(state.position) if state and state.commit and not self.step.full else ()
-        return {"intervals": write_spans(merge_spans([*done, *spans]))}
+        valid = [part for span in done for part in subtract_spans(span, pending)]
+        return {"intervals": write_spans([*valid, *spans])}
 
 
 def make_commit(
@@ -157,7 +162,7 @@ def make_commit(
 ) -> Commit:
     """Propose the commit that follows a table's last one."""
     last = state.commit if state else None
-    sequence = last.sequence + 1 if last else 1
+    sequence = last.sequence + 1 if last else _first_sequence(context, step.dataset)
     records = change.mode == "record" and last is not None
     versions = {name: context.states[name].version for name in step.inputs if name in context.states}
     return Commit(
@@ -175,9 +180,7 @@ def make_commit(
     )
 
 
-def parse_now(text: str) -> datetime:
-    """Read `--now` as an instant; without zone it is UTC."""
-    from datetime import UTC
-
-    moment = datetime.fromisoformat(text)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+def _first_sequence(context: RunContext, dataset: str) -> int:
+    """Return a sequence that no reader has seen: a table that is made anew must not look like the one before it."""
+    commits = [state.commit for state in context.states.values() if state.commit is not None]
+    return max((commit.inputs.get(dataset, 0) for commit in commits), default=0) + 1

@@ -150,7 +150,8 @@ class Lake:
         with report_full_disk(folder), scratch_folder(folder) as scratch:
             hint = read_json(_hint_path(folder)) or {}
             loads = self._read_loads(folder)
-            commit = commit.at((commit.previous or int(hint.get("sequence", 0))) + 1)
+            first = max(commit.sequence, int(hint.get("sequence", 0)) + 1)
+            commit = commit.at(first if commit.previous is None else commit.previous + 1)
             _compare(loads, load, commit)
             aside = scratch / "load"
             aside.mkdir()
