@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from headwater.core.plan import Decision, ExtractStep, LoadStep, TransformStep
 from headwater.core.run import Run, Status, StepResult
-from headwater.errors import HeadwaterError
+from headwater.errors import HeadwaterError, Retryable
 from headwater.plan.build import settle_transform
+from headwater.project.references import redact
 from headwater.run.boundary import explain_failure
 from headwater.run.context import RunContext, StopRunError, utc_now
 from headwater.run.ingest import Ingestion, run_extract, run_load
@@ -22,6 +23,9 @@ from headwater.run.views import create_views, drop_stale_views
 
 if TYPE_CHECKING:
     from headwater.core.plan import Plan, Step
+
+RETRY_PAUSES_S = (0.5, 2.0)
+"""Pauses before the second and the third try of an extract that failed for a reason that may pass."""
 
 _SETTLED = (Status.DONE, Status.UNCHANGED, Status.SKIPPED)
 
@@ -140,7 +144,7 @@ class _Walk:
             return run_transform(step, context)
         if isinstance(step, ExtractStep):
             context.emit("step_started", step.node, reason=step.reason)
-            ingestion, result = run_extract(step, context)
+            ingestion, result = self._extract(step)
             self.ingestions[step.dataset] = ingestion
             return result
         assert isinstance(step, LoadStep)
@@ -149,6 +153,20 @@ class _Walk:
             return self._skipped(step)
         context.emit("step_started", step.node, reason=step.reason)
         return run_load(step, context, found)
+
+    def _extract(self, step: ExtractStep) -> tuple[Ingestion, StepResult]:
+        """Extract; what may pass (a file that is being written, a locked database) is tried again after a pause."""
+        for pause_s in RETRY_PAUSES_S:
+            try:
+                return run_extract(step, self.context)
+            except HeadwaterError as error:
+                if not isinstance(error, Retryable):
+                    raise
+                text = redact(f"{error.what}; again in {pause_s:g} s", self.context.project.secrets)
+                self.context.emit("warning", step.node, text=text)
+            if self.context.stopping.wait(pause_s):
+                raise StopRunError("stopped on request")
+        return run_extract(step, self.context)
 
     def _skipped(self, step: Step) -> StepResult:
         state = self.context.states.get(step.dataset)
