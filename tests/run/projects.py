@@ -40,7 +40,9 @@ def files_project(folder: Path, store: str, mode: str) -> Path:
                 f"/* headwater\nstore: {store}\nchecks: [{{unique: day}}]\n*/\n"
                 "select day, sum(price) as total from marts.priced group by all\n"
             ),
-            "models/marts/priced.sql": "/* headwater\nmaterialize: view\n*/\nselect * from shop.orders where price > 0\n",
+            "models/marts/priced.sql": (
+                "/* headwater\nmaterialize: view\n*/\nselect * from shop.orders where price > 0\n"
+            ),
         },
     )
 
