@@ -6,10 +6,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from headwater.core.project import Project
 from headwater.errors import ProjectError, ProjectErrors
 from headwater.project.loader import load_project
+
+settings.register_profile("headwater", deadline=None)
+settings.load_profile("headwater")
 
 Files = Mapping[str, str]
 

@@ -83,7 +83,7 @@ def observe(project: Project, connectors: Connectors, *, offline: Mapping[str, A
     else:
         sources, notes = _ask_sources(project, connectors.sources)
     times = {
-        model.name: find_time_source(_probe(model.text), str(model.spec.time))
+        model.name: find_time_source(_probe(model.text), str(model.spec.time), str(model.spec.every))
         for model in project.models.values()
         if model.spec.materialize == "incremental" and model.spec.time and model.language == "sql"
     }
@@ -91,9 +91,9 @@ def observe(project: Project, connectors: Connectors, *, offline: Mapping[str, A
 
 
 def _probe(text: str) -> str:
-    from headwater.sql.placeholders import replace_placeholders
+    from headwater.sql.placeholders import CLOCK_PROBE, replace_placeholders
 
-    return replace_placeholders(text, lambda _: "TIMESTAMP '2000-01-01'")
+    return replace_placeholders(text, CLOCK_PROBE.get)
 
 
 def _ask_sources(project: Project, sources: Mapping[str, Source]) -> tuple[dict[str, TableDescription], list[str]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from headwater.core.run import CheckResult
 from headwater.core.values import format_duration, resolve_scalar
 from headwater.sql.placeholders import interval_literal, quote_dataset, quote_identifier, quote_text, timestamp_literal
+from headwater.sql.tokens import drop_semicolons
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,10 +70,11 @@ def read_scan(scan: Scan, row: Sequence[Any]) -> tuple[CheckResult, ...]:
 
 
 def sample_query(measure: Measure, this: str, limit: int = 5) -> str:
-    """Return a SELECT of a few rows that a failed check found wrong; "" for a check of the whole table."""
+    """Return a SELECT, as text, of a few rows that a failed check found wrong; "" for a check of the whole table."""
     if not measure.sample:
         return ""
-    return f"WITH this AS NOT MATERIALIZED ({this}) SELECT * FROM ({measure.sample}) LIMIT {limit}"
+    rows = f"SELECT * FROM ({measure.sample}) LIMIT {limit}"
+    return f"WITH this AS NOT MATERIALIZED ({this}) SELECT COLUMNS(*)::VARCHAR FROM ({rows})"
 
 
 def _measure(check: CheckSpec, probes: list[str], now: datetime) -> Measure:
@@ -81,7 +83,7 @@ def _measure(check: CheckSpec, probes: list[str], now: datetime) -> Measure:
         return _key_measure(check, check.not_null if kind == "not_null" else check.unique)
     if kind == "sql":
         name = check.name or f"sql({' '.join(str(check.sql).split())[:60]})"
-        sample = f"SELECT * FROM ({str(check.sql).strip().rstrip(';')})"
+        sample = f"SELECT * FROM (\n{drop_semicolons(str(check.sql))}\n)"
         return Measure(name, check.severity, f"(SELECT count(*) FROM ({sample}))", sample)
     if kind == "row_count" and check.row_count:
         wrong = _outside("count(*)", check.row_count)
@@ -110,9 +112,9 @@ def _key_measure(check: CheckSpec, columns: list[str] | None) -> Measure:
 def _value_measure(check: CheckSpec, probes: list[str]) -> Measure:
     column = quote_identifier(str(check.column))
     if check.kind == "accepted_values":
-        values = ", ".join(_value(value) for value in check.accepted_values or [])
-        name = f"accepted_values({check.column})"
-        return _row_measure(check.name or name, check, f"{column} IS NOT NULL AND {column} NOT IN ({values})")
+        values = ", ".join(quote_text(str(value)) for value in check.accepted_values or [] if value is not None)
+        wrong = f"{column} IS NOT NULL" + (f" AND {column} NOT IN ({values})" if values else "")
+        return _row_measure(check.name or f"accepted_values({check.column})", check, wrong)
     if check.kind == "range" and check.range:
         name = f"range({check.column}, {_bounds(check.range)})"
         return _row_measure(check.name or name, check, _outside(column, check.range))

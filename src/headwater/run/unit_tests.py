@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.core.values import resolve_scalar
 from headwater.errors import HeadwaterError, ProjectError
+from headwater.plan.bind import source_schema
+from headwater.plan.build import Observed
 from headwater.plan.intervals import parse_moment
 from headwater.processing.batch.materialize import describe_query
-from headwater.processing.batch.python_models import call_model
+from headwater.run.boundary import call_user_model
 from headwater.sql.binding import explain_error
 from headwater.sql.placeholders import fill_clock, quote_dataset, quote_identifier, quote_text
 
@@ -69,8 +71,10 @@ def _run(project: Project, test: UnitTest) -> UnitTestResult:
 
 
 def _types(project: Project, dataset: str) -> dict[str, str]:
-    table, model = project.sources.get(dataset), project.models.get(dataset)
-    columns = table.ingest.columns if table else model.spec.columns if model else {}
+    """Return the types that are declared: of a source's table as it lands, of a model as its header says."""
+    if table := project.sources.get(dataset):
+        return {column.name: column.type for column in source_schema(table, Observed()) or ()}
+    columns = project.models[dataset].spec.columns
     return {name: str(column.type) for name, column in columns.items() if column.type}
 
 
@@ -89,12 +93,8 @@ def _give(
     connection.execute(f"CREATE OR REPLACE TABLE {quote_dataset(dataset)} ({parts})")
     marks = ", ".join("?" for _ in names)
     for row in rows:
-        values = [None if row.get(name) is None else _text(row[name]) for name in names]
+        values = [None if row.get(name) is None else str(row[name]) for name in names]
         connection.execute(f"INSERT INTO {quote_dataset(dataset)} VALUES ({marks})", values)
-
-
-def _text(value: Any) -> Any:
-    return str(value) if isinstance(value, str) else value
 
 
 def _infer(rows: Sequence[Mapping[str, Any]], name: str) -> str:
@@ -144,7 +144,7 @@ def _clock(test: UnitTest) -> datetime:
 
 def _query(connection: DuckDBPyConnection, project: Project, model: Model, test: UnitTest) -> tuple[str, Any]:
     if model.language == "python":
-        return call_model(model, project.root, connection)
+        return call_user_model(model, project.root, connection)
     span = test.spec.interval
     interval = (parse_moment(span[0]), parse_moment(span[1])) if span else None
     return fill_clock(model.text, _clock(test), interval), None
@@ -179,6 +179,7 @@ def _expected(value: Any, kind: str) -> str:
 
 
 def _difference(connection: DuckDBPyConnection, one: str, other: str) -> list[str]:
-    found = connection.execute(f"SELECT * FROM {one} EXCEPT ALL SELECT * FROM {other} LIMIT {_PROBE_LIMIT}")
+    rows = f"SELECT * FROM {one} EXCEPT ALL SELECT * FROM {other} LIMIT {_PROBE_LIMIT}"
+    found = connection.execute(f"SELECT COLUMNS(*)::VARCHAR FROM ({rows})")
     names = [column[0] for column in found.description or ()]
     return [", ".join(f"{n}: {v}" for n, v in zip(names, row, strict=True)) for row in found.fetchall()]

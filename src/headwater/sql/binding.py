@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING
 
 from headwater.core.commit import Column
 from headwater.errors import ProjectError
+from headwater.sql.parse import NO_PLACE, place_of
 from headwater.sql.placeholders import quote_dataset, quote_identifier
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from duckdb import DuckDBPyConnection
+
+_DESCRIBE = "DESCRIBE\n"
+_NAMES_NEAR = ("COLUMN_NOT_FOUND", "MISSING_ENTRY")
+"""Errors whose candidates are names to write instead."""
 
 _LINE = re.compile(r"^LINE (\d+): (.*)$", re.MULTILINE)
 _CANDIDATES = re.compile(r"Candidate bindings: (?:: )?(.+?)(?:\n|$)")
@@ -30,6 +36,7 @@ class Binder:
 
         self._connection: DuckDBPyConnection = duckdb.connect(config={"threads": 1})
         self._connection.execute("SET TimeZone = 'UTC'")
+        self._connection.execute("SET errors_as_json = true")
         self._namespaces: set[str] = set()
 
     def add(self, dataset: str, columns: Sequence[Column]) -> None:
@@ -50,18 +57,37 @@ class Binder:
         import duckdb
 
         try:
-            described = self._connection.execute(f"DESCRIBE\n{query}").fetchall()
+            described = self._connection.execute(f"{_DESCRIBE}{query}").fetchall()
             return tuple(Column(row[0], row[1]) for row in described)
         except duckdb.Error as error:
-            raise explain_error(str(error)) from None
+            raise _explain_binding(str(error), query) from None
 
     def close(self) -> None:
         """Forget everything."""
         self._connection.close()
 
 
+def _explain_binding(message: str, query: str) -> ProjectError:
+    """Turn an error told as JSON into one with the place in the query and the nearest names."""
+    try:
+        told = json.loads(message.partition(": ")[2])
+    except ValueError:
+        return explain_error(message)
+    text = str(told["exception_message"])
+    what, listed = text.split("\n", 1)[0].strip(), _CANDIDATES.search(text)
+    near = str(told.get("candidates", "")).replace(",", ", ") if told.get("error_subtype") in _NAMES_NEAR else ""
+    near = listed[1].strip() if listed else near
+    fix = f"nearest: {near}" if near else ""
+    position = int(told.get("position", NO_PLACE))
+    line, column = place_of(query, position - len(_DESCRIBE)) if position < NO_PLACE else (0, 0)
+    return ProjectError(f"SQL: {what}", fix=fix, line=line, column=column)
+
+
 def explain_error(message: str) -> ProjectError:
-    """Turn a message of DuckDB's into an error with line, column and the nearest names."""
+    """Turn a message of DuckDB's, about a query below one line of ours, into an error with place and nearest names.
+
+    Of a long line DuckDB shows a part only: then the column is unknown.
+    """
     what = _KIND.sub("", message.split("\n", 1)[0]).strip()
     near = _CANDIDATES.search(message)
     line, column = _place(message)
@@ -74,5 +100,6 @@ def _place(message: str) -> tuple[int, int]:
     if not match:
         return 0, 0
     caret = re.search(r"\n( *)\^", message[match.start() :])
-    column = len(caret[1]) - len(f"LINE {match[1]}: ") + 1 if caret else 0
+    known = caret and not match[2].startswith("...")
+    column = len(caret[1]) - len(f"LINE {match[1]}: ") + 1 if caret and known else 0
     return int(match[1]) - 1, max(column, 0)

@@ -107,7 +107,8 @@ def _syntax_error(text: str, tree: dict[str, Any]) -> ProjectError:
             "a model is one SELECT; this is another kind of statement",
             fix="write a SELECT; Headwater creates the table (a PIVOT statement: use the clause FROM t PIVOT (…))",
         )
-    line, column = place_of(text, int(tree.get("position", 0) or 0))
+    before = text[: int(tree.get("position", 0) or 0)]
+    line, column = place_of(text, len(before.encode()))
     return ProjectError(f"SQL: {message}", fix="mend the query's syntax", line=line, column=column)
 
 
@@ -142,7 +143,9 @@ class _Reader:
     def _walk_node(self, node: dict[str, Any], scope: Mapping[str, _Cte | None]) -> None:
         kind = node.get("type")
         if kind == "RECURSIVE_CTE_NODE":
-            scope = {**scope, str(node["cte_name"]).lower(): None}
+            self.walk(node["left"], scope)
+            self.walk(node["right"], {**scope, str(node["cte_name"]).lower(): None})
+            return
         for entry in node["cte_map"]["map"] if "cte_map" in node else ():
             scope = {**scope, str(entry["key"]).lower(): _Cte(entry["value"], scope)}
         if kind == "BASE_TABLE":

@@ -59,7 +59,7 @@ def literal(value: Any) -> str:
     if isinstance(value, dict) and set(value) == {"value", "type"}:
         if isinstance(value["value"], list | dict):
             raise ValueError("`value` beside `type` is one scalar")
-        text = "NULL" if value["value"] is None else quote_text(str(value["value"]))
+        text = "NULL" if value["value"] is None else _quote_on_one_line(str(value["value"]))
         return f"CAST({text} AS {normalize_type(str(value['type']))})"
     if isinstance(value, list):
         return "[" + ", ".join(literal(item) for item in value) + "]"
@@ -79,17 +79,19 @@ def literal(value: Any) -> str:
 
 
 def _text_literal(value: str) -> str:
-    """Write a text, on one line whatever it holds: line numbers of a query must stay."""
     if _DATE.match(value):
-        date.fromisoformat(value)
-        return f"DATE {quote_text(value)}"
-    if match := _TIMESTAMP.match(value):
-        datetime.fromisoformat(value)
-        return f"{'TIMESTAMPTZ' if match[3] else 'TIMESTAMP'} {quote_text(value)}"
-    if "\n" in value or "\r" in value:
-        escaped = value.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
-        return f"E{quote_text(escaped)}"
-    return quote_text(value)
+        return f"DATE '{date.fromisoformat(value).isoformat()}'"
+    if _TIMESTAMP.match(value):
+        return timestamp_literal(datetime.fromisoformat(value))
+    return _quote_on_one_line(value)
+
+
+def _quote_on_one_line(value: str) -> str:
+    """Write a text literal without line ends, whatever it holds: line numbers of a query must stay."""
+    if "\n" not in value and "\r" not in value:
+        return quote_text(value)
+    escaped = value.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
+    return f"E{quote_text(escaped)}"
 
 
 def timestamp_literal(value: datetime) -> str:
