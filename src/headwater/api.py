@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headwater.core.run import Event, Run, StepResult
-from headwater.errors import BusyError, HeadwaterError, PlanError, ProjectErrors, StateError
+from headwater.errors import HeadwaterError, PlanError, ProjectErrors, StateError
 from headwater.plan.bind import Bound, bind_project
 from headwater.plan.build import Observed, Wish, build_plan
 from headwater.plan.observe import Connectors, observe, open_sources, open_stores, pack_description, read_states

@@ -2,46 +2,92 @@
 
 from __future__ import annotations
 
+import re
 import traceback
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from headwater.core.plan import TransformStep
+from headwater.core.plan import ExtractStep, LoadStep, TransformStep
 from headwater.errors import HeadwaterError, StepError, UserCodeError
+from headwater.processing.batch.python_models import call_model
 from headwater.project.references import redact
 from headwater.sql.binding import explain_error
 
 if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
     from headwater.core.plan import Step
-    from headwater.core.project import Project
+    from headwater.core.project import Model, Project
+
+_LINE = re.compile(r"^LINE \d+: (.*)$", re.MULTILINE)
 
 
 def explain_failure(error: Exception, step: Step, project: Project) -> HeadwaterError:
-    """Return a step's failure with file and line where they are known, free of secrets."""
+    """Return a step's failure with file and line where they are known, free of secrets and of hidden values."""
     explained = _explain(error, step)
+    if not explained.path and isinstance(step, TransformStep | ExtractStep | LoadStep):
+        place = step.model.location if isinstance(step, TransformStep) else step.table.location
+        explained.path, explained.line = place.path, place.line
     explained.what = redact(explained.what, project.secrets)
     explained.fix = redact(explained.fix, project.secrets)
     return explained
 
 
+def call_user_model(model: Model, root: str, connection: DuckDBPyConnection) -> tuple[str, Any]:
+    """Call a Python model outside a run.
+
+    Raises:
+        HeadwaterError: Whatever the user's function raised, with file and line.
+    """
+    try:
+        return call_model(model, root, connection)
+    except Exception as error:
+        raise _explain_user_code(error, model) from error
+
+
 def _explain(error: Exception, step: Step) -> HeadwaterError:
     if isinstance(error, HeadwaterError):
-        if not error.path and isinstance(step, TransformStep):
-            error.path, error.line = step.model.location.path, step.model.location.line
         return error
     if isinstance(step, TransformStep):
-        location = step.model.location
-        if step.model.language == "python" and (line := _line_in(error, location.path)):
-            what = f"{type(error).__name__}: {error}"
-            return UserCodeError(what, fix="mend the model's Python", path=location.path, line=line)
-        if type(error).__module__.partition(".")[0] in ("duckdb", "_duckdb"):
-            found = explain_error(str(error))
-            return UserCodeError(found.what, fix=found.fix, path=location.path, line=found.line or location.line)
+        return _explain_user_code(error, step.model)
     if isinstance(error, OSError):
         return StepError(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "), fix="see the file system")
+    if isinstance(step, ExtractStep | LoadStep) and _is_duckdb(error) and _hides(step):
+        return StepError(
+            f"{type(error).__name__} in the rules of the table; its text is withheld, it may show a hidden value",
+            fix="use try_cast and the like in sql and reject_if, so that no value can fail",
+        )
     return StepError(f"{type(error).__name__}: {error}")
+
+
+def _explain_user_code(error: Exception, model: Model) -> HeadwaterError:
+    if isinstance(error, HeadwaterError):
+        return error
+    path = model.location.path
+    if model.language == "python" and (line := _line_in(error, path)):
+        return UserCodeError(f"{type(error).__name__}: {error}", fix="mend the model's Python", path=path, line=line)
+    if _is_duckdb(error):
+        found, line = explain_error(str(error)), _line_of(str(error), model.text)
+        return UserCodeError(found.what, fix=found.fix, path=path, line=line or model.location.line)
+    return StepError(f"{type(error).__name__}: {error}")
+
+
+def _is_duckdb(error: Exception) -> bool:
+    return type(error).__module__.partition(".")[0] in ("duckdb", "_duckdb")
+
+
+def _hides(step: ExtractStep | LoadStep) -> bool:
+    return any(rule.mask or rule.drop for rule in step.table.ingest.prepare)
 
 
 def _line_in(error: Exception, path: str) -> int:
     """Return the last line of the user's file in a traceback, or 0."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.endswith(path)]
     return frames[-1].lineno or 0 if frames else 0
+
+
+def _line_of(message: str, text: str) -> int:
+    """Return the line of the file that DuckDB quotes in a message, or 0: it counts lines of a statement around it."""
+    match = _LINE.search(message)
+    quoted = match[1].strip().strip(".").strip() if match else ""
+    lines = [number for number, line in enumerate(text.splitlines(), 1) if quoted and quoted in line]
+    return lines[0] if len(lines) == 1 else 0

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from headwater.core.graph import Role, node_name
 from headwater.core.run import Event
-from headwater.errors import HeadwaterError
+from headwater.errors import HeadwaterError, StepError
 from headwater.plan.bind import Bound, visible_columns
 from headwater.sql.placeholders import fill_clock
 
@@ -79,7 +80,7 @@ class RunContext:
         """
         event = Event(name, utc_now(), step, data)
         with self._emitting:
-            for listener in self.listeners:
+            for listener in tuple(self.listeners):
                 listener(event)
         if self.stopping.is_set() and name in ("chunk_read", "staged", "before_commit"):
             raise StopRunError("stopped on request")
@@ -120,13 +121,19 @@ class RunContext:
             self.show(name)
 
     def show(self, dataset: str) -> None:
-        """Make one dataset visible by name: a table as it is now, a view as its query."""
-        model = self.project.models.get(dataset)
+        """Make one dataset visible by name: a table as it is now, a view as its query.
+
+        Raises:
+            StepError: There is no such table yet.
+        """
+        model, state = self.project.models.get(dataset), self.states.get(dataset)
         if model is not None and model.is_view:
             self.show_inputs(dataset)
             self.session.show_query(dataset, fill_clock(model.text, self.now))
-        elif state := self.states.get(dataset):
-            self.session.show_table(state, loaded=dataset in self.project.sources)
+        elif state is None or state.commit is None:
+            raise StepError(f"{dataset} holds nothing yet", fix=f"run it as well: headwater run -s {dataset}")
+        else:
+            self.session.show_table(state, loaded=state.commit.producer == node_name(dataset, Role.LOAD))
 
 
 def utc_now() -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -11,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from headwater.core.plan import Decision, ExtractStep, LoadStep, TransformStep
-from headwater.core.run import Run, Status, StepResult
+from headwater.core.run import Event, Run, Status, StepResult
 from headwater.errors import HeadwaterError, Retryable
 from headwater.plan.build import settle_transform
 from headwater.project.references import redact
@@ -23,6 +22,7 @@ from headwater.run.views import create_views, drop_stale_views
 
 if TYPE_CHECKING:
     from headwater.core.plan import Plan, Step
+    from headwater.run.context import Listener
 
 RETRY_PAUSES_S = (0.5, 2.0)
 """Pauses before the second and the third try of an extract that failed for a reason that may pass."""
@@ -40,7 +40,26 @@ def execute(plan: Plan, context: RunContext, workers: int | None = None) -> Run:
         context: Connectors, clock, listeners.
         workers: Steps at a time; the machine's cores by default.
     """
+    context.listeners = [_Guarded(listener, context) for listener in context.listeners]
     return _Walk(plan, context, workers or len(os.sched_getaffinity(0))).run()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Guarded:
+    """A listener that is let go when it fails: whoever only reads events must not harm the data."""
+
+    listener: Listener
+    context: RunContext
+
+    def __call__(self, event: Event) -> None:
+        try:
+            self.listener(event)
+        except Exception as error:
+            self.context.listeners.remove(self)
+            text = f"a listener failed and hears no more: {type(error).__name__}: {error}"
+            warning = Event("warning", utc_now(), event.step, {"text": redact(text, self.context.project.secrets)})
+            for other in tuple(self.context.listeners):
+                other(warning)
 
 
 @dataclass(slots=True)
@@ -50,13 +69,16 @@ class _Walk:
     workers: int
     results: dict[str, StepResult] = field(default_factory=dict)
     ingestions: dict[str, Ingestion] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self) -> Run:
         context, started, begin = self.context, utc_now(), time.perf_counter()
         context.emit("run_started", run_id=context.run_id, steps=len(self.plan.steps), now=context.now.isoformat())
         drop_stale_views(context)
-        self._walk()
+        try:
+            self._walk()
+        finally:
+            for ingestion in self.ingestions.values():  # read, but the load was blocked or stopped
+                ingestion.connection.close()
         create_views(context)
         ordered = tuple(self.results[step.node] for step in self.plan.steps if step.node in self.results)
         statuses = {result.status for result in ordered}
@@ -148,11 +170,8 @@ class _Walk:
             self.ingestions[step.dataset] = ingestion
             return result
         assert isinstance(step, LoadStep)
-        found = self.ingestions.pop(step.dataset, None)
-        if found is None:
-            return self._skipped(step)
         context.emit("step_started", step.node, reason=step.reason)
-        return run_load(step, context, found)
+        return run_load(step, context, self.ingestions.pop(step.dataset))
 
     def _extract(self, step: ExtractStep) -> tuple[Ingestion, StepResult]:
         """Extract; what may pass (a file that is being written, a locked database) is tried again after a pause."""
@@ -176,18 +195,8 @@ class _Walk:
             Status.SKIPPED,
             rows=commit.rows if commit else None,
             version=commit.version if commit else None,
-            reason=step.reason if step.decision is Decision.SKIP else "nothing it reads has changed",
+            reason=step.reason,
         )
 
     def _tell(self, step: Step, result: StepResult) -> None:
-        """Emit the step's end; a listener that fails must not hide the result."""
-        with self._lock:
-            self.context.emit("step_finished", step.node, result=result)
-
-
-def failed(run: Run) -> HeadwaterError | None:
-    """Return the first failure of a run as an error, or None."""
-    for result in run.results:
-        if result.status is Status.FAILED:
-            return HeadwaterError(f"{result.step}: {result.error}")
-    return None
+        self.context.emit("step_finished", step.node, result=result)

@@ -30,10 +30,10 @@ def run_query(context: RunContext, sql: str) -> Any:
     parsed = parse_query(sql)
     if parsed.readers:
         raise ProjectError(f"{parsed.readers[0].name}() reads outside the project", fix="query datasets by their names")
-    for place in parsed.tables:
-        _show(context, place.name)
     with context.cursor() as connection:
         try:
+            for place in parsed.tables:
+                _show(context, place.name)
             return connection.sql(_name_whole_tables(sql)).to_arrow_table()
         except duckdb.Error as error:
             raise explain_error(redact(str(error), context.project.secrets)) from None
@@ -55,21 +55,23 @@ def _name_whole_tables(sql: str) -> str:
     return b"".join([*pieces, raw[last:]]).decode()
 
 
-def _show(context: RunContext, name: str) -> None:
+def _show(context: RunContext, written: str) -> None:
     """Make a dataset, `system.<source>__<table>` or `quarantine.<source>__<table>` visible."""
-    namespace, _, table = name.partition(".")
-    dataset = table.replace("__", ".", 1) if namespace in ("system", "quarantine") else name
-    project, state = context.project, context.states.get(dataset)
-    known = dataset in project.sources or (namespace not in ("system", "quarantine") and dataset in project.models)
-    if not known and state is None:
-        raise ProjectError(f"no dataset is named {name}", fix=suggest(name, [*project.sources, *project.models]))
+    namespace, _, table = written.lower().partition(".")
+    whole = namespace in ("system", "quarantine")
+    project = context.project
+    names = [*project.sources] if whole else [*project.sources, *project.models, *context.states]
+    wanted = table.replace("__", ".", 1) if whole else written.lower()
+    dataset = next((name for name in names if name.lower() == wanted), None)
+    if dataset is None:
+        known = [f"{namespace}.{name.replace('.', '__')}" for name in names] if whole else names
+        raise ProjectError(f"no dataset is named {written}", fix=suggest(written, known))
     model = project.models.get(dataset)
-    if state is None and not (model is not None and model.is_view):
-        raise ProjectError(f"{dataset} holds nothing yet", fix="headwater run")
-    if namespace == "quarantine" and state is not None and not state.rejects:
-        columns = ", ".join(f"CAST(NULL AS {type_text}) AS {column}" for column, type_text in REJECT_COLUMNS)
-        context.states[dataset] = replace(state, rejects=f"SELECT {columns} WHERE FALSE")
-    if known:
-        context.show(dataset)
-    elif state is not None:
-        context.session.show_table(state)
+    for name in project.physical_inputs(dataset) if model is not None and model.is_view else (dataset,):
+        state = context.states.get(name)
+        if state is None or state.commit is None:
+            raise ProjectError(f"{name} holds nothing yet", fix="headwater run")
+        if namespace == "quarantine" and not state.rejects:
+            columns = ", ".join(f"CAST(NULL AS {type_text}) AS {column}" for column, type_text in REJECT_COLUMNS)
+            context.states[name] = replace(state, rejects=f"SELECT {columns} WHERE FALSE")
+    context.show(dataset)
