@@ -112,7 +112,7 @@ def _key_measure(check: CheckSpec, columns: list[str] | None) -> Measure:
 def _value_measure(check: CheckSpec, probes: list[str]) -> Measure:
     column = quote_identifier(str(check.column))
     if check.kind == "accepted_values":
-        values = ", ".join(quote_text(str(value)) for value in check.accepted_values or [] if value is not None)
+        values = ", ".join(_value(value) for value in check.accepted_values or [] if value is not None)
         wrong = f"{column} IS NOT NULL" + (f" AND {column} NOT IN ({values})" if values else "")
         return _row_measure(check.name or f"accepted_values({check.column})", check, wrong)
     if check.kind == "range" and check.range:
