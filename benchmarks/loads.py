@@ -51,7 +51,8 @@ import sys, duckdb
 connection = duckdb.connect(sys.argv[2])
 columns = {columns!r}
 connection.execute("SET preserve_insertion_order = false")
-parts = ", ".join(f"CAST(json_extract_string(json, '$.{{name}}') AS {{kind}}) AS {{name}}" for name, kind in columns.items())
+value = "CAST(json_extract_string(json, '$.{{0}}') AS {{1}}) AS {{0}}"
+parts = ", ".join(value.format(name, kind) for name, kind in columns.items())
 connection.execute(f"CREATE TABLE t AS SELECT {{parts}}, CAST(json AS VARCHAR) AS _raw "
                    f"FROM read_ndjson_objects('{{sys.argv[1]}}')")
 connection.close()

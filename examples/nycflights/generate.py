@@ -25,7 +25,9 @@ SEED = 2013
 
 _REFERENCE = {
     "airlines": "carrier TEXT PRIMARY KEY, name TEXT NOT NULL",
-    "airports": "faa TEXT PRIMARY KEY, name TEXT NOT NULL, lat REAL, lon REAL, alt INTEGER, tz INTEGER, dst TEXT, tzone TEXT",
+    "airports": (
+        "faa TEXT PRIMARY KEY, name TEXT NOT NULL, lat REAL, lon REAL, alt INTEGER, tz INTEGER, dst TEXT, tzone TEXT"
+    ),
     "planes": (
         "tailnum TEXT PRIMARY KEY, year INTEGER, type TEXT, manufacturer TEXT, model TEXT, engines INTEGER, "
         "seats INTEGER, speed INTEGER, engine TEXT"
