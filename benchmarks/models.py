@@ -42,7 +42,7 @@ def write_project(folder: Path, count: int) -> None:
         if index < 2:
             text = f"select range as id, range * {index + 2} as v from range(1000)\n"
         else:
-            one, other = names[max(0, index - 7)], names[(index * 7) % index]
+            one, other = names[max(0, index - 7)], names[index // 2]
             text = f"select a.id, a.v + b.v % 97 as v\nfrom {one} as a\njoin {other} as b using (id)\n"
         (folder / "models" / namespace / f"m{index:04d}.sql").write_text(text)
         names.append(name)

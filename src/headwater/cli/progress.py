@@ -59,7 +59,7 @@ class Progress:
             counts[result.status] = counts.get(result.status, 0) + 1
         parts = ", ".join(f"{number} {status.value}" for status, number in counts.items())
         rejected = sum(result.rejected for result in run.results if result.step.endswith("/load"))
-        more = f"; {rejected:,} rows to quarantine" if rejected else ""
+        more = f"; {rejected:,} row{'s' if rejected != 1 else ''} to quarantine" if rejected else ""
         click.echo(f"{run.status.value} in {run.duration_s:.1f} s: {parts or 'nothing to do'}{more}")
 
 
