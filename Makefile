@@ -22,10 +22,10 @@ check: setup
 	$(BIN)/python -m pytest -q tests/house
 
 test: setup
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile --ignore=tests/house -m 'not kill'
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal --ignore=tests/house -m 'not kill'
 
 kill: setup
-	$(BIN)/python -m pytest -q -m kill tests
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m kill tests
 
 bench: setup
 	$(BIN)/python benchmarks/run.py
