@@ -5,13 +5,16 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from headwater.core.graph import Role
+from headwater.core.graph import Role, node_name
+from headwater.project.cache import digest
+from headwater.project.references import redact
+from headwater.sql.binding import explain_error
 from headwater.sql.placeholders import fill_clock, quote_dataset, quote_identifier, quote_text
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-    from headwater.core.project import Project
+    from headwater.core.project import Model, Project
     from headwater.run.context import RunContext
 
 _MARK = "headwater view "
@@ -64,17 +67,32 @@ def _sync(context: RunContext, *, create: bool) -> None:
         }
         for name in set(present) - set(wanted):
             connection.execute(f"DROP VIEW IF EXISTS _hw.{quote_dataset(name)}")
+        ready = {name for name, state in context.states.items() if state.commit is not None}
         for name, model in wanted.items() if create else ():
-            ready = all(i in wanted or i in context.states for i in model.inputs)
-            if ready and name not in tables and present.get(name) != model.fingerprint:
-                _create(connection, name, fill_clock(model.text, context.now), model.fingerprint)
+            if name not in tables and ready.issuperset(model.inputs):
+                ready.add(name)
+                mark = _mark(context, model)
+                if present.get(name) != mark:
+                    _create(context, connection, model, mark)
 
 
-def _create(connection: DuckDBPyConnection, name: str, query: str, fingerprint: str) -> None:
+def _mark(context: RunContext, model: Model) -> str:
+    """Return what changes when the view has to be made again: its SQL, and the columns it stands on."""
+    columns = [context.states[name].columns for name in context.project.physical_inputs(model.name)]
+    return digest(model.fingerprint, *(f"{c.name} {c.type}" for group in columns for c in group))
+
+
+def _create(context: RunContext, connection: DuckDBPyConnection, model: Model, mark: str) -> None:
+    import duckdb
+
+    name, query = model.name, fill_clock(model.text, context.now)
     connection.execute(f"CREATE SCHEMA IF NOT EXISTS _hw.{quote_identifier(name.partition('.')[0])}")
     connection.execute("USE _hw")
     try:
         connection.execute(f"CREATE OR REPLACE VIEW {quote_dataset(name)} AS {query}")
-        connection.execute(f"COMMENT ON VIEW {quote_dataset(name)} IS {quote_text(_MARK + fingerprint)}")
+        connection.execute(f"COMMENT ON VIEW {quote_dataset(name)} IS {quote_text(_MARK + mark)}")
+    except duckdb.Error as error:  # a table it reads failed and is not yet as the view wants it
+        text = f"the view was not stored in the warehouse's file: {explain_error(str(error)).what}"
+        context.emit("warning", node_name(name, Role.TRANSFORM), text=redact(text, context.project.secrets))
     finally:
         connection.execute("USE memory")
