@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from headwater.core.graph import Role, node_name
-from headwater.core.plan import Decision, ExtractStep, Interval, LoadStep, Plan, Step, TransformStep
+from headwater.core.plan import Decision, ExtractStep, LoadStep, Plan, Step, TransformStep
 from headwater.plan.intervals import find_due, whole_span
 from headwater.plan.select import select_datasets
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from headwater.contracts import TableDescription
-    from headwater.core.commit import TableState
+    from headwater.core.commit import Commit, TableState
     from headwater.core.project import Model, Project, SourceTable
 
 
@@ -124,6 +124,9 @@ def model_fingerprints(project: Project) -> dict[str, str]:
 
 def _choose(project: Project, observed: Observed, prints: Mapping[str, str], wish: Wish) -> set[str]:
     def modified(dataset: str) -> bool:
+        """A view has no commit of its own: its change shows in the fingerprints of its readers."""
+        if dataset in project.models and project.models[dataset].is_view:
+            return False
         state = observed.states.get(dataset)
         wanted = prints.get(dataset) or project.sources[dataset].fingerprint
         return state is None or state.commit is None or state.commit.fingerprint != wanted
@@ -200,7 +203,7 @@ def _plan_transform(
         upstream=upstream,
         fingerprint=prints[model.name],
         inputs=inputs,
-        model=model,
+        model=_with_views(project, model),
         full=full,
     )
     settled = settle_transform(step, observed.states, now, observed.time_sources.get(model.name), wish)
@@ -209,6 +212,20 @@ def _plan_transform(
         if waits:
             return replace(settled, decision=Decision.IF_INPUTS_CHANGED, reason=f"if {_datasets(waits)} changes")
     return settled
+
+
+def _with_views(project: Project, model: Model) -> Model:
+    """Return a model that is as unsteady as the views it reads."""
+    volatile, uses = dict.fromkeys(model.volatile), dict.fromkeys(model.uses)
+    queue = list(model.inputs)
+    while queue:
+        view = project.models.get(queue.pop())
+        if view is not None and view.is_view:
+            queue.extend(view.inputs)
+            uses.update(dict.fromkeys(view.uses))
+            if model.spec.volatile != "ignore":
+                volatile.update(dict.fromkeys(view.volatile))
+    return replace(model, volatile=tuple(volatile), uses=tuple(uses))
 
 
 def settle_transform(
@@ -224,14 +241,14 @@ def settle_transform(
     """
     model, own = step.model, states.get(step.dataset)
     commit = own.commit if own else None
-    incremental = model.spec.materialize == "incremental" and model.spec.time is not None
     reason = _why_transform(step, states, now, wish or Wish())
-    if incremental and (step.full or commit is None):
-        whole = whole_span(model.spec, now)
-        return replace(step, decision=Decision.RUN, reason=reason or "full", intervals=(whole,), full=True)
-    if incremental and own is not None and commit is not None:
+    if model.spec.materialize == "incremental" and model.spec.time is not None:
+        if step.full or own is None or commit is None:
+            whole = whole_span(model.spec, now)
+            return replace(step, decision=Decision.RUN, reason=reason, intervals=(whole,), full=True)
         inputs = {name: states[name] for name in step.inputs if name in states}
-        due = find_due(model.spec, own, inputs, commit.inputs, time_source, now)
+        unsteady = _why_unsteady(model, commit, now)
+        due = find_due(model.spec, own, inputs, commit.inputs, time_source, now, unsteady)
         if due.spans:
             text = "; ".join(part for part in (due.reason, due.note) if part)
             return replace(step, decision=Decision.RUN, reason=text, intervals=due.spans)
@@ -251,16 +268,22 @@ def _why_transform(step: TransformStep, states: Mapping[str, TableState], now: d
     commit = own.commit
     rows, _, checks = step.fingerprint.partition(".")
     old_rows, _, old_checks = commit.fingerprint.partition(".")
-    if rows != old_rows and not (wish.keep_history and step.model.spec.time):
-        return "its SQL or header changed"
-    if step.model.volatile:
-        return f"calls {', '.join(step.model.volatile)}()"
-    if "now" in step.model.uses and commit.now != now.isoformat():
-        return "uses $now"
+    if rows != old_rows:
+        kept = wish.keep_history and step.model.spec.materialize == "incremental"
+        return f"its SQL or header changed{'; what is there is kept' if kept else ''}"
+    if unsteady := _why_unsteady(step.model, commit, now):
+        return unsteady
     changed = [name for name in step.inputs if name in states and commit.inputs.get(name) != states[name].version]
     if changed:
         return f"{', '.join(changed)} changed"
     return "its checks changed" if checks != old_checks else ""
+
+
+def _why_unsteady(model: Model, commit: Commit, now: datetime) -> str:
+    """Say why the same query over the same inputs may give other rows; "" when it may not."""
+    if model.volatile:
+        return f"calls {', '.join(f'{name}()' for name in model.volatile)}"
+    return "uses $now" if "now" in model.uses and commit.now != now.isoformat() else ""
 
 
 def only_checks_changed(step: TransformStep, state: TableState | None) -> bool:
@@ -281,14 +304,3 @@ def _writers(dataset: str) -> tuple[str, str]:
 
 def _datasets(nodes: Sequence[str]) -> str:
     return ", ".join(dict.fromkeys(node.partition("/")[0] for node in nodes))
-
-
-__all__ = [
-    "Interval",
-    "Observed",
-    "Wish",
-    "build_plan",
-    "model_fingerprints",
-    "only_checks_changed",
-    "settle_transform",
-]

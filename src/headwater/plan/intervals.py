@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from headwater.core.plan import Interval
+from headwater.core.values import format_duration
 from headwater.errors import PlanError
 
 if TYPE_CHECKING:
@@ -111,6 +112,7 @@ def find_due(
     recorded: Mapping[str, int],
     time_source: tuple[str, str] | None,
     now: datetime,
+    unsteady: str = "",
 ) -> Due:
     """Find the spans that are missing, or whose rows an input's change may touch.
 
@@ -121,36 +123,39 @@ def find_due(
         recorded: Version of each input that the last commit read.
         time_source: (dataset, column) that `time` comes from, None when unknown.
         now: The run's clock.
+        unsteady: Why unchanged inputs may give other rows; "" when they may not.
     """
     whole = whole_span(spec, now)
     done = read_spans(own.position) if own and own.commit else ()
     missing = subtract_spans(whole, done)
     touched: list[Interval] = []
-    names, note = [], ""
+    changed: list[str] = []
+    unknown = [unsteady] if unsteady else []
     for name, state in inputs.items():
         if name not in recorded or state.version == recorded[name]:
             continue
-        names.append(name)
+        changed.append(name)
         spans = _touched(spec, name, state, recorded[name], time_source, whole)
         if spans is None:
-            limited = spec.lookback is not None
-            begin = floor_time(_back(now, spec), str(spec.every)) if limited else whole.start
-            spans = [Interval(max(begin, whole.start), whole.end)]
-            note = (
-                f"{name} changed in rows whose time is not known: only the last {spec.model_dump()['lookback']} again"
-                if limited
-                else ""
-            )
-        touched += spans
-    due = merge_spans([*missing, *touched])
+            unknown.append(f"{name} changed in rows whose time is not known")
+        touched += spans or ()
+    if unknown:
+        touched.append(_reach(spec, whole, now))
     parts = [f"{len(missing)} span{'s' if len(missing) != 1 else ''} missing"] if missing else []
-    parts += [f"{', '.join(names)} changed"] if names else []
-    return Due(due, "; ".join(parts) or "nothing is due", note)
+    parts += [f"{', '.join(changed)} changed"] if changed else []
+    parts += [unsteady] if unsteady else []
+    note = ""
+    if unknown and spec.lookback is not None:
+        note = f"{'; '.join(unknown)}: only the last {format_duration(spec.lookback)} again"
+    return Due(merge_spans([*missing, *touched]), "; ".join(parts) or "nothing is due", note)
 
 
-def _back(now: datetime, spec: ModelSpec) -> datetime:
-    assert spec.lookback is not None
-    return now.astimezone(UTC).replace(tzinfo=None) - spec.lookback
+def _reach(spec: ModelSpec, whole: Interval, now: datetime) -> Interval:
+    """Return what a change of unknown time may touch: everything, or what `lookback` reaches."""
+    if spec.lookback is None:
+        return whole
+    begin = floor_time(now.astimezone(UTC).replace(tzinfo=None) - spec.lookback, str(spec.every))
+    return Interval(max(begin, whole.start), whole.end)
 
 
 def _touched(
@@ -164,11 +169,7 @@ def _touched(
         return None
     spans = []
     for times in changes:
-        if times is None:
-            return None
-        if source[1] not in times:
-            if times == {}:
-                continue
+        if times is None or source[1] not in times:
             return None
         low, high = (parse_moment(text) for text in times[source[1]])
         every = str(spec.every)

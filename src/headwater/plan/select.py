@@ -77,13 +77,13 @@ def _matches(node: Node, body: str, modified: Callable[[str], bool]) -> bool:
     if method == "tag":
         return value in getattr(getattr(node.spec, "ingest", getattr(node.spec, "spec", None)), "tags", ())
     if method == "source":
-        return node.dataset.partition(".")[0] == value and hasattr(node.spec, "ingest")
+        return value in (node.dataset, node.dataset.partition(".")[0]) and hasattr(node.spec, "ingest")
     if method == "layer":
         return node.layer.value == value
     if method == "domain":
         return node.domain == value
     if method == "path":
-        return node.location.path.startswith(value.rstrip("/"))
+        return node.location.path == value or node.location.path.startswith(f"{value.rstrip('/')}/")
     if method == "state" and value == "modified":
         return modified(node.dataset)
     raise PlanError(f"{body!r} is not a selection", fix=f"known: {', '.join(f'{name}:' for name in METHODS)}")
