@@ -146,18 +146,17 @@ class Chunk:
     Attributes:
         id: Stable over a resumed read of the same manifest.
         query: A SELECT on the request's connection that yields the rows, columns named and typed as asked, plus
-            `_file` VARCHAR and `_line` BIGINT where rows have a place in a file. Runs once.
+            `_file` VARCHAR and `_line` BIGINT where rows have a place in a file. Runs once, but for `release`.
         finish: Call it when the rows are exhausted. Raises a `Retryable` error when the source changed while it was
             read (a half-written file).
-        lazy: The query does no work until it is run, so the next chunk may be asked for before this one is run.
-        full_rows: Number of rows when known before reading, for progress.
+        release: Set when the session holds the rows already: the query may then run again, cheaply, until this is
+            called.
     """
 
     id: str
     query: str
     finish: Callable[[], ChunkEnd]
-    lazy: bool = True
-    full_rows: int | None = None
+    release: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

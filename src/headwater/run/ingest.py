@@ -204,19 +204,29 @@ def _gather(ingestion: Ingestion, context: RunContext, step: str) -> None:
 def _project(
     ingestion: Ingestion, context: RunContext, chunk: Chunk, query: str, index: int
 ) -> tuple[str, dict[str, Any]]:
-    table = _materialize(ingestion, context, query, index)
+    held = chunk.release is not None and _is_cheap(ingestion)
+    table = _materialize(ingestion, context, query, index, held=held)
     end = chunk.finish()
+    if chunk.release is not None and not held:
+        chunk.release()
     _keep_reader_rejects(ingestion, context, end.rejects, index)
     counts = _counts(ingestion, table)
     rejected = counts["rejected"] + end.rejected
     return table, {"position": end.position, "good": counts["good"], "rejected": rejected}
 
 
-def _materialize(ingestion: Ingestion, context: RunContext, query: str, index: int) -> str:
+def _is_cheap(ingestion: Ingestion) -> bool:
+    """Whether projecting the rows twice costs less than keeping them projected: there is next to nothing to do."""
+    ingest = ingestion.table.ingest
+    return not (ingest.prepare or ingest.reject_if or ingest.key)
+
+
+def _materialize(ingestion: Ingestion, context: RunContext, query: str, index: int, *, held: bool = False) -> str:
+    """Project a chunk into a temporary table, or into a view when the session holds its rows already."""
     name = f"_hw_chunk_{index}"
     loaded_at = timestamp_literal(context.now)
     projection = ingestion.preparation.projection(query, context.run_id, loaded_at)
-    ingestion.connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {projection}")
+    ingestion.connection.execute(f"CREATE OR REPLACE TEMP {'VIEW' if held else 'TABLE'} {name} AS {projection}")
     return f"temp.{name}"
 
 
@@ -262,7 +272,11 @@ def _stage(ingestion: Ingestion, context: RunContext, step: str, chunk: Chunk, t
     ingestion.good.append(staged.query)
     ingestion.parts.append(chunk.id)
     ingestion.ends.append(end)
-    ingestion.connection.execute(f"DROP TABLE {table}")
+    if chunk.release is not None and _is_cheap(ingestion):
+        ingestion.connection.execute(f"DROP VIEW {table}")
+        chunk.release()
+    else:
+        ingestion.connection.execute(f"DROP TABLE {table}")
     context.emit("staged", step, chunk=chunk.id, rows=staged.rows)
 
 

@@ -270,11 +270,7 @@ class _FileRead:
         with explain_errors(self.base, group):
             query, rejects, rejected = loaded.read_group(group)
 
-        def finish() -> ChunkEnd:
-            loaded.drop_rows()
-            return self._end(group, position, rejects, rejected)
-
-        return Chunk(name, query, finish, lazy=False)
+        return Chunk(name, query, lambda: self._end(group, position, rejects, rejected), loaded.drop_rows)
 
     def _end(self, group: Sequence[File], position: dict[str, Any], rejects: str, rejected: int) -> ChunkEnd:
         check_unchanged(self.base, group)

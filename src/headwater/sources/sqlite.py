@@ -202,7 +202,7 @@ class _TableRead:
                     query = self.loader.load(self.database, self.table, where, parameters, name)
                 except sqlite3.Error as error:
                     raise self.source._explain(error) from error
-                yield Chunk(name, query, self._finish(name, position), lazy=False)
+                yield Chunk(name, query, self._finish(name, position))
 
     def _finish(self, name: str, position: dict[str, Any]) -> Callable[[], ChunkEnd]:
         def finish() -> ChunkEnd:
