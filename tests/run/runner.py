@@ -44,7 +44,8 @@ def statuses(results: dict[str, StepResult]) -> dict[str, str]:
 def rows(folder: Path, sql: str) -> list[tuple[Any, ...]]:
     """Return the rows of a query, sorted."""
     table = load(folder).query(sql)
-    return sorted((tuple(row.values()) for row in table.to_pylist()), key=repr)
+    found = [tuple(row.values()) for row in table.to_pylist()]
+    return sorted(found, key=lambda row: [(value is None, 0 if value is None else value) for value in row])
 
 
 def version(folder: Path, dataset: str) -> int | None:

@@ -58,7 +58,11 @@ def bind_project(project: Project, observed: Observed, cache: ParseCache) -> Bou
         node = project.graph.nodes[name]
         if node.role is Role.LOAD:
             table = project.sources[node.dataset]
-            bound.schemas[table.name] = source_schema(table, observed)
+            try:
+                bound.schemas[table.name] = source_schema(table, observed)
+            except ProjectError as error:
+                bound.errors.append(ProjectError.at(table.location, error.what, error.fix))
+                bound.schemas[table.name] = None
         elif node.role is Role.TRANSFORM:
             model = project.models[node.dataset]
             bound.schemas[model.name] = _bind_model(project, model, observed, bound, binder, cache)
@@ -107,7 +111,7 @@ def source_schema(table: SourceTable, observed: Observed) -> Columns | None:
         return visible_columns(state.columns) if state is not None and state.columns else None
     from headwater.ingestion import compile_prepare
 
-    return visible_columns(compile_prepare(table.ingest, columns, store=table.ingest.into).columns)
+    return visible_columns(compile_prepare(table.ingest, columns, store=table.ingest.into, table=table.name).columns)
 
 
 def declared_columns(table: SourceTable) -> Columns:
@@ -133,9 +137,12 @@ def _bind_model(
 ) -> Columns | None:
     state = observed.states.get(model.name)
     last = visible_columns(state.columns) if state is not None and state.columns else None
+    store = project.store_of(model.name)
+    added = SNAPSHOT_COLUMNS if model.spec.materialize == "snapshot" else ()
     if model.language == "python":
         declared = tuple(Column(n, str(c.type)) for n, c in model.spec.columns.items() if c.type)
-        return declared if declared and len(declared) == len(model.spec.columns) else last
+        known = declared and len(declared) == len(model.spec.columns)
+        return (*_landed(declared, store), *added) if known else last
     inputs: dict[str, Columns] = {}
     for name in model.inputs:
         schema = bound.schemas.get(name)
@@ -148,10 +155,9 @@ def _bind_model(
         bound.errors.append(_binding_error(model, entry))
         return last
     columns = tuple(Column(*column) for column in entry["columns"])
-    bound.errors += [*_check_declared(model, columns), *_check_landing(model, columns, project.store_of(model.name))]
+    bound.errors += [*_check_declared(model, columns), *_check_landing(model, columns, store)]
     bound.queries[model.name] = (columns, inputs)
-    added = SNAPSHOT_COLUMNS if model.spec.materialize == "snapshot" else ()
-    return (*_landed(columns, project.store_of(model.name)), *added)
+    return (*_landed(columns, store), *added)
 
 
 def _binding_error(model: Model, entry: dict[str, Any]) -> ProjectError:

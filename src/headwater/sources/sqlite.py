@@ -320,6 +320,11 @@ def _type_of(name: str, columns: Sequence[Column]) -> str:
 def _cursor(name: str, table: Table, request: ReadRequest) -> str:
     """Return the cursor column of an incremental read, or ""."""
     cursor = request.ingest.cursor if request.incremental else None
+    if request.incremental and not cursor and not request.ingest.key:
+        raise ProjectError(
+            f"table {name!r} is loaded incrementally, and nothing tells its new rows from the old ones",
+            fix="add cursor: a column that grows; or key: what a row is merged by; or load: full",
+        )
     if not cursor:
         return ""
     for column in table.columns:
