@@ -17,6 +17,7 @@ from headwater.plan.observe import Connectors, observe, open_sources, open_store
 from headwater.plan.select import select_datasets
 from headwater.project.cache import ParseCache
 from headwater.project.loader import load_project
+from headwater.project.references import redact
 from headwater.project.schema_files import find_unconfirmed, write_proposals
 from headwater.run.context import RunContext, utc_now
 from headwater.run.execute import execute
@@ -97,7 +98,7 @@ class LoadedProject:
         with self._session(read_only=True) as (_, connectors):
             observed, bound = self._look(connectors, offline)
         _raise_errors(bound)
-        return build_plan(self.project, _with_notes(observed, bound), now or datetime.now(UTC), wish)
+        return build_plan(self.project, self._with_notes(observed, bound), now or datetime.now(UTC), wish)
 
     def test(self, names: Sequence[str] = ()) -> list[UnitTestResult]:
         """Run the unit tests of tests/*.yaml (those named, or all); no store is touched."""
@@ -143,7 +144,7 @@ class LoadedProject:
                 observed, bound = self._propose(unconfirmed, connectors, propose)
             _raise_errors(bound)
             wish = self._wish(select, exclude, full, keep_history)
-            plan = build_plan(self.project, _with_notes(observed, bound), clock, wish)
+            plan = build_plan(self.project, self._with_notes(observed, bound), clock, wish)
             run_id = f"{clock.strftime('%Y%m%dT%H%M%S')}-{os.urandom(4).hex()}"
             states = dict(observed.states)
             context = RunContext(self.project, session, connectors, observed, wish, run_id, clock, states, bound)
@@ -289,6 +290,10 @@ class LoadedProject:
         self.project = load_project(self.project.root, self.project.environment)
         return self._look(Connectors(connectors.stores, open_sources(self.project)), offline=False)
 
+    def _with_notes(self, observed: Observed, bound: Bound) -> Observed:
+        notes = tuple(redact(note, self.project.secrets) for note in (*observed.notes, *bound.notes))
+        return replace(observed, notes=notes)
+
     def _wish(self, select: Sequence[str], exclude: Sequence[str], full: Sequence[str], keep_history: bool) -> Wish:
         chosen = frozenset(self._datasets(full)) if full else frozenset()
         return Wish(tuple(select), tuple(exclude), chosen, keep_history)
@@ -304,10 +309,6 @@ class LoadedProject:
 def _raise_errors(bound: Bound) -> None:
     if bound.errors:
         raise ProjectErrors(bound.errors)
-
-
-def _with_notes(observed: Observed, bound: Bound) -> Observed:
-    return replace(observed, notes=(*observed.notes, *bound.notes))
 
 
 class _Journalist:
