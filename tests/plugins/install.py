@@ -6,14 +6,14 @@ import shutil
 import tomllib
 from pathlib import Path
 
-PACKAGE = Path(__file__).parent / "counter"
+PACKAGE = Path(__file__).parent / "ledger"
 
 
 def install(target: Path) -> Path:
     """Lay the package out in a folder that can be put on PYTHONPATH."""
     project = tomllib.loads((PACKAGE / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    shutil.copytree(PACKAGE / "headwater_counter", target / "headwater_counter")
-    info = target / f"headwater_counter-{project['version']}.dist-info"
+    shutil.copytree(PACKAGE / "headwater_ledger", target / "headwater_ledger")
+    info = target / f"headwater_ledger-{project['version']}.dist-info"
     info.mkdir()
     lines = [f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"]
     (info / "METADATA").write_text("".join(lines), encoding="utf-8")

@@ -1,0 +1,3 @@
+"""The package below is tested from outside, with itself on the path."""
+
+collect_ignore = ["ledger"]
