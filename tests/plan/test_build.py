@@ -432,3 +432,18 @@ def test_a_snapshot_is_never_rebuilt(load_files: Load) -> None:
     changed = load_files({**files, "models/m/history.sql": text + " where id > 0"})
     step = step_of(plan_of(changed, states))
     assert (step.reason, step.full) == ("its SQL or header changed", False)
+
+
+def test_a_relationship_to_a_table_that_many_paths_lead_to(load_files: Load) -> None:
+    project = load_files(
+        {
+            "models/m/a.sql": "select 1 as id",
+            "models/m/b.sql": "from m.a",
+            "models/m/c.sql": "from m.a",
+            "models/m/d.sql": "select b.id from m.b, m.c",
+            "models/m/x.sql": "/* headwater\nchecks: [{relationship: {to: m.d, field: id}, column: "
+            "id}]\n*/\nselect 1 as id",
+        }
+    )
+    upstream = {step.node: step.upstream for step in plan_of(project).steps}
+    assert upstream["m.x/transform"] == ("m.d/transform",)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -68,10 +69,9 @@ def test_the_interval_of_a_leap_day(every: str, start: str, end: str) -> None:
 
 @given(SPANS)
 def test_merged_spans_are_the_same_hours_apart_and_in_order(spans: list[Interval]) -> None:
-    spans = [span for span in spans]
     merged = merge_spans(spans)
     assert hours(*merged) == hours(*(span for span in spans if span.start < span.end))
-    assert all(one.end < other.start for one, other in zip(merged, merged[1:], strict=False))
+    assert all(one.end < other.start for one, other in pairwise(merged))
     assert all(span.start < span.end for span in merged)
 
 

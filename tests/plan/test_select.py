@@ -16,7 +16,8 @@ FILES = {
     "sources/shop.yaml": ORDERS.replace("    path:", "    tags: [raw, daily]\n    path:"),
     "sources/bank.yaml": "kind: files\ntables:\n  charges: {path: c.csv}\n",
     "models/staging/orders.sql": "/* headwater\nmaterialize: view\n*/\nselect * from shop.orders",
-    "models/marts/revenue.sql": "/* headwater\ntags: daily\nstore: lake\n*/\nselect * from staging.orders, bank.charges",
+    "models/marts/revenue.sql": "/* headwater\ntags: daily\nstore: lake\n*/\n"
+    "select * from staging.orders, bank.charges",
     "models/marts/report.sql": "select * from marts.revenue",
     "models/martsy/x.sql": "select 1 as x",
 }

@@ -197,6 +197,17 @@ CASES: dict[str, tuple[Files, list[str]]] = {
         },
         ["models/m/a.sql:2: a relationship to shop.order, which nothing declares\n  fix: did you mean 'shop.orders'?"],
     ),
+    "a check that reads another dataset": (
+        {"models/m/a.sql": "/* headwater\nchecks: [{sql: select * from this join m.b using (x)}]\n*/\nselect 1 as x"},
+        ["models/m/a.sql:2: a check of m.a reads m.b\n  fix: only `this` can be read in a check's SQL"],
+    ),
+    "a check that is no SELECT": (
+        {"models/m/a.sql": "/* headwater\nchecks: [{sql: delete from this}]\n*/\nselect 1 as x"},
+        [
+            "models/m/a.sql:2: a check's SQL: a model is one SELECT; this is another kind of statement\n"
+            "  fix: write one SELECT of the rows that are wrong, from this"
+        ],
+    ),
     "a header that is not ended": (
         {"models/m/a.sql": "/* headwater\nmaterialize: view\nselect 1 as id"},
         ["models/m/a.sql:1: the comment /* headwater is not ended; end it with a line that is only */\n"

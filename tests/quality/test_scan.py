@@ -208,5 +208,13 @@ def test_an_empty_table_fails_no_check_of_rows() -> None:
     assert all(result.passed and result.rows == 0 for result in scan(connection, *checks))
 
 
+def test_a_relationship_to_a_column_that_is_not_there_is_not_taken_for_one_that_is_here() -> None:
+    connection = connect([(1,)], {"id": "INTEGER"})
+    connection.execute("CREATE SCHEMA other")
+    connection.execute("CREATE TABLE other.keys AS SELECT 1 AS x")
+    with pytest.raises(duckdb.BinderException):
+        scan(connection, {"relationship": {"to": "other.keys", "field": "id"}, "column": "id"})
+
+
 def test_no_checks_are_a_count() -> None:
     assert scan(connect([(1,)], {"a": "INTEGER"})) == ()

@@ -140,6 +140,12 @@ class Project:
         """The project's name."""
         return self.spec.name
 
+    @property
+    def stated_stores(self) -> frozenset[str]:
+        """The stores whose place the chosen environment states or shares; the default environment has all."""
+        chosen = self.spec.environments.get(self.environment)
+        return frozenset([*chosen.shared, *chosen.stores] if chosen else type(self.stores).model_fields)
+
     def store_of(self, dataset: str) -> str:
         """Return the kind of store that holds a dataset ("lake", "lakehouse", "warehouse"); "" for a view."""
         if table := self.sources.get(dataset):

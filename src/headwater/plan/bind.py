@@ -14,6 +14,7 @@ from headwater.core.types import Fidelity, landed
 from headwater.errors import ProjectError
 from headwater.project.cache import ParseCache, digest
 from headwater.project.references import redact
+from headwater.project.validate import suggest
 from headwater.quality import compile_scan
 from headwater.sql.placeholders import CLOCK_PROBE, column_before, fill_placeholders, quote_dataset
 
@@ -196,6 +197,10 @@ def _bind_checks(
             other = bound.schemas.get(check.relationship.to)
             if other is None:
                 continue
+            if check.relationship.field not in (names := [column.name for column in other]):
+                what = f"{dataset}: a relationship to {check.relationship.to}.{check.relationship.field}"
+                bound.errors.append(ProjectError.at(place, what, suggest(check.relationship.field, names)))
+                continue
             inputs[check.relationship.to] = other
         scan = compile_scan([check], f"SELECT * FROM {quote_dataset(dataset)}", datetime(2000, 1, 1, tzinfo=UTC))
         entry = _bind_cached(scan.query, inputs, binder, cache, ())
@@ -212,11 +217,8 @@ def _check_declared(model: Model, columns: Columns) -> list[ProjectError]:
     wanted = [*model.spec.columns, *model.spec.key, *([model.spec.time] if model.spec.time else [])]
     for name in dict.fromkeys(wanted):
         if name not in given:
-            import difflib
-
-            near = difflib.get_close_matches(name, names, 1)
-            fix = f"did you mean {near[0]!r}?" if near else f"the query gives: {', '.join(names)}"
-            errors.append(ProjectError.at(model.location, f"{model.name}: the query gives no column {name!r}", fix))
+            what = f"{model.name}: the query gives no column {name!r}"
+            errors.append(ProjectError.at(model.location, what, suggest(name, names)))
     for name, column in model.spec.columns.items():
         if column.type and given.get(name, column.type) != column.type:
             what = f"{model.name}: column {name} is {given[name]}, declared as {column.type}"

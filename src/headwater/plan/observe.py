@@ -32,9 +32,13 @@ class Connectors:
 
 
 def open_stores(project: Project, session: Session) -> dict[str, Store]:
-    """Return the stores that datasets live in, or once did, by kind; nothing is created yet."""
+    """Return the stores that datasets live in, or once did, by kind; nothing is created yet.
+
+    A store that the chosen environment does not state is another environment's, and left alone.
+    """
     used = {project.store_of(name) for name in (*project.sources, *project.models)} - {""}
-    paths = {kind: Path(project.root, getattr(project.stores, kind).path) for kind in type(project.stores).model_fields}
+    stated = [kind for kind in type(project.stores).model_fields if kind in project.stated_stores]
+    paths = {kind: Path(project.root, getattr(project.stores, kind).path) for kind in stated}
     return {kind: load_store(kind)(str(path), session) for kind, path in paths.items() if kind in used or path.exists()}
 
 

@@ -11,7 +11,7 @@ from headwater.core.graph import Graph, Location
 from headwater.core.project import Project, UnitTest
 from headwater.core.specs import EngineSpec, ProjectSpec, StoresSpec, UnitTestSpec
 from headwater.errors import ProjectError, ProjectErrors
-from headwater.project.cache import ParseCache
+from headwater.project.cache import ParseCache, digest
 from headwater.project.documents import Document, parse_document, read_text
 from headwater.project.models import ModelReader
 from headwater.project.references import References, find_plain_secrets, redact
@@ -78,7 +78,7 @@ class _Loader:
         sources = self._sources(spec)
         models = self._models(spec)
         self._check_names(sources, models)
-        self._check_relationships(sources, models)
+        self._check_checks(sources, models)
         self._check_folders()
         tests = self._tests(sources, models)
         project = Project(
@@ -161,16 +161,36 @@ class _Loader:
         moved = {str(store): place for store, place in chosen.stores.items()}
         return spec.stores.model_copy(update=moved), chosen.engine or spec.engine
 
-    def _check_relationships(self, sources: dict[str, SourceTable], models: dict[str, Model]) -> None:
-        described = [(table.location, table.ingest.all_checks()) for table in sources.values()]
-        described += [(model.location, model.spec.all_checks()) for model in models.values()]
-        for place, checks in described:
+    def _check_checks(self, sources: dict[str, SourceTable], models: dict[str, Model]) -> None:
+        """A check looks into its own table and, a relationship, into one that is declared."""
+        described = [(name, table.location, table.ingest.all_checks()) for name, table in sources.items()]
+        described += [(name, model.location, model.spec.all_checks()) for name, model in models.items()]
+        broken = self._broken_names()
+        for name, place, checks in described:
             for check in checks:
-                if check.relationship and check.relationship.to not in (*sources, *models) and not self.errors:
-                    to = check.relationship.to
-                    self._error(
-                        place, f"a relationship to {to}, which nothing declares", suggest(to, [*sources, *models])
-                    )
+                to = check.relationship.to if check.relationship else name
+                if to not in sources and to not in models and not {to, to.partition(".")[0]} & broken:
+                    what = f"a relationship to {to}, which nothing declares"
+                    self._error(place, what, suggest(to, [*sources, *models]))
+                for other in self._tables_of(place, check.sql) if check.sql else ():
+                    self._error(place, f"a check of {name} reads {other}", "only `this` can be read in a check's SQL")
+
+    def _tables_of(self, place: Location, sql: str) -> list[str]:
+        """Return the datasets that a check's SQL reads beside `this`."""
+
+        def parse() -> list[str] | str:
+            from headwater.sql.parse import parse_query
+
+            try:
+                return [table.name for table in parse_query(sql).tables if table.name.lower() != "main.this"]
+            except ProjectError as error:
+                return error.what
+
+        found = self.cache.get(digest("check", sql), parse)
+        if isinstance(found, str):
+            self._error(place, f"a check's SQL: {found}", "write one SELECT of the rows that are wrong, from this")
+            return []
+        return list(found)
 
     def _check_folders(self) -> None:
         for folder in LATER_FOLDERS:

@@ -125,7 +125,7 @@ def _value_measure(check: CheckSpec, probes: list[str]) -> Measure:
     assert check.relationship is not None
     to, field = check.relationship.to, quote_identifier(check.relationship.field)
     name = check.name or f"relationship({check.column} -> {to}.{check.relationship.field})"
-    found = f"{column} IN (SELECT {field} FROM {quote_dataset(to)} WHERE {field} IS NOT NULL)"
+    found = f"{column} IN (SELECT _to.{field} FROM {quote_dataset(to)} AS _to WHERE _to.{field} IS NOT NULL)"
     probe = f"_found_{len(probes)}"
     probes.append(f"({column} IS NULL OR {found}) AS {probe}")
     sample = f"SELECT {column} FROM this WHERE {column} IS NOT NULL AND NOT {found}"

@@ -1,0 +1,170 @@
+"""Asking stores and sources: a source that is slow or away is asked at run, stores of other environments never."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from headwater.contracts import TableDescription
+from headwater.core.commit import Column, TableState
+from headwater.core.project import Project
+from headwater.errors import ConnectorError
+from headwater.plan import observe as observe_module
+from headwater.plan.observe import (
+    Connectors,
+    observe,
+    open_sources,
+    open_stores,
+    pack_description,
+    unpack_description,
+)
+
+from ..conftest import ORDERS
+from .states import made
+
+Load = Callable[..., Project]
+TWO = "kind: files\ntables:\n  a: {path: a.csv}\n  b: {path: b.csv}\n"
+
+
+class FakeStore:
+    """Describes what it is given."""
+
+    def __init__(self, *states: TableState) -> None:
+        self.states = {state.name: state for state in states}
+
+    def describe(self, tables: Sequence[str] | None = None) -> dict[str, TableState]:
+        return self.states
+
+
+class FakeSource:
+    """Describes every table it is asked for; may fail, or wait until it is released."""
+
+    def __init__(self, error: Exception | None = None, gate: threading.Event | None = None) -> None:
+        self.error, self.gate = error, gate
+
+    def describe(self, tables: Mapping[str, Any]) -> dict[str, TableDescription]:
+        if self.gate is not None:
+            self.gate.wait()
+        if self.error is not None:
+            raise self.error
+        return {name: TableDescription(version=f"of {name}", notes=(f"note on {name}",)) for name in tables}
+
+
+class FakeSession:
+    """A session whose cursors are of a plain connection."""
+
+    read_only = True
+
+    def __init__(self) -> None:
+        self.connection = duckdb.connect()
+
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        return self.connection.cursor()
+
+
+def connect(sources: dict[str, Any], stores: dict[str, Any] | None = None) -> Connectors:
+    return Connectors(stores or {}, sources)
+
+
+@pytest.fixture
+def gate() -> Iterator[threading.Event]:
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+def test_every_source_is_asked_for_its_tables(load_files: Load) -> None:
+    project = load_files({"sources/one.yaml": TWO, "sources/two.yaml": TWO})
+    seen = observe(project, connect({"one": FakeSource(), "two": FakeSource()}))
+    assert {name: about.version for name, about in seen.sources.items()} == {
+        "one.a": "of a", "one.b": "of b", "two.a": "of a", "two.b": "of b",
+    }  # fmt: skip
+    assert seen.notes == ("one.a: note on a", "one.b: note on b", "two.a: note on a", "two.b: note on b")
+
+
+def test_a_source_that_is_away_or_slow_is_asked_at_run(
+    load_files: Load, gate: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(observe_module, "LIMIT_S", 0.05)
+    project = load_files({f"sources/{name}.yaml": TWO.replace("  b: {path: b.csv}\n", "") for name in ("x", "y", "z")})
+    sources = {"x": FakeSource(ConnectorError("no route")), "y": FakeSource(gate=gate), "z": FakeSource()}
+    seen = observe(project, connect(sources))
+    assert list(seen.sources) == ["z.a"]
+    assert seen.notes == (
+        "source x cannot be reached (no route): asked at run",
+        "source y did not answer within 0.05 s: asked at run",
+        "z.a: note on a",
+    )
+
+
+def test_a_project_without_sources_asks_nobody(load_files: Load) -> None:
+    seen = observe(load_files({"models/m/a.sql": "select 1 as x"}), connect({}))
+    assert (seen.sources, seen.notes, seen.states) == ({}, (), {})
+
+
+def test_offline_asks_no_source(load_files: Load) -> None:
+    project = load_files({"sources/one.yaml": TWO})
+    kept = {"one.a": pack_description(TableDescription(version="old")), "gone.x": pack_description(TableDescription())}
+    seen = observe(project, connect({"one": FakeSource(ConnectorError("never asked"))}), offline=kept)
+    assert {name: about.version for name, about in seen.sources.items()} == {"one.a": "old"}
+    assert seen.notes == ("offline: sources as they were last observed",)
+
+
+def test_a_description_comes_back_from_json() -> None:
+    about = TableDescription(
+        columns=(Column("a", "BIGINT", "int8"), Column("b", "VARCHAR")), key=("a",), estimated_rows=7, version="3",
+        proposed=True,
+    )  # fmt: skip
+    assert unpack_description(json.loads(json.dumps(pack_description(about)))) == about
+
+
+def test_tables_that_nothing_declares_there_are_orphans(load_files: Load) -> None:
+    project = load_files({"sources/shop.yaml": ORDERS, "models/m/a.sql": "select id from shop.orders"})
+    lakehouse = FakeStore(made("shop.orders"), made("m.a"), made("old.x"), TableState("only.staged"))
+    warehouse = FakeStore(made("m.a", version=2))
+    seen = observe(project, connect({"shop": FakeSource()}, {"lakehouse": lakehouse, "warehouse": warehouse}))
+    assert seen.orphans == ("m.a (lakehouse)", "old.x (lakehouse)")
+    assert {name: state.version for name, state in seen.states.items()} == {"shop.orders": 1, "m.a": 2, "old.x": 1}
+
+
+def test_time_sources_of_incremental_models(load_files: Load) -> None:
+    header = "/* headwater\nmaterialize: incremental\ntime: day\nevery: day\nstart: 2024-01-01\n*/\n"
+    project = load_files(
+        {
+            "sources/shop.yaml": ORDERS,
+            "models/m/known.sql": header + "select placed::date as day from shop.orders where placed < $now",
+            "models/m/inside.sql": header + "select placed as day from shop.orders where placed >= $interval_start",
+            "models/m/unknown.sql": header + "select max(placed) as day from shop.orders",
+            "models/m/by_key.sql": "/* headwater\nmaterialize: incremental\nkey: id\n*/\nselect id from shop.orders",
+            "models/m/table.sql": "select placed as day from shop.orders",
+        }
+    )
+    seen = observe(project, connect({"shop": FakeSource()}))
+    assert seen.time_sources == {
+        "m.known": ("shop.orders", "placed"), "m.inside": ("shop.orders", "placed"), "m.unknown": None,
+    }  # fmt: skip
+
+
+def test_one_connector_per_source_and_stores_only_where_used(load_files: Load) -> None:
+    project = load_files({"sources/one.yaml": TWO, "models/m/a.sql": "/* headwater\nstore: lake\n*/\nselect 1 as x"})
+    assert list(open_sources(project)) == ["one"]
+    assert list(open_stores(project, FakeSession())) == ["lake", "lakehouse"]
+    assert not (Path(project.root) / "data").exists()
+    (Path(project.root) / "data").mkdir()
+    duckdb.connect(str(Path(project.root) / "data" / "warehouse.duckdb")).close()
+    assert list(open_stores(project, FakeSession())) == ["lake", "lakehouse", "warehouse"]
+
+
+def test_a_store_of_another_environment_is_left_alone(load_files: Load) -> None:
+    text = "name: demo\nenvironments: {prod: {stores: {warehouse: {path: prod.duckdb}}}}\n"
+    files = {"headwater.yaml": text, "models/m/a.sql": "select 1 as x"}
+    default = load_files(files)
+    (Path(default.root) / "data" / "lakehouse").mkdir(parents=True)
+    assert list(open_stores(default, FakeSession())) == ["lakehouse", "warehouse"]
+    assert list(open_stores(load_files(files, "prod"), FakeSession())) == ["warehouse"]
