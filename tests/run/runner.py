@@ -32,7 +32,8 @@ def run(folder: Path, **options: Any) -> dict[str, StepResult]:
 def run_well(folder: Path, **options: Any) -> dict[str, StepResult]:
     """Run a project in which nothing may fail."""
     results = run(folder, **options)
-    assert not {name: r.error for name, r in results.items() if r.error}
+    errors = [f"{name}: {result.error}" for name, result in results.items() if result.error]
+    assert not errors, "\n".join(errors)
     return results
 
 

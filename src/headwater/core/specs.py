@@ -296,6 +296,5 @@ class UnitTestSpec(Spec):
     model: str
     given: dict[str, list[dict[str, Any]]] = Field(default_factory=dict)
     expect: list[dict[str, Any]]
-    vars: dict[str, Any] = Field(default_factory=dict)
     now: str | None = None
     interval: list[str] | None = None
