@@ -16,8 +16,8 @@ from headwater.plan.intervals import read_spans, subtract_spans, write_spans
 from headwater.processing.batch.materialize import (
     Target,
     describe_query,
+    first_change,
     interval_change,
-    interval_predicate,
     key_change,
     land_query,
     replace_change,
@@ -101,8 +101,7 @@ class _Work:
     def first_intervals(self) -> Change:
         span = Interval(self.step.intervals[0].start, self.step.intervals[-1].end)
         query, columns = self._landed(self.query(span))
-        inside = interval_predicate(str(self.spec.time), span)
-        return replace_change(f"SELECT * FROM (\n{query}\n) WHERE {inside}", columns)
+        return first_change(self.connection, self.spec, query, columns, span)
 
     def interval(self, span: Interval) -> Change:
         query, columns = self._landed(self.query(span))

@@ -65,6 +65,17 @@ def replace_change(query: str, columns: tuple[Column, ...]) -> Change:
     return Change("replace", query, columns)
 
 
+def first_change(
+    connection: DuckDBPyConnection, spec: ModelSpec, query: str, columns: tuple[Column, ...], span: Interval
+) -> Change:
+    """All intervals at once: the rows of the whole query with `start <= time < end` are the whole table."""
+    rows = _within(str(spec.time), query, columns, span)
+    if spec.key:
+        _materialize(connection, rows, spec.key)
+        rows = "SELECT * FROM temp._hw_new"
+    return Change("replace", rows, columns)
+
+
 def interval_change(
     connection: DuckDBPyConnection, spec: ModelSpec, target: Target, query: str, columns: tuple[Column, ...],
     interval: Interval,
@@ -72,9 +83,9 @@ def interval_change(
     """The rows of an interval: those of the whole query with `start <= time < end`; with a key, merged within it."""
     assert spec.time is not None
     inside = interval_predicate(spec.time, interval)
-    rows = f"SELECT * FROM (\n{query}\n) WHERE {inside}"
-    columns = _columns_after(target, columns, spec)
-    if not spec.key or not target.scan:
+    columns = _columns_after(target, columns)
+    rows = _within(spec.time, query, columns, interval)
+    if not spec.key:
         return Change("overwrite_where", rows, columns, where=inside)
     current = f"SELECT * FROM ({target.scan}) WHERE {inside}"
     return _merge_difference(connection, spec.key, rows, current, target, columns)
@@ -84,7 +95,7 @@ def key_change(
     connection: DuckDBPyConnection, spec: ModelSpec, target: Target, query: str, columns: tuple[Column, ...]
 ) -> Change:
     """The whole query compared with the table: only changed, new and vanished keys are written."""
-    columns = _columns_after(target, columns, spec)
+    columns = _columns_after(target, columns)
     if not target.scan:
         _materialize(connection, query, spec.key)
         return Change("replace", "SELECT * FROM temp._hw_new", columns)
@@ -99,14 +110,18 @@ def snapshot_change(
 
     A row older than the open one of its key (`time` goes back) changes nothing.
     """
-    _materialize(connection, query, spec.key)
+    if taken := {VALID_FROM, VALID_TO} & {column.name for column in columns}:
+        raise UserCodeError(f"a snapshot adds {', '.join(sorted(taken))} itself", fix="give the column another name")
+    _materialize(connection, query, [*spec.key, *([spec.time] if spec.time else [])], unique=spec.key)
     names = [quote_identifier(column.name) for column in columns]
     start = f"CAST({quote_identifier(spec.time)} AS TIMESTAMPTZ)" if spec.time else timestamp_literal(now)
     opened = f"SELECT {', '.join(names)}, {start} AS {VALID_FROM}, CAST(NULL AS TIMESTAMPTZ) AS {VALID_TO}"
     after = (*columns, *SNAPSHOT_COLUMNS)
     if not target.scan:
         return Change("replace", f"{opened} FROM temp._hw_new", after)
-    after = _columns_after(target, after, spec)
+    if VALID_TO not in {column.name for column in target.columns}:
+        raise UserCodeError("the table is no snapshot yet", fix="rebuild it with `headwater run --full <model>`")
+    after = _columns_after(target, after)
     same = " AND ".join(f"n.{name} IS NOT DISTINCT FROM o.{name}" for name in names)
     known = {column.name for column in target.columns}
     current = ", ".join(
@@ -132,6 +147,11 @@ def interval_predicate(time: str, interval: Interval) -> str:
     """Return `start <= time < end` for a DATE or TIMESTAMP column."""
     column = f"CAST({quote_identifier(time)} AS TIMESTAMP)"
     return f"{column} >= {timestamp_literal(interval.start)} AND {column} < {timestamp_literal(interval.end)}"
+
+
+def _within(time: str, query: str, columns: Sequence[Column], interval: Interval) -> str:
+    names = ", ".join(quote_identifier(column.name) for column in columns)
+    return f"SELECT {names} FROM (\n{query}\n) WHERE {interval_predicate(time, interval)}"
 
 
 def _merge_difference(
@@ -161,22 +181,26 @@ def _settle(connection: DuckDBPyConnection, change: Change) -> Change:
     return replace(change, rows="SELECT * FROM temp._hw_rows", deletes=deletes)
 
 
-def _materialize(connection: DuckDBPyConnection, query: str, key: Sequence[str]) -> None:
-    """Compute the query once, into a temporary table, and see that its key is one."""
+def _materialize(
+    connection: DuckDBPyConnection, query: str, filled: Sequence[str], unique: Sequence[str] | None = None
+) -> None:
+    """Compute the query once, into a temporary table; see that columns hold no NULL and that its key is one."""
     connection.execute(f"CREATE OR REPLACE TEMP TABLE _hw_new AS {query}")
-    keys = [quote_identifier(part) for part in key]
-    nulls = " OR ".join(f"{part} IS NULL" for part in keys)
-    listed = ", ".join(keys)
+    key = filled if unique is None else unique
+    nulls = " OR ".join(f"{quote_identifier(name)} IS NULL" for name in filled)
+    listed = ", ".join(quote_identifier(name) for name in key)
     row = connection.execute(
         f"SELECT count(*) FILTER (WHERE {nulls}), count(*) - count(DISTINCT ({listed})) FROM temp._hw_new"
     ).fetchone()
     empty, double = row or (0, 0)
-    if empty or double:
-        what = f"{empty} rows with NULL in the key" if empty else f"{double} rows with a key that stands twice"
-        raise UserCodeError(f"{what} ({', '.join(key)})", fix="filter them in the query, or choose another key")
+    if empty:
+        raise UserCodeError(f"{empty} rows with NULL in {', '.join(filled)}", fix="filter them in the query")
+    if double:
+        what = f"{double} rows with a key that stands twice ({', '.join(key)})"
+        raise UserCodeError(what, fix="filter them in the query, or choose another key")
 
 
-def _columns_after(target: Target, columns: tuple[Column, ...], spec: ModelSpec) -> tuple[Column, ...]:
+def _columns_after(target: Target, columns: tuple[Column, ...]) -> tuple[Column, ...]:
     """Columns of the table after a change of some of its rows: types widen, a vanished column is an error."""
     if not target.columns:
         return columns

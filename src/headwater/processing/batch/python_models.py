@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import threading
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +13,17 @@ from headwater.errors import UserCodeError
 from headwater.sql.placeholders import quote_dataset
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import ModuleType
+
     from duckdb import DuckDBPyConnection
 
     from headwater.core.project import Model
 
 OUTPUT = "_hw_python"
+_LOADING = threading.Lock()
+_FROM_PROJECTS: set[str] = set()
+"""Modules that models have imported from their projects: forgotten before the next model is loaded."""
 
 
 def call_model(model: Model, root: str, connection: DuckDBPyConnection) -> tuple[str, Any]:
@@ -32,13 +40,16 @@ def call_model(model: Model, root: str, connection: DuckDBPyConnection) -> tuple
     """
     import duckdb
 
-    function = _load_function(model, root)
-    inputs = {
-        name: connection.sql(f"SELECT * FROM {quote_dataset(dataset)}") for name, dataset in model.arguments.items()
-    }
-    result = function(**inputs)
+    with _project_on_path(model, root):
+        function = _load_function(model, root)
+        inputs = {
+            name: connection.sql(f"SELECT * FROM {quote_dataset(dataset)}") for name, dataset in model.arguments.items()
+        }
+        result = function(**inputs)
     if isinstance(result, duckdb.DuckDBPyRelation):
-        return result.sql_query(), (result, inputs)
+        if _runs_on(connection, result.sql_query()):
+            return result.sql_query(), (result, inputs)
+        result = result.to_arrow_table()
     if not (hasattr(result, "__arrow_c_stream__") or type(result).__module__.split(".")[0] in ("pandas", "polars")):
         raise UserCodeError(
             f"{model.function}() returned {type(result).__name__}",
@@ -50,19 +61,50 @@ def call_model(model: Model, root: str, connection: DuckDBPyConnection) -> tuple
     return f"SELECT * FROM {OUTPUT}", (result, inputs)
 
 
-def _load_function(model: Model, root: str) -> Any:
-    """Import the model's file afresh, with its folder and the project's on the path."""
-    file = Path(root) / model.location.path
-    name = f"_headwater_model_{model.name.replace('.', '__')}"
-    spec = importlib.util.spec_from_file_location(name, file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    paths = [str(file.parent), root]
+def _runs_on(connection: DuckDBPyConnection, query: str) -> bool:
+    """Whether a relation's SQL says all of it: one over a Python object, or of another connection, does not."""
+    import duckdb
+
+    try:
+        connection.execute(f"DESCRIBE\n{query}")
+    except duckdb.Error:
+        return False
+    return True
+
+
+@contextmanager
+def _project_on_path(model: Model, root: str) -> Iterator[None]:
+    """Let the model import from its own folder and from the project's, afresh: two folders may have files of one name.
+
+    What others had imported before is left alone.
+    """
+    paths = [str((Path(root) / model.location.path).parent), root]
+    while _FROM_PROJECTS:
+        sys.modules.pop(_FROM_PROJECTS.pop(), None)
+    before = set(sys.modules)
     sys.path[:0] = paths
     try:
-        spec.loader.exec_module(module)
+        yield
     finally:
         for path in paths:
             sys.path.remove(path)
+        new = set(sys.modules) - before
+        _FROM_PROJECTS.update(name for name in new if _is_of_project(sys.modules[name], Path(root)))
+
+
+def _load_function(model: Model, root: str) -> Any:
+    """Import the model's file, whatever was imported before."""
+    name = f"_headwater_model_{model.name.replace('.', '__')}"
+    spec = importlib.util.spec_from_file_location(name, Path(root) / model.location.path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    with _LOADING:
+        importlib.invalidate_caches()
+        spec.loader.exec_module(module)
     return getattr(module, model.function)
+
+
+def _is_of_project(module: ModuleType, root: Path) -> bool:
+    file = Path(getattr(module, "__file__", None) or "/")
+    return file.is_relative_to(root) and not file.is_relative_to(sys.prefix) and "site-packages" not in file.parts
