@@ -29,8 +29,9 @@ import sys, duckdb
 connection = duckdb.connect(sys.argv[2])
 columns = {columns!r}
 connection.execute("SET preserve_insertion_order = false")
-connection.execute(f"CREATE TABLE t AS SELECT * FROM read_csv('{{sys.argv[1]}}', columns={{columns}}, header=true, "
-                   "auto_detect=false, store_rejects=true)")
+connection.execute(f"CREATE TABLE t AS SELECT *, 'batch' AS _batch, now() AS _loaded_at FROM read_csv("
+                   f"'{{sys.argv[1]}}', columns={{columns}}, header=true, auto_detect=false, store_rejects=true, "
+                   "filename='_file')")
 bad = connection.execute("SELECT count(*) FROM reject_errors").fetchone()
 null = connection.execute("SELECT count(*) FROM t WHERE contains(name, chr(0)) OR contains(city, chr(0)) "
                           "OR contains(note, chr(0))").fetchone()
