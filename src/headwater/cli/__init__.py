@@ -65,7 +65,7 @@ def main() -> None:
     from headwater.errors import HeadwaterError
 
     try:
-        sys.exit(group.main(standalone_mode=False))
+        sys.exit(group.main(prog_name="headwater", standalone_mode=False))
     except click.exceptions.Exit as leave:
         sys.exit(leave.exit_code)
     except click.Abort:
@@ -80,3 +80,6 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
+    except OSError as error:
+        click.echo(f"{error.filename or 'the file system'}: {error.strerror}", err=True)
+        sys.exit(1)

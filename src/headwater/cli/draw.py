@@ -6,11 +6,16 @@ import os
 import shutil
 import sys
 import webbrowser
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from headwater.cli.options import load
+from headwater.cli.options import errors_as_json, json_option, load, print_json
+
+if TYPE_CHECKING:
+    from headwater.api import LoadedProject
 
 _FORMATS = ("svg", "dot", "mermaid", "text", "png")
 _SUFFIXES = {".svg": "svg", ".dot": "dot", ".gv": "dot", ".mmd": "mermaid", ".txt": "text", ".png": "png"}
@@ -21,11 +26,43 @@ _SUFFIXES = {".svg": "svg", ".dot": "dot", ".gv": "dot", ".mmd": "mermaid", ".tx
 @click.option("--format", "form", type=click.Choice(_FORMATS), help="Default: by the file's ending, else svg.")
 @click.option("-o", "--output", metavar="FILE", help="Default: standard output.")
 @click.option("--open", "show", is_flag=True, help="Open it; without a browser the path is printed.")
+@json_option
 @click.pass_context
-def command(ctx: click.Context, level: str, form: str | None, output: str | None, show: bool) -> None:
-    """Draw the project, with the status, rows and freshness of the last run."""
+def command(
+    ctx: click.Context, level: str, form: str | None, output: str | None, show: bool, as_json: bool
+) -> None:  # fmt: skip
+    """Draw the project, with the status, rows and freshness of the last run. JSON: its nodes and edges."""
+
+    def body() -> int:
+        loaded = load(ctx)
+        print_json(graph_as_json(loaded)) if as_json else _draw(loaded, level, form, output, show)
+        return 0
+
+    ctx.exit(errors_as_json(body, as_json))
+
+
+def graph_as_json(loaded: LoadedProject) -> dict[str, Any]:
+    """Return the graph and the status of its nodes as plain JSON values."""
+    statuses = loaded.node_statuses()
+    nodes = [
+        {
+            "name": node.name,
+            "layer": node.layer.value,
+            "family": node.family.value,
+            "kind": node.kind,
+            "role": node.role.value,
+            "domain": node.domain,
+            "declared": str(node.location),
+            "status": str(statuses[node.name].status),
+            "rows": statuses[node.name].rows,
+        }
+        for node in loaded.graph.nodes.values()
+    ]
+    return {"nodes": nodes, "edges": [asdict(edge) for edge in loaded.graph.edges]}
+
+
+def _draw(loaded: LoadedProject, level: str, form: str | None, output: str | None, show: bool) -> None:
     form = form or _SUFFIXES.get(Path(output or "").suffix, "svg")
-    loaded = load(ctx)
     drawn = loaded.draw(level=level, format=form)
     if show and output is None:
         output = str(Path(loaded.project.root) / ".headwater" / f"diagram.{'txt' if form == 'text' else form}")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import Any
 
 import click
 
-from headwater.cli.options import json_option, load
+from headwater.cli.options import errors_as_json, json_option, load
 
 _FORMATS = ("table", "csv", "json", "parquet", "arrow")
 
@@ -21,8 +22,15 @@ _FORMATS = ("table", "csv", "json", "parquet", "arrow")
 @click.pass_context
 def command(ctx: click.Context, sql: str, form: str, output: str | None, limit: int, as_json: bool) -> None:
     """Run one SELECT over the datasets by name, whichever store they are in. Read-only."""
-    table = load(ctx).query(sql)
-    form = "json" if as_json else form
+
+    def body() -> int:
+        _write(load(ctx).query(sql), "json" if as_json else form, output, limit)
+        return 0
+
+    ctx.exit(errors_as_json(body, as_json))
+
+
+def _write(table: Any, form: str, output: str | None, limit: int) -> None:
     if form in ("parquet", "arrow"):
         _write_binary(table, form, output)
         return
@@ -55,7 +63,7 @@ def _csv(table: Any) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(table.column_names)
-    writer.writerows([_text(value) for value in row.values()] for row in table.to_pylist())
+    writer.writerows([_text(value) for value in row] for row in _rows(table))
     return out.getvalue()
 
 
@@ -68,12 +76,29 @@ def _text(value: Any) -> Any:
 def _json(table: Any) -> str:
     import json
 
-    return json.dumps(table.to_pylist(), default=str, ensure_ascii=False, indent=1) + "\n"
+    rows = [dict(zip(table.column_names, map(_plain, row), strict=True)) for row in _rows(table)]
+    return json.dumps(rows, default=str, ensure_ascii=False, indent=1) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON can hold it: what is no number is null, bytes are hexadecimal."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return {key: _plain(item) for key, item in value.items()} if isinstance(value, dict) else value
+
+
+def _rows(table: Any) -> list[tuple[Any, ...]]:
+    """Return rows as tuples: two columns may have one name."""
+    return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
 
 
 def _table(table: Any, limit: int) -> str:
     shown = table.slice(0, limit) if limit else table
-    rows = [["NULL" if value is None else str(_text(value)) for value in row.values()] for row in shown.to_pylist()]
+    rows = [["NULL" if value is None else str(_text(value)) for value in row] for row in _rows(shown)]
     widths = [
         min(max([len(name), *(len(row[index]) for row in rows)]), 60) for index, name in enumerate(table.column_names)
     ]

@@ -79,9 +79,10 @@ def _project_on_path(model: Model, root: str) -> Iterator[None]:
     What others had imported before is left alone.
     """
     paths = [str((Path(root) / model.location.path).parent), root]
-    while _FROM_PROJECTS:
-        sys.modules.pop(_FROM_PROJECTS.pop(), None)
-    before = set(sys.modules)
+    with _LOADING:
+        while _FROM_PROJECTS:
+            sys.modules.pop(_FROM_PROJECTS.pop(), None)
+        before = set(sys.modules)
     sys.path[:0] = paths
     try:
         yield
