@@ -96,11 +96,11 @@ class LiveProgress(PlainProgress):
         from rich.console import Console
         from rich.live import Live
 
-        self._console = Console(stderr=False)
-        self._live = Live(console=self._console, refresh_per_second=8, transient=True, get_renderable=self._render)
         self._running: dict[str, tuple[float, int]] = {}
         self._finished = 0
         self._begun = time.monotonic()
+        self._console = Console(stderr=False)
+        self._live = Live(console=self._console, refresh_per_second=8, transient=True, get_renderable=self._render)
 
     def __enter__(self) -> Self:
         self._live.start()
