@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from headwater.core.run import CheckResult
     from headwater.core.specs import CheckSpec
-    from headwater.quality import Scan
+    from headwater.quality import Measure
     from headwater.run.context import RunContext
 
 _RANKS = {"error": 0, "warning": 1}
@@ -50,24 +50,19 @@ class Audit:
         scan = compile_scan(self.checks, this, self.context.now)
         row = self.connection.execute(scan.query).fetchone()
         self.results = read_scan(scan, row or ())
-        failed = [result for result in self.results if not result.passed]
-        if not failed:
-            return
-        lines = [self._line(scan, result, this) for result in sorted(failed, key=lambda r: _RANKS[r.severity])]
-        if any(result.severity == "error" for result in failed):
+        pairs = zip(scan.measures, self.results, strict=True)
+        failed = sorted((p for p in pairs if not p[1].passed), key=lambda pair: _RANKS[pair[1].severity])
+        lines = [self._line(measure, result, this) for measure, result in failed]
+        if any(result.severity == "error" for _, result in failed):
             raise CheckFailedError("\n".join(["checks failed; the last good version stays", *lines]))
         for line in lines:
             self.context.emit("warning", self.step, text=line.strip())
 
-    def _line(self, scan: Scan, result: CheckResult, this: str) -> str:
-        measure = next(m for m in scan.measures if m.name == result.check and m.severity == result.severity)
+    def _line(self, measure: Measure, result: CheckResult, this: str) -> str:
         text = f"  {result.severity}: {result.check}: {result.failing:,} of {result.rows:,} rows"
         if result.detail:
             return f"{text} ({result.detail})"
-        query = sample_query(measure, this, 3)
-        if not query:
-            return text
-        found = self.connection.execute(query)
+        found = self.connection.execute(sample_query(measure, this, 3))
         names = [column[0] for column in found.description or ()]
         rows = [", ".join(f"{n}={v!s:.40}" for n, v in zip(names[:8], row, strict=False)) for row in found.fetchall()]
         return f"{text}, for example ({'); ('.join(rows)})"

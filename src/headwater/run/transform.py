@@ -130,7 +130,8 @@ class _Work:
         )
         if not records:
             load = replace(load, audit=audit)
-        elif state is not None:
+        else:
+            assert state is not None
             audit(state.scan)
         commit = make_commit(context, step, state, change, self._position(state, spans, pending))
         receipt = context.store_of(step.dataset).commit(load, change, commit)

@@ -50,6 +50,8 @@ def call_model(model: Model, root: str, connection: DuckDBPyConnection) -> tuple
         if _runs_on(connection, result.sql_query()):
             return result.sql_query(), (result, inputs)
         result = result.to_arrow_table()
+    if hasattr(result, "read_all"):  # a reader over an input runs on the connection that would wait for it
+        result = result.read_all()
     if not (hasattr(result, "__arrow_c_stream__") or type(result).__module__.split(".")[0] in ("pandas", "polars")):
         raise UserCodeError(
             f"{model.function}() returned {type(result).__name__}",

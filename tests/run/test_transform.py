@@ -1,0 +1,172 @@
+"""Models of every kind through whole runs: Python, snapshots, keys, intervals, and what stops them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from headwater.api import load
+from headwater.core.run import Status
+from tests.run.projects import STORES
+from tests.run.runner import HEADER, NOW, put, rows, run, run_well, source, statuses
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PYTHON = (
+    "import headwater as hw\n\n\n@hw.model(inputs={{'orders': 'shop.orders'}}, store='{}')\n"
+    "def py(orders: hw.Relation) -> hw.Relation:\n    {}\n"
+)
+
+
+def project(folder: Path, store: str, body: str) -> Path:
+    return put(
+        folder,
+        {
+            "sources/shop.yaml": source(store),
+            "in/1.csv": HEADER + "1,a,1\n2,b,2\n",
+            "models/m/py.py": PYTHON.format(store, body),
+            "models/m/n.sql": "select count(*) as n from m.py\n",
+        },
+    )
+
+
+@pytest.mark.parametrize("store", STORES)
+@pytest.mark.parametrize("to", ["", ".to_arrow_table()", ".df()", ".pl()", ".to_arrow_reader()"])
+def test_a_python_model_gives_any_kind_of_rows(tmp_path: Path, store: str, to: str) -> None:
+    project(tmp_path, store, f"return orders.filter('id > 1'){to}")
+    run_well(tmp_path)
+    assert rows(tmp_path, "select id from m.py") == [(2,)]
+    assert rows(tmp_path, "from m.n") == [(1,)]
+    assert set(statuses(run_well(tmp_path)).values()) == {"skipped"}
+    project(tmp_path, store, f"return orders.filter('id > 0'){to}")
+    changed = run_well(tmp_path)
+    assert changed["m.py/transform"].reason == "its SQL or header changed"
+    assert rows(tmp_path, "from m.n") == [(2,)]
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ("raise ValueError('no such thing')", "models/m/py.py:6: ValueError: no such thing"),
+        ("return 7", "py() returned int"),
+        ("return orders.filter('idd > 1')", "models/m/py.py:6: "),
+        ("return orders.project('error(item) as x')", "models/m/py.py"),
+        ("import nothing_here", "ModuleNotFoundError: No module named 'nothing_here'"),
+    ],
+)
+def test_an_error_in_a_python_model_names_its_line(tmp_path: Path, body: str, says: str) -> None:
+    results = run(project(tmp_path, "warehouse", body))
+    assert says in results["m.py/transform"].error
+    assert results["m.n/transform"].status is Status.BLOCKED
+
+
+@pytest.mark.parametrize("store", ["warehouse", "lakehouse"])
+def test_a_snapshot_keeps_what_was(tmp_path: Path, store: str) -> None:
+    head = f"/* headwater\nstore: {store}\nmaterialize: snapshot\nkey: id\n*/\n"
+    put(tmp_path, {"sources/shop.yaml": source(store), "in/1.csv": HEADER + "1,a,1\n2,b,2\n"})
+    put(tmp_path, {"models/m/s.sql": f"{head}select id, item from shop.orders\n"})
+    run_well(tmp_path)
+    put(tmp_path, {"in/1.csv": HEADER + "1,A,1\n3,c,3\n"})
+    run_well(tmp_path, now=NOW + timedelta(days=1))
+    found = rows(tmp_path, "select id, item, valid_to is null, (valid_to - valid_from)::varchar from m.s")
+    assert found == [(1, "A", True, None), (1, "a", False, "1 day"), (2, "b", True, None), (3, "c", True, None)]
+
+
+@pytest.mark.parametrize("store", ["warehouse", "lakehouse"])
+def test_a_model_with_a_key_writes_what_differs(tmp_path: Path, store: str) -> None:
+    head = f"/* headwater\nstore: {store}\nmaterialize: incremental\nkey: id\n*/\n"
+    put(tmp_path, {"sources/shop.yaml": source(store), "in/1.csv": HEADER + "1,a,1\n2,b,2\n"})
+    put(tmp_path, {"models/m/k.sql": f"{head}select id, item from shop.orders\n"})
+    run_well(tmp_path)
+    put(tmp_path, {"in/1.csv": HEADER + "1,a,7\n3,c,3\n"})
+    result = run_well(tmp_path)["m.k/transform"]
+    assert (result.rows, result.rows_inserted, result.rows_deleted) == (2, 1, 1)
+    put(tmp_path, {"in/1.csv": HEADER + "1,a,8\n3,c,3\n"})
+    assert run_well(tmp_path)["m.k/transform"].status is Status.UNCHANGED
+    put(tmp_path, {"in/1.csv": HEADER + "1,a,8\n1,b,8\n"})
+    assert "key that stands twice" in run(tmp_path)["m.k/transform"].error
+
+
+def test_intervals_that_lie_ahead_are_empty(tmp_path: Path) -> None:
+    head = "/* headwater\nmaterialize: incremental\ntime: day\nevery: day\nstart: 2030-01-01\n*/\n"
+    put(tmp_path, {"models/m/i.sql": f"{head}select date '2030-01-02' as day\n"})
+    assert run_well(tmp_path)["m.i/transform"].rows == 0
+    assert run_well(tmp_path)["m.i/transform"].status is Status.SKIPPED
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_now_makes_a_model_run_when_the_clock_moves(tmp_path: Path, store: str) -> None:
+    put(tmp_path, {"models/m/t.sql": f"/* headwater\nstore: {store}\n*/\nselect $now::varchar as at\n"})
+    run_well(tmp_path)
+    assert run_well(tmp_path)["m.t/transform"].status is Status.SKIPPED
+    assert run_well(tmp_path, now=NOW + timedelta(hours=1))["m.t/transform"].reason == "uses $now"
+    assert rows(tmp_path, "from m.t") == [("2026-01-10 01:00:00+00",)]
+
+
+def test_a_table_of_others_is_never_written(tmp_path: Path) -> None:
+    import duckdb
+
+    put(tmp_path, {"models/m/a.sql": "select 1 as one\n", "models/m/b.sql": "select * from m.a\n"})
+    run_well(tmp_path)
+    with duckdb.connect(str(tmp_path / "data/warehouse.duckdb")) as connection:
+        connection.execute("CREATE OR REPLACE TABLE m.a AS SELECT 7 AS seven")
+    results = run(tmp_path)
+    assert "was replaced by somebody else" in results["m.a/transform"].error
+    assert "headwater run --reset m.a" in results["m.a/transform"].error
+    assert results["m.b/transform"].status is Status.BLOCKED
+    load(tmp_path).reset(["m.a"])
+    run_well(tmp_path)
+    assert rows(tmp_path, "from m.b") == [(1,)]
+
+
+def test_failed_checks_name_every_one_with_its_own_sample(tmp_path: Path) -> None:
+    checks = (
+        "checks:\n  - {sql: select * from this where n = 1, name: twin}\n"
+        "  - {sql: select * from this where n = 2, name: twin}\n"
+        "  - {row_count: {min: 9}}\n  - {column: at, freshness: 1d}\n  - {unique: n, severity: warning}\n"
+    )
+    put(
+        tmp_path,
+        {"models/m/a.sql": f"/* headwater\n{checks}*/\nselect n, date '2026-01-01' as at from range(3) t(n)\n"},
+    )
+    error = run(tmp_path)["m.a/transform"].error
+    assert error.startswith("models/m/a.sql:")
+    assert error.splitlines()[1:] == [
+        "  error: twin: 1 of 3 rows, for example (n=1, at=2026-01-01)",
+        "  error: twin: 1 of 3 rows, for example (n=2, at=2026-01-01)",
+        "  error: row_count(9..): 1 of 3 rows (3 rows)",
+        "  error: freshness(at, 1d): 1 of 3 rows (newest is 2026-01-01)",
+    ]
+
+
+def test_a_full_disk_or_a_closed_folder_is_said(tmp_path: Path) -> None:
+    put(tmp_path, {"models/m/a.sql": "/* headwater\nstore: lake\n*/\nselect 1 as one\n"})
+    put(tmp_path, {"data": "a file where the folder should be"})
+    error = run(tmp_path)["m.a/transform"].error
+    assert "data" in error
+
+
+def test_a_source_that_says_nothing_of_its_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked at every run, and writes nothing when there is nothing new."""
+    put(tmp_path, {"sources/shop.yaml": source("lake", "load: incremental"), "in/1.csv": HEADER + "1,a,1\n"})
+    monkeypatch.setattr("headwater.plan.observe._ask_sources", lambda *_: ({}, []))
+    run_well(tmp_path)
+    again = run_well(tmp_path)
+    assert again["shop.orders/extract"].reason == "not reached at plan: asked at run"
+    assert (again["shop.orders/load"].status, again["shop.orders/load"].rows) == (Status.UNCHANGED, 1)
+    assert again["shop.orders/load"].reason == "the source gave nothing new"
+    assert load(tmp_path).states()["shop.orders"].commit.sequence == 1  # type: ignore[union-attr]
+
+
+def test_a_source_table_of_others_is_never_written(tmp_path: Path) -> None:
+    from deltalake import DeltaTable
+
+    put(tmp_path, {"sources/shop.yaml": source("lakehouse"), "in/1.csv": HEADER + "1,a,1\n2,b,2\n"})
+    run_well(tmp_path)
+    DeltaTable(str(tmp_path / "data/lakehouse/shop/orders")).delete("id = 1")
+    error = run(tmp_path)["shop.orders/extract"].error
+    assert error.startswith("sources/shop.yaml:")
+    assert "headwater run --reset shop.orders" in error
