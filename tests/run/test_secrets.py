@@ -7,8 +7,10 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from click.testing import CliRunner
 
 from headwater.api import load
+from headwater.cli import group
 from headwater.core.run import Event
 from tests.run.projects import STORES
 from tests.run.runner import put, rows, run, run_well, source
@@ -52,9 +54,11 @@ def assert_clean(text: bytes | str) -> None:
 
 def test_nothing_that_is_written_or_printed_holds_them(tmp_path: Path) -> None:
     project(tmp_path)
-    printed = b""
+    whole = [sys.executable, "-m", "headwater", "-p", str(tmp_path), "run", "--log", "json"]
+    done = subprocess.run(whole, capture_output=True, check=True)
+    assert b"step_finished" in done.stdout
+    assert_clean(done.stdout + done.stderr)
     commands = [
-        ["run", "--log", "json"],
         ["plan"],
         ["show", "lake.orders"],
         ["show", "--rejected", "lake.orders"],
@@ -63,12 +67,9 @@ def test_nothing_that_is_written_or_printed_holds_them(tmp_path: Path) -> None:
         ["draw", "-o", str(tmp_path / "out.svg")],
     ]
     for command in commands:
-        done = subprocess.run(
-            [sys.executable, "-m", "headwater", "-p", str(tmp_path), *command], capture_output=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        printed += done.stdout + done.stderr
-    assert_clean(printed)
+        outcome = CliRunner().invoke(group, ["-p", str(tmp_path), *command])
+        assert outcome.exit_code == 0, outcome.output
+        assert_clean(outcome.output)
     assert_clean(written(tmp_path))
     for store in STORES:
         assert len(rows(tmp_path, f"from {store}.orders")) == 1

@@ -106,6 +106,21 @@ def test_now_makes_a_model_run_when_the_clock_moves(tmp_path: Path, store: str) 
     assert rows(tmp_path, "from m.t") == [("2026-01-10 01:00:00+00",)]
 
 
+@pytest.mark.parametrize("store", ["warehouse", "lakehouse"])
+def test_kept_history_is_not_computed_again(tmp_path: Path, store: str) -> None:
+    """Changed SQL is recorded without a row when no interval is due; those to come are computed with it."""
+    head = f"/* headwater\nstore: {store}\nmaterialize: incremental\ntime: day\nevery: day\nstart: 2026-01-09\n*/\n"
+    query = "select date '2026-01-09' + i::int as day, {} as v from range(9) as r(i)\n"
+    put(tmp_path, {"models/m/i.sql": head + query.format(1)})
+    run_well(tmp_path)
+    put(tmp_path, {"models/m/i.sql": head + query.format(2)})
+    kept = run_well(tmp_path, keep_history=True)["m.i/transform"]
+    assert (kept.status, kept.reason) == (Status.UNCHANGED, "its SQL or header changed; what is there is kept")
+    assert rows(tmp_path, "select v from m.i") == [(1,), (1,)]
+    run_well(tmp_path, now=NOW + timedelta(days=1))
+    assert rows(tmp_path, "select v from m.i order by day") == [(1,), (1,), (2,)]
+
+
 def test_a_table_of_others_is_never_written(tmp_path: Path) -> None:
     import duckdb
 
@@ -142,16 +157,20 @@ def test_failed_checks_name_every_one_with_its_own_sample(tmp_path: Path) -> Non
     ]
 
 
-def test_a_full_disk_or_a_closed_folder_is_said(tmp_path: Path) -> None:
+def test_a_file_where_a_folder_should_be_is_said(tmp_path: Path) -> None:
     put(tmp_path, {"models/m/a.sql": "/* headwater\nstore: lake\n*/\nselect 1 as one\n"})
+    put(tmp_path, {"sources/shop.yaml": source("lake"), "in/1.csv": HEADER + "1,a,1\n"})
     put(tmp_path, {"data": "a file where the folder should be"})
-    error = run(tmp_path)["m.a/transform"].error
-    assert "data" in error
+    results = run(tmp_path)
+    assert results["m.a/transform"].error.startswith("models/m/a.sql:")
+    assert "data" in results["m.a/transform"].error
+    assert results["shop.orders/load"].error.startswith("sources/shop.yaml:3: Not a directory: ")
 
 
-def test_a_source_that_says_nothing_of_its_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("mode", ["", "load: incremental"])
+def test_a_source_that_says_nothing_of_its_version(tmp_path: Path, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is asked at every run, and writes nothing when there is nothing new."""
-    put(tmp_path, {"sources/shop.yaml": source("lake", "load: incremental"), "in/1.csv": HEADER + "1,a,1\n"})
+    put(tmp_path, {"sources/shop.yaml": source("lake", mode), "in/1.csv": HEADER + "1,a,1\n"})
     monkeypatch.setattr("headwater.plan.observe._ask_sources", lambda *_: ({}, []))
     run_well(tmp_path)
     again = run_well(tmp_path)

@@ -99,6 +99,11 @@ def test_a_python_model_under_test(tmp_path: Path) -> None:
     assert check(tmp_path, "model: m.py\ngiven: {shop.orders: [{id: 1}, {id: 2}]}\nexpect: [{n: 2}]\n").passed
     failed = check(tmp_path, "model: m.py\ngiven: {shop.orders: [{id: 13}]}\nexpect: [{n: 1}]\n")
     assert failed.error == "models/m/py.py:7: KeyError: 'thirteen'\n  fix: mend the model's Python"
+    text = PROJECT["models/m/py.py"].replace("return orders.aggregate('count(*) as n')", "return 7")
+    put(tmp_path, {"models/m/py.py": text})
+    put(tmp_path, {"tests/t.yaml": "model: m.py\ngiven: {shop.orders: [{id: 1}]}\nexpect: [{n: 1}]\n"})
+    (wrong,) = load(tmp_path).test(["m.py"])
+    assert "py() returned int" in wrong.error
 
 
 def test_names_choose_tests_by_file_or_model(tmp_path: Path) -> None:
