@@ -165,16 +165,31 @@ def test_the_lake_says_what_to_do_about_a_changed_file(tmp_path: Path) -> None:
 def test_merge_writes_new_and_changed_keys_only(tmp_path: Path, store: str) -> None:
     project(tmp_path, store, "load: incremental\nkey: id")
     run_well(tmp_path)
-    put(tmp_path, {"in/3.csv": HEADER + "1,a,1.50\n2,B,2.00\n5,e,5\n5,later,6\n"})
+    put(tmp_path, {"in/3.csv": HEADER + "2,B,2.00\n5,e,5\n5,later,6\n"})
     second = run_well(tmp_path)
     found = second["shop.orders/load"]
     assert (found.rows, found.rows_inserted, found.rows_deleted, found.rejected) == (4, 2, 1, 1)
     assert rows(tmp_path, "select id, item from shop.orders") == [(1, "a"), (2, "B"), (3, "c"), (5, "e")]
-    put(tmp_path, {"in/4.csv": HEADER + "1,a,1.50\n"})
+    put(tmp_path, {"in/3.csv": HEADER + "2,B,2.000\n5,e,5.0\n"})
     third = run_well(tmp_path)
     assert third["shop.orders/load"].status is Status.UNCHANGED
     assert third["m.reader/transform"].status is Status.SKIPPED
     assert set(statuses(run_well(tmp_path)).values()) == {"skipped"}
+
+
+@pytest.mark.parametrize("store", MERGING)
+def test_a_row_that_another_file_has_too_outlives_the_file_it_came_from(tmp_path: Path, store: str) -> None:
+    project(tmp_path, store, "load: incremental\nkey: id")
+    put(tmp_path, {"in/1.csv": HEADER + "1,a,1.50\n2,b,2.00\n"})
+    run_well(tmp_path)
+    put(tmp_path, {"in/7.csv": HEADER + "1,a,1.50\n"})
+    run_well(tmp_path)
+    put(tmp_path, {"in/1.csv": HEADER + "2,b,2.00\n"})
+    run_well(tmp_path)
+    assert (1, "a") in rows(tmp_path, "select id, item from shop.orders")
+    put(tmp_path, {"in/7.csv": HEADER})
+    run_well(tmp_path)
+    assert (1, "a") not in rows(tmp_path, "select id, item from shop.orders")
 
 
 @pytest.mark.parametrize("store", MERGING)

@@ -5,6 +5,7 @@ A key that is not here is an unknown word. Kinds add their own keys with models 
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -207,6 +208,13 @@ class IngestSpec(DescribedSpec):
         return self
 
 
+def _check_moment(text: str) -> None:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"start: {text!r} is not an ISO date or timestamp; write it like 2024-01-31") from None
+
+
 class ModelSpec(DescribedSpec):
     """The header of a model: `/* headwater … */` in SQL, the decorator's arguments in Python."""
 
@@ -224,10 +232,14 @@ class ModelSpec(DescribedSpec):
     def _fits_together(self) -> ModelSpec:
         if self.materialize == "view" and self.store in ("lake", "lakehouse"):
             raise ValueError("a view lives in no store of its own; drop `store`, or use materialize: table")
+        if self.materialize == "view" and (self.key or self.all_checks()):
+            raise ValueError("a view holds no rows: a key and checks belong to a table, or to what reads the view")
         if self.materialize == "incremental" and not (self.key or (self.time and self.every and self.start)):
             raise ValueError("materialize: incremental needs `time`, `every` and `start`, or a `key`")
         if self.materialize == "incremental" and self.time and not (self.every and self.start):
             raise ValueError("`time` needs `every` and `start` beside it")
+        if self.start is not None:
+            _check_moment(self.start)
         if self.materialize == "snapshot" and not self.key:
             raise ValueError("materialize: snapshot needs a `key`")
         if self.store == "lake" and self.materialize in ("incremental", "snapshot"):

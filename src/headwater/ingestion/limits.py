@@ -20,7 +20,7 @@ def check_rejected(table: str, limit: float | None, *, good: int, rejected: int)
         allowed = f"{limit:.4%} allowed".replace("00%", "%")
     return CheckFailedError(
         f"{table}: {rejected} of {total} rows are rejects ({rejected / total:.2%}), {allowed}",
-        fix=f"see them with: headwater show --rejected {table}; mend the source or raise max_rejected",
+        fix=f"mend the source, or raise max_rejected and see them with: headwater show --rejected {table}",
     )
 
 

@@ -65,7 +65,8 @@ def compile_merge(
     The highest cursor of a key wins and the others are superseded; without a cursor the first in (file, line) order
     wins and the others are rejects. Equal cursors are decided by (file, line), then by content, so that the result
     does not depend on how the load was cut. A winner that equals the table's row in every column but the system
-    columns, NULL for NULL, is unchanged.
+    columns, NULL for NULL, is unchanged; but a row that now stands in another file is not, or it would go with the
+    file it stood in before.
 
     Args:
         rows: SELECT of the good rows: `columns`, `system_columns`, and `_line` when located.
@@ -89,7 +90,8 @@ def compile_merge(
         outcome = f"CASE WHEN _rank > 1 THEN '{loser}' ELSE 'new' END"
         classified = f"SELECT * EXCLUDE (_rank), {outcome} AS _outcome FROM ({ranked})"
     else:
-        classified = _compared(ranked, current, quoted, keys, loser, current_columns)
+        placed = [quote_identifier(column.name) for column in system_columns if column.name == "_file"]
+        classified = _compared(ranked, current, [*quoted, *placed], keys, loser, current_columns)
     names = (*quoted, *(quote_identifier(column.name) for column in system_columns))
     return MergeQueries(classified, names, tuple(columns), located)
 
