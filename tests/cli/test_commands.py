@@ -347,13 +347,14 @@ def test_draw_opens_a_browser_or_prints_the_path(project: Call, monkeypatch: pyt
 
 
 def test_draw_as_json_is_the_graph(done: Call) -> None:
+    Path("models/marts/v.sql").write_text("/* headwater\nmaterialize: view\n*/\nfrom shop.orders", encoding="utf-8")
     graph = done("draw", "--json").json
     assert [(node["name"], node["family"], node["status"]) for node in graph["nodes"]] == [
         ("shop.orders/source", "A4", "done"), ("shop.orders/extract", "B", "done"), ("shop.orders/load", "C", "done"),
         ("shop.orders", "D3", "done"), ("marts.daily_sales/transform", "C", "done"),
-        ("marts.daily_sales", "D2", "done"),
+        ("marts.daily_sales", "D2", "done"), ("marts.v/transform", "C", ""),
     ]  # fmt: skip
-    assert len(graph["edges"]) == 5
+    assert len(graph["edges"]) == 6
     assert graph["edges"][0]["label"] == "Flat Files & Logs"
 
 

@@ -255,3 +255,9 @@ def test_a_preparation_that_does_not_fit_is_told_at_its_table(load_files: Load) 
     bound = bind(project)
     assert [(error.path, error.line) for error in bound.errors] == [("sources/shop.yaml", 3)]
     assert bound.schemas["shop.orders"] is None
+
+
+def test_a_relationship_that_fits_is_bound(load_files: Load) -> None:
+    check = "/* headwater\nchecks: [{relationship: {to: shop.orders, field: id}, column: id}]\n*/\n"
+    bound = bind(load_files({"sources/shop.yaml": ORDERS, "models/m/a.sql": check + "select id from shop.orders"}))
+    assert bound.errors == []

@@ -131,6 +131,10 @@ CASES: dict[str, tuple[Files, list[str]]] = {
         source("{path: x.csv, columns: {id: {typ: bigint}}}"),
         ["sources/shop.yaml:3:40: unknown word 'typ'\n  fix: did you mean 'type'?"],
     ),
+    "an unknown word of a check": (
+        {"models/m/a.sql": "/* headwater\nchecks:\n  - row_count: {minn: 1}\n*/\nselect 1 as id"},
+        ["models/m/a.sql:3:17: unknown word 'minn'\n  fix: did you mean 'min'?"],
+    ),
     "an unknown check": (
         {"models/m/a.sql": "/* headwater\nchecks:\n  - unik: [id]\n*/\nselect 1 as id"},
         ["models/m/a.sql:3:5: unknown word 'unik'\n  fix: did you mean 'unique'?"],
@@ -247,7 +251,9 @@ CASES: dict[str, tuple[Files, list[str]]] = {
         ["headwater.yaml:3:3: $now is Headwater's own and cannot be a variable\n  fix: choose another name"],
     ),
     "a variable without a literal": (
-        {"headwater.yaml": "name: demo\nvars:\n  a: {b: 1}\n  c: {value: 1, type: intt}\n  d: 2024-02-30\n"},
+        {"headwater.yaml": "name: demo\nvars:\n  a: {b: 1}\n  c: {value: 1, type: intt}\n  d: 2024-02-30\n",
+            "models/m/a.sql": "select $a as a, $c as c, $d as d",
+        },
         [
             "headwater.yaml:3:3: a: {'b': 1} cannot be written as a SQL literal\n"
                 "  fix: write a number, a text, a list, or {value: …, type: …}",
@@ -377,6 +383,39 @@ def test_all_problems_come_at_once_in_the_order_of_files_and_lines(errors_of: Er
         "sources/shop.yaml:4:3:",
         "sources/shop.yaml:4:7:",
         "tests/x.yaml:2:1:",
+    ]
+
+
+def test_readers_of_what_is_broken_are_not_blamed(errors_of: Errors) -> None:
+    found = errors_of(
+        {
+            "sources/shop.yaml": "kind: filez\n",
+            "models/m/a.sql": "select * from shop.orders",
+            "models/m/b.sql": "this is no sql",
+            "models/m/c.sql": "select * from m.b, m.bb",
+            "tests/of_b.yaml": "model: m.b\nexpect: []\n",
+        }
+    )
+    assert [text.partition(" ")[0] for text in found] == [
+        "models/m/b.sql:1:1:",
+        "models/m/c.sql:1:20:",
+        "sources/shop.yaml:1:1:",
+    ]
+
+
+def test_a_test_may_give_what_is_below_a_view(errors_of: Errors) -> None:
+    found = errors_of(
+        {
+            "sources/shop.yaml": ORDERS,
+            "models/m/v.sql": "/* headwater\nmaterialize: view\n*/\nselect * from shop.orders",
+            "models/m/a.sql": "select * from m.v",
+            "tests/a.yaml": "model: m.a\ngiven: {shop.orders: [], m.v: [], m.a: []}\nexpect: []\n",
+            "tests/b.yaml": "model: [\n",
+        }
+    )
+    assert [text.partition("\n")[0] for text in found] == [
+        "tests/a.yaml:2:35: m.a does not read m.a",
+        "tests/b.yaml:2:1: not YAML: expected the node content, but found '<stream end>'",
     ]
 
 

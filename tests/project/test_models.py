@@ -185,6 +185,12 @@ def test_relative_imports_count(load_files: Load) -> None:
     assert len(set(prints)) == 4
 
 
+def test_other_decorators_are_passed_over(load_files: Load) -> None:
+    text = "import functools\nimport headwater as hw\n\n\n@functools.lru_cache(maxsize=1)\n@functools.cache\n"
+    model = load_files({"models/m/a.py": text + "@hw.model(inputs={})\ndef a():\n    return None\n"}).models["m.a"]
+    assert model.function == "a"
+
+
 HEAD = "import headwater as hw\n\n\n"
 PYTHON_ERRORS = {
     "no decorator": ("def a():\n    pass\n", "models/m/a.py:1: no function is decorated with @hw.model(…)"),

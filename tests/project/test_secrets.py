@@ -145,5 +145,10 @@ def test_dotenv_that_is_not_utf_8_says_so(write_project: Callable[[Files], Path]
         load_project(folder)
 
 
+def test_a_value_too_short_to_be_a_secret_is_not_taken_for_one(load_files: Load) -> None:
+    files = {".env": "N=7\n", "sources/shop.yaml": 'kind: files\npath: "${env:N}"\ntables: {a: {path: x.csv}}\n'}
+    assert load_files(files).secrets == frozenset()
+
+
 def test_longer_secrets_are_removed_first() -> None:
     assert redact("a=secret-long b=secret", ["secret", "secret-long"]) == "a=*** b=***"

@@ -40,6 +40,7 @@ def test_the_files_of_the_example_are_unchanged() -> None:
 
 def test_it_loads(shop: LoadedProject) -> None:
     project = shop.project
+    assert project.name == "shop"
     assert list(project.sources) == ["prices.list", "shop.customers", "shop.orders", "stripe.charges"]
     assert {name: model.inputs for name, model in project.models.items()} == {
         "marts.churn_labels": ("staging.orders",),

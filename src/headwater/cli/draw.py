@@ -42,7 +42,7 @@ def command(
 
 
 def graph_as_json(loaded: LoadedProject) -> dict[str, Any]:
-    """Return the graph and the status of its nodes as plain JSON values."""
+    """Return the graph and the status of its nodes as plain JSON values; a view is never run and has none."""
     statuses = loaded.node_statuses()
     nodes = [
         {
@@ -53,8 +53,8 @@ def graph_as_json(loaded: LoadedProject) -> dict[str, Any]:
             "role": node.role.value,
             "domain": node.domain,
             "declared": str(node.location),
-            "status": str(statuses[node.name].status),
-            "rows": statuses[node.name].rows,
+            "status": str(statuses[node.name].status) if node.name in statuses else "",
+            "rows": statuses[node.name].rows if node.name in statuses else None,
         }
         for node in loaded.graph.nodes.values()
     ]

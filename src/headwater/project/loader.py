@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from headwater.core.graph import Graph, Location
 from headwater.core.project import Project, UnitTest
@@ -67,6 +67,7 @@ class _Loader:
         self.root, self.environment = root, environment
         self.errors: list[ProjectError] = []
         self.warnings: list[str] = []
+        self.variables: dict[str, Any] = {}
         self.references = References(root)
         self.cache = ParseCache(root / ".headwater" / "cache" / "parsed.json")
 
@@ -76,7 +77,7 @@ class _Loader:
         if document is None or spec is None:
             raise self._all_errors()
         sources = self._sources(spec)
-        models = self._models(spec)
+        models = self._models()
         self._check_names(sources, models)
         self._check_checks(sources, models)
         self._check_folders()
@@ -136,7 +137,9 @@ class _Loader:
                 self._error(place, f"${name} is Headwater's own and cannot be a variable", "choose another name")
             try:
                 literal(value)
+                self.variables[name] = value
             except ValueError as error:
+                self.variables[name] = None
                 self._error(place, f"{name}: {error}", "write a number, a text, a list, or {value: …, type: …}")
         return spec
 
@@ -220,8 +223,8 @@ class _Loader:
                 tables[table.name] = table
         return tables
 
-    def _models(self, spec: ProjectSpec) -> dict[str, Model]:
-        reader = ModelReader(self.root, spec.vars, self.cache, self.errors)
+    def _models(self) -> dict[str, Model]:
+        reader = ModelReader(self.root, self.variables, self.cache, self.errors)
         models: dict[str, Model] = {}
         places: dict[str, str] = {}
         base = self.root / "models"

@@ -48,8 +48,6 @@ class ModelReader:
                 self._read_sql(text, path, name) if file.suffix == ".sql" else self._read_python(file, text, path, name)
             )
         except ProjectError as error:
-            if not error.path:
-                error = ProjectError(error.what, fix=error.fix, path=path, line=error.line, column=error.column)
             self.errors.append(error)
             return None
 

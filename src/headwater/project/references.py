@@ -112,10 +112,7 @@ def find_plain_secrets(document: Document) -> list[str]:
 
 def _value_at(data: Any, key: Key) -> Any:
     for part in key:
-        try:
-            data = data[part]
-        except (KeyError, IndexError, TypeError):
-            return None
+        data = data[part]
     return data
 
 

@@ -86,10 +86,8 @@ def _fields(annotation: Any) -> list[str]:
 
 def _below(annotation: Any, part: str | int) -> list[Any]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        for name, info in annotation.model_fields.items():
-            if part in (name, info.alias):
-                return _alternatives(info.annotation)
-        return []
+        named = [info for name, info in annotation.model_fields.items() if part in (name, info.alias)]
+        return [alt for info in named for alt in _alternatives(info.annotation)]
     arguments = get_args(annotation)
     return [alt for argument in arguments[-1:] for alt in _alternatives(argument)]
 
