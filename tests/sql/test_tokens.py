@@ -57,6 +57,7 @@ def test_layout_between_tokens(layout: str) -> None:
         ("select ';' -- ;", "select ';' -- ;"),
         ("select 1; select 2", "select 1; select 2"),
         ("select 1; select 2;", "select 1; select 2 "),
+        (";;", "  "),
     ],
 )
 def test_semicolons_at_the_end_are_dropped(query: str, expected: str) -> None:
