@@ -22,6 +22,7 @@ from headwater.project.schema_files import find_unconfirmed, write_proposals
 from headwater.run.context import RunContext, utc_now
 from headwater.run.execute import execute
 from headwater.run.query import run_query
+from headwater.sql.placeholders import quote_identifier
 from headwater.state import Journal, Lease
 
 if TYPE_CHECKING:
@@ -206,6 +207,23 @@ class LoadedProject:
             observed, clock = Observed(states), datetime.now(UTC)
             context = RunContext(self.project, session, connectors, observed, Wish(), "query", clock, states)
             return run_query(context, sql)
+
+    def rejects(self, dataset: str) -> tuple[Any, bool]:
+        """Return the rejects of a source's table (Arrow) and whether they are those of a load that failed.
+
+        While the last load has failed its rejects are returned, else what the quarantine holds.
+
+        Raises:
+            ProjectError: No source's table has that name, or it was never loaded.
+        """
+        from headwater.run.rejected import failed_rejects_file
+
+        file = failed_rejects_file(self.project, dataset)
+        if dataset in self.project.sources and file.exists():
+            import pyarrow.parquet as pq
+
+            return pq.read_table(file), True
+        return self.query(f"SELECT * FROM quarantine.{quote_identifier(dataset.replace('.', '__', 1))}"), False
 
     def states(self) -> dict[str, TableState]:
         """Return the state of every table, as the stores say."""

@@ -306,6 +306,27 @@ def test_query_shows_system_columns_and_rejects(done: Call) -> None:
     assert "negative_amount" in done("show", "shop.orders", "--rejected").text
 
 
+def test_the_rejects_of_a_load_that_failed_are_shown_until_one_goes_through(done: Call) -> None:
+    source = Path("sources/shop.yaml")
+    text = source.read_text(encoding="utf-8")
+    source.write_text(text.replace("reject_if:", "max_rejected: 0\n    reject_if:"), encoding="utf-8")
+    file = Path("files/orders-2.csv")
+    file.write_text("order_id,customer,amount,ordered_at\n9,eve,-1,2026-01-09 00:00:00\n", encoding="utf-8")
+    failed = done("run")
+    assert (failed.code, "show --rejected shop.orders" in failed.text) == (1, True)
+    shown = done("show", "shop.orders", "--rejected", "--json").json
+    assert shown["of"].startswith("a load that failed")
+    assert [(row["_file"], row["_line"], row["rule"]) for row in shown["rows"]] == [
+        ("files/orders-2.csv", 2, "negative_amount")
+    ]
+    assert done("query", "select count(*) as n from quarantine.shop__orders", "--json").json == [{"n": 0}]
+    file.unlink()
+    source.write_text(text, encoding="utf-8")
+    assert done("run").code == 0
+    shown = done("show", "shop.orders", "--rejected", "--json").json
+    assert (shown["of"], shown["rejects"]) == ("what is loaded", [])
+
+
 def test_a_file_that_cannot_be_written_is_told_without_a_traceback(done: Call) -> None:
     outcome = done("query", "from shop.orders", "-o", "no/such/folder.csv")
     assert (outcome.code, outcome.error) == (1, "no/such/folder.csv: No such file or directory\n")

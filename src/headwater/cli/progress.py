@@ -156,6 +156,8 @@ def format_result(result: StepResult) -> str:
         parts.append(f"-{result.rows_deleted:,}")
     if result.rejected:
         parts.append(f"{result.rejected:,} rejected")
+    if result.superseded:
+        parts.append(f"{result.superseded:,} superseded")
     text = f"{_MARKS[result.status]} {result.step}  {', '.join(parts)}".rstrip()
     if result.status is Status.FAILED:
         return f"{text}\n  {result.error}"

@@ -71,11 +71,19 @@ def describe_dataset(loaded: LoadedProject, name: str) -> dict[str, Any]:
 
 
 def describe_rejects(loaded: LoadedProject, name: str) -> dict[str, Any]:
-    """Return the quarantine of a source's table: counts by file and rule, and the first rows."""
-    quarantine = f"quarantine.{name.replace('.', '__', 1)}"
-    counts = loaded.query(f"SELECT _file, rule, count(*) AS rows FROM {quarantine} GROUP BY ALL ORDER BY ALL")
-    rows = loaded.query(f"SELECT _file, _line, rule, reason, raw FROM {quarantine} ORDER BY _file, _line LIMIT 20")
-    return {"dataset": name, "rejects": counts.to_pylist(), "rows": rows.to_pylist()}
+    """Return the rejects of a source's table: counts by file and rule, and the first rows."""
+    rejects, failed = loaded.rejects(name)
+    counts = (
+        rejects.group_by(["_file", "rule"]).aggregate([([], "count_all")]).rename_columns(["_file", "rule", "rows"])
+    )
+    order = [("_file", "ascending"), ("rule", "ascending")]
+    rows = rejects.sort_by([("_file", "ascending"), ("_line", "ascending")]).slice(0, 20)
+    return {
+        "dataset": name,
+        "of": "a load that failed: nothing of it was kept" if failed else "what is loaded",
+        "rejects": counts.sort_by(order).to_pylist(),
+        "rows": rows.select(["_file", "_line", "rule", "reason", "raw"]).to_pylist(),
+    }
 
 
 def _print(about: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ from headwater.project.references import redact
 from headwater.run.boundary import explain_failure
 from headwater.run.context import RunContext, StopRunError, utc_now
 from headwater.run.ingest import Ingestion, run_extract, run_load
+from headwater.run.rejected import forget_failed_rejects
 from headwater.run.transform import run_transform
 from headwater.run.views import create_views, drop_stale_views
 
@@ -133,6 +134,8 @@ class _Walk:
             result = StepResult(step.node, Status.STOPPED, reason="the run was stopped")
         elif step.decision is Decision.SKIP:
             result = StepResult(step.node, Status.SKIPPED, reason=step.reason)
+            if isinstance(step, LoadStep):
+                forget_failed_rejects(self.context.project, step.dataset)
         if result is not None:
             state = self.context.states.get(step.dataset)
             rows, version = (state.commit.rows, state.commit.version) if state and state.commit else (None, None)

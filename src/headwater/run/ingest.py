@@ -14,6 +14,7 @@ from headwater.plan.bind import declared_columns
 from headwater.project.cache import digest
 from headwater.run.audit import Audit
 from headwater.run.landing import LoadFacts, decide_load
+from headwater.run.rejected import forget_failed_rejects, keep_failed_rejects
 from headwater.run.transform import make_commit
 from headwater.sql.placeholders import timestamp_literal
 
@@ -198,7 +199,11 @@ def _gather(ingestion: Ingestion, context: RunContext, step: str) -> None:
     counts = _counts(ingestion, projected)
     position = merge_positions(end["position"] for end in ends)
     rejected = counts["rejected"] + sum(end["rejected"] for end in ends)
-    _keep(ingestion, projected, {"position": position, "good": counts["good"], "rejected": rejected})
+    _keep(
+        ingestion,
+        projected,
+        {"position": position, "good": counts["good"], "rejected": rejected, "deduped": counts["deduped"]},
+    )
 
 
 def _project(
@@ -212,7 +217,7 @@ def _project(
     _keep_reader_rejects(ingestion, context, end.rejects, index)
     counts = _counts(ingestion, table)
     rejected = counts["rejected"] + end.rejected
-    return table, {"position": end.position, "good": counts["good"], "rejected": rejected}
+    return table, {"position": end.position, **counts, "rejected": rejected}
 
 
 def _is_cheap(ingestion: Ingestion) -> bool:
@@ -314,7 +319,12 @@ def _load(step: LoadStep, context: RunContext, ingestion: Ingestion) -> StepResu
         keys=ingestion.reading.keys,
         restated=last is not None and last.fingerprint != step.fingerprint,
     )
-    landing = decide_load(facts)
+    try:
+        landing = decide_load(facts)
+    except CheckFailedError:
+        keep_failed_rejects(context.project, table.name, facts.connection, facts.rejects)
+        raise
+    forget_failed_rejects(context.project, table.name)
     if landing is None:
         return _unchanged(step, state)
     records = landing.change.mode == "record"
@@ -335,6 +345,7 @@ def _load(step: LoadStep, context: RunContext, ingestion: Ingestion) -> StepResu
         rows_inserted=receipt.rows_inserted,
         rows_deleted=receipt.rows_deleted,
         rejected=landing.rejected,
+        superseded=landing.superseded + ingestion.count("deduped"),
         version=receipt.commit.version,
         reason=step.reason,
         checks=audit.results,

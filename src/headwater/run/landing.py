@@ -89,12 +89,16 @@ class LoadFacts:
 
 @dataclass(frozen=True, slots=True)
 class Landing:
-    """A decided load: the change, the position that goes with it, new rejects, the rows' digest (full loads)."""
+    """A decided load: the change, the position that goes with it, new rejects, the rows' digest (full loads).
+
+    `superseded` counts the rows that another one of the same key has beaten by its cursor.
+    """
 
     change: Change
     position: dict[str, Any]
     rejected: int = 0
     digest: str = ""
+    superseded: int = 0
 
 
 def decide_load(facts: LoadFacts) -> Landing | None:
@@ -109,6 +113,9 @@ def decide_load(facts: LoadFacts) -> Landing | None:
     landing = _replacement(facts) if facts.replaces else _addition(facts)
     if landing.change.mode == "record" and not landing.rejected and not _tells(facts, landing.position):
         return None
+    if facts.ingest.key and facts.rows:
+        superseded = facts.count("SELECT count(*) FROM temp._hw_merge WHERE _outcome = 'superseded'")
+        return replace(landing, superseded=superseded)
     return landing
 
 
