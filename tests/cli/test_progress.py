@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import threading
@@ -120,7 +121,7 @@ def test_the_log_chooses_the_reader(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_first_signal_stops_at_the_next_boundary_the_second_at_once(
-    number: signal.Signals, capsys: pytest.CaptureFixture[str]
+    number: signal.Signals, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = [(one, signal.getsignal(one)) for one in (signal.SIGINT, signal.SIGTERM)]
     context = SimpleNamespace(stopping=threading.Event())
@@ -129,8 +130,10 @@ def test_the_first_signal_stops_at_the_next_boundary_the_second_at_once(
         signal.raise_signal(number)
         assert context.stopping.is_set()
         assert "stopping at the next boundary" in capsys.readouterr().err
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(number)
+        codes: list[int] = []
+        monkeypatch.setattr(os, "_exit", codes.append)
+        signal.raise_signal(number)
+        assert (codes, capsys.readouterr().err) == ([130], "stopped\n")
     finally:
         for one, handler in before:
             signal.signal(one, handler)

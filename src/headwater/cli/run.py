@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -71,8 +73,6 @@ def command(
 
 def _proposer() -> Any:
     """Return what announces a proposed schema file when a person watches, else None: nothing is inferred unattended."""
-    import sys
-
     return (lambda text: click.echo(text, err=True)) if sys.stdin.isatty() and sys.stderr.isatty() else None
 
 
@@ -82,12 +82,21 @@ def _begin(plan: Plan, context: RunContext, progress: Any) -> None:
 
     def stop(*_: object) -> None:
         if context.stopping.is_set():
-            raise KeyboardInterrupt
+            _leave()
         context.stopping.set()
         click.echo("stopping at the next boundary; once more stops at once", err=True)
 
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
+
+
+def _leave() -> None:
+    """End the process now, running steps or not: no more than a kill, which loses nothing."""
+    if sys.stdout.isatty():
+        sys.stdout.write("\x1b[?25h")  # the live display hides the cursor
+        sys.stdout.flush()
+    click.echo("stopped", err=True)
+    os._exit(130)
 
 
 def exit_code(run: Run) -> int:
