@@ -133,7 +133,8 @@ def test_the_first_signal_stops_at_the_next_boundary_the_second_at_once(
         codes: list[int] = []
         monkeypatch.setattr(os, "_exit", codes.append)
         signal.raise_signal(number)
-        assert (codes, capsys.readouterr().err) == ([130], "stopped\n")
+        assert codes == [130]
+        assert capsys.readouterr().err.startswith("stopped\n")
     finally:
         for one, handler in before:
             signal.signal(one, handler)
