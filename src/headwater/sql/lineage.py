@@ -1,0 +1,87 @@
+"""Column lineage of one query: which columns of which datasets an output column is made of, and what decides its rows.
+
+sqlglot parses and qualifies the query; the way from a column to its leaves is walked here. What cannot be traced is
+said to be unknown: a wrong answer is worse than none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from headwater.core.commit import Column
+
+Leaf = tuple[str, str]
+"""(dataset, column)."""
+
+KINDS = ("filter", "join", "group", "sort", "window")
+"""How a column influences a query's rows without being the value of an output column."""
+
+
+@dataclass(frozen=True, slots=True)
+class TracedColumn:
+    """One output column: the columns its value is made of, or why that is unknown.
+
+    A constant and `count(*)` have no leaves and are known.
+    """
+
+    name: str
+    leaves: tuple[Leaf, ...] = ()
+    unknown: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnLineage:
+    """The lineage of a query.
+
+    Attributes:
+        columns: The output columns, in their order.
+        indirect: By kind (one of `KINDS`), the columns that decide which rows there are and how they are combined.
+        unknown: Why a part of `indirect`, or all of the lineage, is unknown; "" when everything is known.
+    """
+
+    columns: tuple[TracedColumn, ...]
+    indirect: Mapping[str, tuple[Leaf, ...]] = field(default_factory=dict)
+    unknown: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {
+            "columns": [[c.name, [list(leaf) for leaf in c.leaves], c.unknown] for c in self.columns],
+            "indirect": {kind: [list(leaf) for leaf in leaves] for kind, leaves in self.indirect.items()},
+            "unknown": self.unknown,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> ColumnLineage:
+        """Read what `to_json` gave."""
+        columns = tuple(TracedColumn(name, _leaves(leaves), unknown) for name, leaves, unknown in data["columns"])
+        return cls(columns, {kind: _leaves(leaves) for kind, leaves in data["indirect"].items()}, data["unknown"])
+
+
+def unknown_lineage(names: Iterable[str], why: str) -> ColumnLineage:
+    """Return the lineage of a query of which nothing is known but its columns."""
+    return ColumnLineage(tuple(TracedColumn(name, (), why) for name in names), {}, why)
+
+
+def trace_columns(
+    query: str, schemas: Mapping[str, Sequence[Column]], names: Sequence[str] | None = None
+) -> ColumnLineage:
+    """Trace every output column of one SELECT to the columns of the datasets it reads.
+
+    Args:
+        query: One SELECT in DuckDB's dialect, placeholders filled in.
+        schemas: Columns of every dataset it reads, by `namespace.dataset`.
+        names: The names that DuckDB's binder gives the output columns, in their order; they are taken as they are, and
+            where another parser sees another number of columns, or other names, the lineage is unknown.
+    """
+    from headwater.sql.lineage_walk import walk_query
+
+    return walk_query(query, schemas, names)
+
+
+def _leaves(pairs: Iterable[Sequence[str]]) -> tuple[Leaf, ...]:
+    return tuple((dataset, column) for dataset, column in pairs)
