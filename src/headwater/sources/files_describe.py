@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from headwater.contracts import TableDescription
 from headwater.core.commit import Column
-from headwater.core.types import normalize_type
 from headwater.sources.files_layout import open_bytes
 from headwater.sources.files_listing import duckdb_path, list_files, listing_version, missing_folder
 from headwater.sources.files_parquet import parquet_columns, scan_sql
+from headwater.sources.json_rows import proposed_type
 from headwater.sql.placeholders import quote_text
 
 if TYPE_CHECKING:
@@ -88,11 +88,4 @@ def _propose(base: str, files: Sequence[File], kind: str, dialect: Dialect) -> t
             rows = connection.execute(f"DESCRIBE SELECT * FROM {scan}").fetchall()
         except duckdb.Error as error:
             return (), [f"no columns can be proposed from a sample: {str(error).partition(chr(10))[0]}"]
-    return tuple(Column(name, _proposed_type(type_text)) for name, type_text, *_ in rows), []
-
-
-def _proposed_type(type_text: str) -> str:
-    """Prefer the wide type, and text for nested parts: a sample never shows all there is."""
-    if type_text.endswith("]") or type_text.startswith(("STRUCT", "MAP")):
-        return "JSON"
-    return "BIGINT" if type_text in ("INTEGER", "SMALLINT", "TINYINT") else normalize_type(type_text)
+    return tuple(Column(name, proposed_type(type_text)) for name, type_text, *_ in rows), []

@@ -1,13 +1,7 @@
-"""JSON and JSON lines: the raw text beside the columns that are declared, in one pass.
-
-Keys match the declared columns exactly. Nested parts land as JSON text. A key that is not declared stays in `_raw`
-(`schema: evolve`), rejects its row (`discard_row`) or stops the load (`freeze`). A number passes through a double, as
-JSON readers do: write more than 15 digits as text.
-"""
+"""JSON and JSON lines: the raw text beside the columns that are declared (see `json_rows`), in one pass."""
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from itertools import islice
@@ -15,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from headwater.sources.files_layout import RAW_CHARACTERS, open_bytes
 from headwater.sources.files_listing import FileFormatError, duckdb_path
-from headwater.sql.placeholders import quote_identifier, quote_text
+from headwater.sources.json_rows import JsonProjection
+from headwater.sql.placeholders import quote_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,11 +22,8 @@ if TYPE_CHECKING:
 
 MAX_OBJECT_BYTES = 64 * 1024 * 1024
 
-_READ_AS = {"EPOCH_S": "DOUBLE", "EPOCH_MS": "DOUBLE"}
-_TEXT = ("VARCHAR", "JSON")
 _MARK = b"\xef\xbb\xbf"
 _BATCH_LINES = 50_000
-_IS_OBJECT = "left(ltrim(CAST(json AS VARCHAR), e' \\t\\r\\n'), 1) = '{'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,59 +146,10 @@ class JsonReader:
         line = "row_number() OVER ()" if self.ordered else "NULL::BIGINT"
         numbered = f"SELECT json, _hw_path, {line} AS _line FROM ({scan})"
         whole = f"CASE WHEN json IS NULL THEN nextval('{self._sequence(name)}') < 0 ELSE TRUE END"
-        typed = f"json_transform(json, {quote_text(self._structure(typed=True))})"
-        read = f"SELECT *, {typed} AS s FROM ({numbered}) WHERE {whole}"
         path = "_hw_path" if self.absolute else f"substr(_hw_path, {len(self.base.rstrip(os.sep)) + 2})"
-        columns = ", ".join(f"s.{quote_identifier(c.name)} AS {quote_identifier(c.name)}" for c in self.columns)
-        rule, reason, checked = self._checks(read)
-        return (
-            f"SELECT {columns}, {path} AS _file, _line, CAST(json AS VARCHAR) AS _raw, "
-            f"{rule} AS _rule, {reason} AS _reason FROM ({checked})"
-        )
-
-    def _structure(self, *, typed: bool) -> str:
-        return json.dumps(
-            {c.name: _READ_AS.get(c.type, c.type) if typed else "VARCHAR" for c in self.columns}, ensure_ascii=False
-        )
-
-    def _checks(self, read: str) -> tuple[str, str, str]:
-        """Tell apart what is NULL in the document from what does not fit; only rows with a NULL are looked at twice."""
-        strict = [c for c in self.columns if c.type not in _TEXT]
-        fails = []
-        for column in strict:
-            name = quote_identifier(column.name)
-            reason = quote_text(f"column {name} is not a {column.type}")
-            fails.append(f"CASE WHEN s.{name} IS NULL AND t.{name} IS NOT NULL THEN {reason} END")
-        missing = " OR ".join(f"s.{quote_identifier(c.name)} IS NULL" for c in strict) or "FALSE"
-        again = f"json_transform(json, {quote_text(self._structure(typed=False))})"
-        casts = f"nullif(concat_ws('; ', {', '.join(fails)}), '')" if fails else "NULL::VARCHAR"
-        checked = f"SELECT *, CASE WHEN {missing} THEN {again} END AS t FROM ({read})"
-        checked = (
-            f"SELECT *, CASE WHEN {missing} THEN {casts} END AS casts, {self._unknown()} AS unknown FROM ({checked})"
-        )
-        rule = (
-            f"CASE WHEN NOT ({_IS_OBJECT}) THEN 'json' WHEN casts IS NOT NULL THEN 'cast' "
-            "WHEN unknown IS NOT NULL THEN 'unknown_column' END"
-        )
-        reason = (
-            f"CASE WHEN NOT ({_IS_OBJECT}) THEN 'not a JSON object' WHEN casts IS NOT NULL THEN casts "
-            "WHEN unknown IS NOT NULL THEN concat('keys that are not declared: ', unknown) END"
-        )
-        return rule, reason, checked
-
-    def _unknown(self) -> str:
-        """SQL of the names of undeclared keys that have a value, or NULL."""
-        if self.policy == "evolve":
-            return "NULL::VARCHAR"
-        known = "[" + ", ".join(quote_text(c.name) for c in self.columns) + "]"
-        undeclared = "list_filter(json_keys({}), lambda k: NOT list_contains(" + known + ", k))"
-        valued = undeclared.format("json_merge_patch('{}', json)")
-        some = f"{_IS_OBJECT} AND len({undeclared.format('json')}) > 0"
-        names = f"CASE WHEN {some} THEN nullif(array_to_string({valued}, ', '), '') END"
-        if self.policy == "discard_row":
-            return names
-        told = f"concat(_hw_path, ': keys that are not declared: ', {names}, '; schema is freeze: declare them')"
-        return f"CASE WHEN {names} IS NOT NULL THEN error({told}) END"
+        more = [f"{path} AS _file", "_line", "CAST(json AS VARCHAR) AS _raw"]
+        projection = JsonProjection(self.columns, self.policy, "_hw_path")
+        return projection.select(f"SELECT * FROM ({numbered}) WHERE {whole}", more)
 
 
 def numbered_lines(base: str, file: File) -> Iterator[tuple[int, str, bool]]:
