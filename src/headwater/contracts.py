@@ -24,6 +24,12 @@ if TYPE_CHECKING:
     from headwater.core.layers import Family
     from headwater.core.specs import IngestSpec, Spec
 
+CHANGE_COLUMNS = ("_hw_op", "_hw_seq", "_hw_unchanged")
+"""What the rows of `load: cdc` carry until they land; see `Reading.extra`."""
+
+DELETED_AT = "_deleted_at"
+"""Column of a table with `deletes: soft_flag`: when the row was first found deleted, NULL while the source has it."""
+
 SYSTEM_COLUMNS = ("_batch", "_loaded_at", "_file", "_raw")
 """Columns of loaded tables that queries do not see; `system.<source>__<table>` shows them."""
 
@@ -166,12 +172,19 @@ class Reading:
     Attributes:
         manifest: The bounds, to be handed back by `ReadRequest.manifest` when the read is resumed.
         chunks: The chunks; each is taken, run and finished before the next one's query runs.
-        extra: Which of `_file`, `_line`, `_raw`, `_rule` and `_reason` the chunks' queries yield beside the columns.
+        extra: Which of `_file`, `_line`, `_raw`, `_rule`, `_reason` and (all or none of) `_hw_op`, `_hw_seq`, `_hw_unchanged`
+            the chunks' queries yield beside the columns.
             A row whose `_rule` is set is a reject that the reader found in passing (`_raw` shows it, else its columns).
+            With `_hw_op` (`load: cdc`) a row is a change: "upsert", "delete" (only the key columns count) or "truncate"
+            (no column counts: every row before it is gone). `_hw_seq` BIGINT gives their order, `_hw_unchanged` VARCHAR[] the
+            columns of an upsert whose value the source did not repeat. A change of the key is a delete of the old one
+            and an upsert of the new one.
         keys: For `deletes: compare_keys`. Given the names of the columns that the key is made from, it returns a
             SELECT on the request's connection of all their values in the source as it is now. Call it once the
             chunks are exhausted: a row that was read is then among the keys unless the source deleted it meanwhile.
             None when the source cannot list its keys.
+        report: Called with the load's position once it is committed: the source may let go of what lies before it. It
+            may be called again for the same position, or not at all when the process is killed.
         columns: The columns that every chunk yields, when they are not the request's (a file's header has more).
             A column of type EPOCH_S or EPOCH_MS is yielded as a number.
     """
@@ -181,6 +194,7 @@ class Reading:
     extra: tuple[str, ...] = ()
     keys: Callable[[Sequence[str]], str] | None = None
     columns: tuple[Column, ...] | None = None
+    report: Callable[[Mapping[str, Any]], None] | None = None
 
 
 @runtime_checkable
@@ -188,7 +202,8 @@ class Source(Protocol):
     """A batch source. One instance per source file of a project.
 
     Class attributes register it: `kind`, `family`, `connection_spec` (what the file says beside `tables`) and
-    `table_spec` (a table's own keys, beside those of `IngestSpec`).
+    `table_spec` (a table's own keys, beside those of `IngestSpec`). A source that has `load: cdc` says so in one more,
+    `loads = ("full", "incremental", "cdc")`.
     """
 
     kind: ClassVar[str]

@@ -92,6 +92,38 @@ class TransformStep(Step):
 
 
 @dataclass(frozen=True, slots=True)
+class Hit:
+    """A dataset below a changed column: which of its columns is made of it, or how it decides over the rows.
+
+    Attributes:
+        dataset: The dataset.
+        column: Its column; "" when the changed column decides over its rows, or its columns are unknown.
+        how: value, filter, join, group, sort or window; unknown when it reads the dataset in a way that is not known.
+    """
+
+    dataset: str
+    column: str
+    how: str
+
+    def __str__(self) -> str:
+        return f"{self.dataset}{'.' if self.column else ''}{self.column} ({self.how})"
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """A column that a changed declaration takes away or retypes, and what reads it."""
+
+    dataset: str
+    column: str
+    change: str
+    hits: tuple[Hit, ...] = ()
+
+    def __str__(self) -> str:
+        hit = f"hits {', '.join(map(str, self.hits))}" if self.hits else "nothing reads it"
+        return f"{self.dataset}: column {self.column} {self.change}; {hit}"
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """The steps in an order in which every step comes after those it waits for.
 
@@ -101,6 +133,7 @@ class Plan:
         states: What the stores said of every dataset when the plan was made.
         orphans: Tables in the stores that nothing declares there, as `name (store)`.
         notes: Remarks for people (sources not reached, models bound at run).
+        breaks: Columns that the run takes away or retypes, and what reads them.
     """
 
     steps: tuple[Step, ...]
@@ -108,6 +141,7 @@ class Plan:
     states: dict[str, TableState] = field(default_factory=dict)
     orphans: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    breaks: tuple[Break, ...] = ()
 
     def count(self, decision: Decision) -> int:
         """How many steps have a decision."""

@@ -180,32 +180,59 @@ class PrepareRule(Spec):
 
 StoreName = Literal["lake", "lakehouse", "warehouse"]
 
+LoadMode = Literal["full", "incremental", "cdc"]
+
 
 class IngestSpec(DescribedSpec):
-    """How a table of any source is ingested; kinds add their own keys beside these."""
+    """How a table of any source is ingested; kinds add their own keys beside these.
 
-    load: Literal["full", "incremental"] = "full"
+    `load: cdc` follows the source's own log of changes; only kinds that say so have it (`Source.loads`).
+    """
+
+    load: LoadMode = "full"
     key: Words = Field(default_factory=list)
     cursor: str | None = None
     lag: Duration | None = None
-    deletes: Literal["ignore", "compare_keys"] = "ignore"
+    deletes: Literal["ignore", "compare_keys", "soft_flag"] = "ignore"
     prepare: list[PrepareRule] = Field(default_factory=list)
     reject_if: dict[str, str] = Field(default_factory=dict)
     max_rejected: Limit | None = None
-    schema_policy: Literal["evolve", "freeze", "discard_row"] = Field("evolve", alias="schema")
+    schema_policy: Literal["evolve", "freeze", "discard_row", "discard_value"] = Field("evolve", alias="schema")
     allow_empty: bool = False
     max_deleted: Ratio = 0.2
     into: StoreName = "lakehouse"
 
     @model_validator(mode="after")
     def _fits_together(self) -> IngestSpec:
-        if self.deletes == "compare_keys" and not self.key:
-            raise ValueError("deletes: compare_keys needs a key")
+        if self.deletes != "ignore" and not self.key:
+            raise ValueError(f"deletes: {self.deletes} needs a key")
+        if self.load == "cdc":
+            self._fits_changes()
         if self.load == "full" and self.lag is not None:
             raise ValueError("lag belongs to load: incremental")
         if self.into == "lake" and (self.key or self.deletes != "ignore"):
             raise ValueError("the lake only appends or replaces whole loads; a key needs into: lakehouse or warehouse")
         return self
+
+    def _fits_changes(self) -> None:
+        if not self.key:
+            raise ValueError("load: cdc needs the key that changes are merged by")
+        if self.cursor or self.lag is not None:
+            raise ValueError("load: cdc follows the log of the source; leave cursor and lag out")
+        if self.deletes == "compare_keys":
+            raise ValueError("load: cdc is told of deletes; leave deletes out, or write soft_flag or ignore")
+        if any(rule.dedupe for rule in self.prepare):
+            raise ValueError("load: cdc keeps the last change of a key; leave dedupe out")
+
+    @property
+    def flags_deletes(self) -> bool:
+        """Whether rows that the source deleted stay, with the time in `_deleted_at`."""
+        return self.deletes == "soft_flag"
+
+    @property
+    def ignores_deletes(self) -> bool:
+        """Whether rows that the source deleted stay as they are; a log of changes says `ignore` to have that."""
+        return self.deletes == "ignore" and (self.load != "cdc" or "deletes" in self.model_fields_set)
 
 
 def _check_moment(text: str) -> None:

@@ -27,16 +27,19 @@ def replace_layer(inner: str, replaced: Mapping[str, str], added: Mapping[str, s
     return f"SELECT *{f' REPLACE ({old})' if old else ''}{new} FROM ({inner})"
 
 
-def cast_layer(inner: str, casts: Mapping[str, tuple[str, str]], rule: str) -> str:
-    """Replace columns by what may be NULL on failure; a value that fails makes the row a reject.
+def cast_layer(inner: str, casts: Mapping[str, tuple[str, str]], rule: str, *, lenient: bool = False) -> str:
+    """Replace columns by what may be NULL on failure; a value that fails makes the row a reject, unless `lenient`.
 
     Args:
         inner: The layer below.
         casts: Column name to (expression that is NULL when it fails, name of the type for the reason).
         rule: The reject's rule.
+        lenient: A value that fails is NULL, and its row is good (`schema: discard_value`).
     """
     if not casts:
         return inner
+    if lenient:
+        return replace_layer(inner, {name: sql for name, (sql, _) in casts.items()})
     fresh = {f"{INTERNAL}new_{index}": sql for index, (sql, _) in enumerate(casts.values())}
     tried = replace_layer(inner, {}, fresh)
     failed = []

@@ -36,11 +36,12 @@ def decide_schema(
     """Decide the table's columns.
 
     `evolve` adds new columns and widens where that loses nothing and the store can (Delta cannot). `freeze` takes no
-    difference at all. `discard_row` keeps the table's columns and rejects rows with a value in an unknown one. A
-    missing column is NULL, but for `freeze`. Names are compared without case; the table's spelling stays.
+    difference at all. `discard_row` keeps the table's columns and rejects rows with a value in an unknown one;
+    `discard_value` leaves out the values that have no place or are not of the column's type. A missing column is NULL,
+    but for `freeze`. Names are compared without case; the table's spelling stays.
 
     Args:
-        policy: `evolve`, `freeze` or `discard_row`.
+        policy: `evolve`, `freeze`, `discard_row` or `discard_value`.
         incoming: The landed columns of the load.
         current: The table's columns without system columns, None when there is no table yet.
         store: Kind of the store.
@@ -60,6 +61,8 @@ def decide_schema(
         errors += [error] if error else []
     if policy == "discard_row":
         return SchemaDecision(tuple(columns), tuple(c.name for c in new), tuple(errors))
+    if policy == "discard_value":
+        return SchemaDecision(tuple(columns), (), tuple(errors))
     return SchemaDecision((*columns, *new), (), tuple(errors))
 
 
@@ -70,7 +73,7 @@ def _decide_column(
     if arriving is None or arriving.type == column.type:
         return column, ""
     wider = wider_type(column.type, arriving.type)
-    if wider == column.type:
+    if wider == column.type or policy == "discard_value":
         return column, ""
     if policy == "evolve":
         if replaces:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from headwater.contracts import CHANGE_COLUMNS, DELETED_AT
 from headwater.core.commit import Column
 from headwater.core.types import Fidelity, landed
 from headwater.errors import ProjectError
@@ -17,7 +18,7 @@ from headwater.ingestion.rules import Current, RuleCompiler, check_names, try_ca
 from headwater.sql.placeholders import quote_identifier, quote_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from headwater.core.specs import IngestSpec
     from headwater.core.types import Landing
@@ -40,6 +41,8 @@ class Preparation:
             and project that, instead of projecting chunk by chunk.
         located: Rows have `_file` and `_line`.
         key_origins: Source columns that the key columns are made from.
+        origins: Source columns that each landed column is made from, in lower case.
+        changes: Rows are changes (`CHANGE_COLUMNS`).
     """
 
     columns: tuple[Column, ...]
@@ -48,6 +51,9 @@ class Preparation:
     whole_load: bool
     located: bool
     key_origins: tuple[str, ...]
+    origins: Mapping[str, frozenset[str]]
+    changes: bool
+    _lenient: bool
     _key: tuple[str, ...]
     _source_columns: tuple[Column, ...]
     _prepared: str
@@ -74,7 +80,8 @@ class Preparation:
             arriving = types.get(column.name.lower())
             value = quote_identifier(arriving.name) if arriving else "NULL"
             same = arriving is not None and arriving.type == column.type
-            selected.append(f"{value} AS {name}" if same else f"CAST({value} AS {column.type}) AS {name}")
+            cast = "TRY_CAST" if self._lenient else "CAST"
+            selected.append(f"{value} AS {name}" if same else f"{cast}({value} AS {column.type}) AS {name}")
         carried = f"COLUMNS('^{INTERNAL}'), _rule, _reason{', _file, _line' if self.located else ''}"
         names = {name.lower() for name in decision.discarded}
         lost = [c.name for c in self.columns if c.name.lower() in names]
@@ -108,6 +115,7 @@ class Preparation:
         system += ["_file"] if self.located else []
         system += [f"{self._raw_text_sql()} AS _raw"] if self._raw else []
         system += ["_line"] if self.located else []
+        system += CHANGE_COLUMNS if self.changes else ()
         rejected = f"CASE WHEN _rule <> {quote_text(DEDUPED)} THEN {{}} END AS {{}}"
         tail = [
             "_rule",
@@ -118,12 +126,12 @@ class Preparation:
         return f"SELECT {', '.join([*names, *system, *tail])} FROM ({inner})"
 
     def good_rows(self, table: str) -> str:
-        """Return the good rows of a materialized projection: columns, system columns and `_line` (when located)."""
-        return f"SELECT {self._row_names(line=True)} FROM {table} WHERE _rule IS NULL"
+        """Return the good rows of a materialized projection: columns, system columns, `_line`, what changes carry."""
+        return f"SELECT {self._row_names(landed=False)} FROM {table} WHERE _rule IS NULL"
 
     def load_rows(self, rows: str) -> str:
-        """Return what a table takes of good (or staged) rows: everything but `_line`."""
-        return f"SELECT {self._row_names(line=False)} FROM ({rows})"
+        """Return what a table takes of good (or staged) rows: columns and system columns."""
+        return f"SELECT {self._row_names(landed=True)} FROM ({rows})"
 
     def rejected_rows(self, table: str) -> str:
         """Return the rejects of a materialized projection as quarantine rows (`REJECT_COLUMNS`)."""
@@ -172,9 +180,12 @@ class Preparation:
         present = " AND ".join(f"{name} IS NOT NULL" for name in names)
         return f"SELECT DISTINCT {', '.join(names)} FROM ({inner}) WHERE {present}"
 
-    def _row_names(self, *, line: bool) -> str:
+    def _row_names(self, *, landed: bool) -> str:
         names = [quote_identifier(column.name) for column in (*self.columns, *self.system_columns)]
-        return ", ".join([*names, "_line"] if line and self.located else names)
+        if not landed:
+            names += ["_line"] if self.located else []
+            names += CHANGE_COLUMNS if self.changes else ()
+        return ", ".join(names)
 
     def _raw_row_sql(self) -> str:
         """Return SQL of the row as it came in, as JSON, without hidden columns; numbers and times as text."""
@@ -226,8 +237,9 @@ def compile_prepare(
     """
     check_names(table, (column.name for column in columns))
     located = "_file" in extra
-    inner = _input_layer(columns, located=located, raw="_raw" in extra, judged="_rule" in extra)
-    compiler = RuleCompiler.start(table, columns, inner, located=located)
+    inner = _input_layer(columns, extra)
+    lenient = ingest.schema_policy == "discard_value"
+    compiler = RuleCompiler.start(table, columns, inner, located=located, lenient=lenient)
     try:
         for index, rule in enumerate(ingest.prepare):
             compiler.apply(index, rule)
@@ -237,11 +249,16 @@ def compile_prepare(
     finally:
         compiler.close()
     landed_columns = _land(compiler, store, landed_by)
+    if ingest.flags_deletes:
+        landed_columns = (*landed_columns, _add_deleted_at(compiler))
     origins = {origin for c in compiler.columns if c.name in key for origin in c.origins}
     tests = [("null_key", f"key column {quote_identifier(n)} is NULL", f"{quote_identifier(n)} IS NULL") for n in key]
     if ingest.load == "incremental" and ingest.cursor:
         value = f"{INTERNAL}in_{_index_of(columns, ingest.cursor)}"
         tests.append(("null_cursor", f"cursor {quote_identifier(ingest.cursor)} is NULL", f"{value} IS NULL"))
+    if changes := CHANGE_COLUMNS[0] in extra:
+        compiler.inner = _spare_deletes(compiler.inner)
+        tests = [(rule, reason, f"{CHANGE_COLUMNS[0]} <> 'truncate' AND {test}") for rule, reason, test in tests]
     return Preparation(
         columns=landed_columns,
         cursor=cursor,
@@ -249,6 +266,9 @@ def compile_prepare(
         whole_load=compiler.dedupes,
         located=located,
         key_origins=tuple(c.name for c in columns if c.name in origins),
+        origins={c.name: frozenset(origin.lower() for origin in c.origins) for c in compiler.columns},
+        changes=changes,
+        _lenient=lenient,
         _key=key,
         _source_columns=tuple(columns),
         _prepared=reject_layer(compiler.inner, tests),
@@ -258,15 +278,32 @@ def compile_prepare(
     )
 
 
-def _input_layer(columns: Sequence[Column], *, located: bool, raw: bool, judged: bool) -> str:
+def _input_layer(columns: Sequence[Column], extra: Collection[str]) -> str:
     """The rows as they come in, with a second reference to each column for `raw`."""
     names = [quote_identifier(column.name) for column in columns]
+    judged = "_rule" in extra
     carried = [f"{name} AS {INTERNAL}in_{index}" for index, name in enumerate(names)]
-    carried += ["_file", "_line"] if located else []
-    carried += [f"_raw AS {INTERNAL}raw"] if raw else []
+    carried += ["_file", "_line"] if "_file" in extra else []
+    carried += [f"_raw AS {INTERNAL}raw"] if "_raw" in extra else []
     carried += ["_rule", "_reason"] if judged else ["NULL::VARCHAR AS _rule", "NULL::VARCHAR AS _reason"]
     carried += [f"_rule IS NOT NULL AS {_UNREADABLE}"] if judged else []
+    carried += [name for name in CHANGE_COLUMNS if name in extra]
     return f"SELECT {', '.join([*names, *carried])} FROM ({_SOURCE})"
+
+
+def _spare_deletes(inner: str) -> str:
+    """Leave deletes and truncates alone: only the key of a delete counts, and it has to reach the table."""
+    judged = f"CASE WHEN {CHANGE_COLUMNS[0]} = 'upsert' THEN {{0}} END AS {{0}}"
+    return f"SELECT * REPLACE ({judged.format('_rule')}, {judged.format('_reason')}) FROM ({inner})"
+
+
+def _add_deleted_at(compiler: RuleCompiler) -> Column:
+    if any(column.name.lower() == DELETED_AT for column in compiler.columns):
+        raise ProjectError(
+            f"{compiler.table}: column {DELETED_AT!r} is what deletes: soft_flag adds", fix="rename it in prepare"
+        )
+    compiler.inner = replace_layer(compiler.inner, {}, {DELETED_AT: "CAST(NULL AS TIMESTAMP WITH TIME ZONE)"})
+    return Column(DELETED_AT, "TIMESTAMP WITH TIME ZONE")
 
 
 def _index_of(columns: Sequence[Column], name: str) -> int:
@@ -324,7 +361,7 @@ def _land(compiler: RuleCompiler, store: str, landed_by: Callable[[str, str], La
         columns.append(Column(column.name, landing.type, source_type if source_type != landing.type else ""))
     if plain:
         compiler.inner = replace_layer(compiler.inner, plain)
-    compiler.inner = cast_layer(compiler.inner, checked, "range")
+    compiler.inner = cast_layer(compiler.inner, checked, "range", lenient=compiler.lenient)
     return tuple(columns)
 
 

@@ -48,6 +48,7 @@ class RuleCompiler:
         located: Rows have `_file` and `_line`.
         hidden: Source columns that `mask` or `drop` hides, and so must not show in `raw`.
         masked: Internal columns that hold masked values, for the key of a reject.
+        lenient: A value that does not fit is NULL (`schema: discard_value`).
         dedupes: Whether a `dedupe` was among the rules.
     """
 
@@ -58,13 +59,16 @@ class RuleCompiler:
     hidden: set[str] = field(default_factory=set)
     masked: list[str] = field(default_factory=list)
     dedupes: bool = False
+    lenient: bool = False
     _binder: DuckDBPyConnection | None = None
 
     @classmethod
-    def start(cls, table: str, columns: Sequence[Column], inner: str, *, located: bool) -> RuleCompiler:
+    def start(
+        cls, table: str, columns: Sequence[Column], inner: str, *, located: bool, lenient: bool = False
+    ) -> RuleCompiler:
         """Begin with the columns as the source yields them; numbers declared as epochs become instants."""
         current = [Current(c.name, c.type, frozenset({c.name}), c.source_type or c.type) for c in columns]
-        compiler = cls(table, current, inner, located)
+        compiler = cls(table, current, inner, located, lenient=lenient)
         epochs = {c.name: c.type for c in columns if c.type in _EPOCHS}
         compiler._cast(epochs)
         return compiler
@@ -165,7 +169,7 @@ class RuleCompiler:
             column = self.find(name, "cast")
             tried[name] = (try_cast_sql(quote_identifier(name), type_text), type_text)
             column.type = "TIMESTAMP WITH TIME ZONE" if type_text in _EPOCHS else type_text
-        self.inner = cast_layer(self.inner, tried, "cast")
+        self.inner = cast_layer(self.inner, tried, "cast", lenient=self.lenient)
 
     def _apply_fill(self, index: int, values: dict[str, Any]) -> None:
         self._replace_values("fill", {name: [value] for name, value in values.items()}, "coalesce({0}, {1})")

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pydantic import create_model
 
@@ -132,7 +132,9 @@ def table_spec_of(kind: str) -> type[IngestSpec]:
     """Return the model of a source table of a kind: the connector's keys and those of every kind."""
     own: Any = load_source(kind).table_spec
     bases = (own,) if issubclass(own, IngestSpec) else (own, IngestSpec)
-    return cast("type[IngestSpec]", create_model(f"{kind.capitalize()}Table", __base__=bases))
+    loads = getattr(load_source(kind), "loads", ("full", "incremental"))
+    load: Any = (Literal[tuple(loads)], "full")
+    return cast("type[IngestSpec]", create_model(f"{kind.capitalize()}Table", __base__=bases, load=load))
 
 
 def fingerprint_source(kind: str, connection: Any, table: Any, schema: Any) -> str:

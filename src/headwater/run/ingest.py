@@ -12,6 +12,7 @@ from headwater.errors import CheckFailedError, ConnectorError, ProjectError, Sta
 from headwater.ingestion import Preparation, compile_prepare, decide_schema, set_mask_keys
 from headwater.plan.bind import declared_columns
 from headwater.project.cache import digest
+from headwater.project.references import redact
 from headwater.run.audit import Audit
 from headwater.run.landing import LoadFacts, decide_load
 from headwater.run.rejected import forget_failed_rejects, keep_failed_rejects
@@ -317,6 +318,7 @@ def _load(step: LoadStep, context: RunContext, ingestion: Ingestion) -> StepResu
         position=ingestion.position(),
         parts=tuple(ingestion.parts),
         keys=ingestion.reading.keys,
+        now_sql=timestamp_literal(context.now),
         restated=last is not None and last.fingerprint != step.fingerprint,
     )
     try:
@@ -326,6 +328,7 @@ def _load(step: LoadStep, context: RunContext, ingestion: Ingestion) -> StepResu
         raise
     forget_failed_rejects(context.project, table.name)
     if landing is None:
+        _report(step, context, ingestion, facts.position)
         return _unchanged(step, state)
     records = landing.change.mode == "record"
     audit = Audit(context, step.node, table.ingest.all_checks(), ingestion.connection)
@@ -338,6 +341,7 @@ def _load(step: LoadStep, context: RunContext, ingestion: Ingestion) -> StepResu
     commit = make_commit(context, step, state, landing.change, landing.position).with_digest(digest)
     receipt = context.store_of(table.name).commit(load, landing.change, commit)
     context.note_commit(table.name, receipt)
+    _report(step, context, ingestion, landing.position)
     return StepResult(
         step=step.node,
         status=Status.DONE if receipt.changed else Status.UNCHANGED,
@@ -350,6 +354,16 @@ def _load(step: LoadStep, context: RunContext, ingestion: Ingestion) -> StepResu
         reason=step.reason,
         checks=audit.results,
     )
+
+
+def _report(step: LoadStep, context: RunContext, ingestion: Ingestion, position: dict[str, Any]) -> None:
+    """Tell the source what is committed; that it could not be told is no harm to the load."""
+    if ingestion.reading.report is None:
+        return
+    try:
+        ingestion.reading.report(position)
+    except ConnectorError as error:
+        context.emit("warning", step.node, text=redact(error.what, context.project.secrets))
 
 
 def _unchanged(step: LoadStep, state: TableState | None) -> StepResult:

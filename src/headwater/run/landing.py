@@ -9,11 +9,8 @@ from headwater.contracts import Change
 from headwater.core.commit import merge_positions
 from headwater.errors import CheckFailedError, ConnectorError
 from headwater.ingestion import (
-    check_deleted,
     check_empty,
-    check_keys,
     check_rejected,
-    compile_deletes,
     compile_fresh,
     compile_merge,
     compile_new_rejects,
@@ -21,6 +18,8 @@ from headwater.ingestion import (
     digest_query,
     merge_ties,
 )
+from headwater.run.changes import change_by_log
+from headwater.run.deleted import find_deleted, flag_deleted
 from headwater.sql.placeholders import quote_identifier, quote_text
 
 if TYPE_CHECKING:
@@ -43,6 +42,7 @@ class LoadFacts:
         position: Position of this load, its source's version included.
         parts: Staged chunks that `rows` is made of; empty for a load of one chunk.
         keys: Gives a SELECT of the keys that the source still has.
+        now_sql: SQL of the run's clock.
         restated: The declaration is not that of the last commit: this one records it, whatever the rows.
     """
 
@@ -59,6 +59,7 @@ class LoadFacts:
     position: dict[str, Any]
     parts: tuple[str, ...]
     keys: Callable[[Sequence[str]], str] | None
+    now_sql: str
     restated: bool = False
 
     @property
@@ -72,6 +73,11 @@ class LoadFacts:
         return self.full or self.ingest.load == "full" or not self.exists
 
     @property
+    def flags_whole_load(self) -> bool:
+        """Whether a full load keeps the rows that it does not hold, flagged."""
+        return self.ingest.flags_deletes and self.ingest.load == "full" and self.exists and not self.full
+
+    @property
     def columns(self) -> tuple[Column, ...]:
         """The table's columns after the load, system columns last."""
         return (*self.preparation.columns, *self.preparation.system_columns)
@@ -80,6 +86,16 @@ class LoadFacts:
     def current(self) -> str:
         """SELECT of the table as it is."""
         return self.state.scan if self.state else ""
+
+    @property
+    def no_rows(self) -> str:
+        """SELECT of no row with the columns of the table after the load."""
+        parts = ", ".join(f"CAST(NULL AS {column.type}) AS {quote_identifier(column.name)}" for column in self.columns)
+        return f"SELECT {parts} WHERE FALSE"
+
+    def has_column(self, name: str) -> bool:
+        """Whether the table as it is has a column."""
+        return self.state is not None and any(column.name == name for column in self.state.columns)
 
     def count(self, query: str) -> int:
         """Return the one number of a query."""
@@ -108,22 +124,40 @@ def decide_load(facts: LoadFacts) -> Landing | None:
         CheckFailedError: A limit is broken (`max_rejected`, `max_deleted`, an empty source).
         ConnectorError: The store cannot do what the load needs.
     """
-    if not facts.rows and not facts.replaces:
+    if not facts.rows and (not facts.replaces or facts.flags_whole_load):
         return _nothing_new(facts)
-    landing = _replacement(facts) if facts.replaces else _addition(facts)
+    landing = _decide(facts)
     if landing.change.mode == "record" and not landing.rejected and not _tells(facts, landing.position):
         return None
-    if facts.ingest.key and facts.rows:
+    if facts.ingest.key and facts.rows and facts.ingest.load != "cdc":
         superseded = facts.count("SELECT count(*) FROM temp._hw_merge WHERE _outcome = 'superseded'")
         return replace(landing, superseded=superseded)
     return landing
 
 
+def _decide(facts: LoadFacts) -> Landing:
+    if facts.ingest.load == "cdc" and facts.rows:
+        return _logged(facts)
+    if facts.flags_whole_load:
+        landing = _addition(facts)
+        return replace(landing, position={**facts.position, "complete": True})
+    return _replacement(facts) if facts.replaces else _addition(facts)
+
+
+def _logged(facts: LoadFacts) -> Landing:
+    rejects, fresh, rejected = _settle_rejects(facts, facts.rejects)
+    _raise_first([check_rejected(facts.table, facts.ingest.max_rejected, good=facts.good, rejected=rejected)])
+    position = {**facts.position, "complete": True} if facts.replaces else _kept(facts)
+    return Landing(replace(change_by_log(facts), rejects=rejects), position, fresh)
+
+
 def _nothing_new(facts: LoadFacts) -> Landing | None:
-    deletes = _deletes(facts)
-    if deletes:
-        change = Change("merge", _no_rows(facts), facts.columns, key=tuple(facts.ingest.key), deletes=deletes)
-        return Landing(change, facts.position)
+    deletes, rows = find_deleted(facts), facts.no_rows
+    if facts.ingest.flags_deletes:
+        deletes, rows = "", _flagged(facts, deletes, rows)
+    if deletes or rows != facts.no_rows:
+        change = Change("merge", rows, facts.columns, key=tuple(facts.ingest.key), deletes=deletes)
+        return Landing(change, _kept(facts))
     return Landing(Change("record"), _kept(facts)) if _tells(facts, facts.position) else None
 
 
@@ -140,7 +174,7 @@ def _kept(facts: LoadFacts) -> dict[str, Any]:
 
 
 def _replacement(facts: LoadFacts) -> Landing:
-    rows, rejects = facts.rows or _no_rows(facts), facts.rejects
+    rows, rejects = facts.rows or facts.no_rows, facts.rejects
     if facts.ingest.key and facts.rows:
         rows, rejects = _one_per_key(facts, current=None)
     rejects, fresh, rejected = _settle_rejects(facts, rejects)
@@ -172,7 +206,7 @@ def _same_rows(facts: LoadFacts, digest: str) -> bool:
 
 def _addition(facts: LoadFacts) -> Landing:
     assert facts.state is not None
-    changed = _changed_files(facts)
+    changed = [] if facts.flags_whole_load else _changed_files(facts)
     if changed and facts.ingest.into == "lake":
         raise ConnectorError(
             f"{facts.table}: {', '.join(changed[:3])} changed after it was loaded, and the lake only appends",
@@ -202,7 +236,9 @@ def _merge(facts: LoadFacts, changed: list[str]) -> tuple[Change, dict[str, Any]
     """Return the merge of a load with a key: rows equal to the table's are left out, vanished keys are removed."""
     rows, rejects = _one_per_key(facts, current=facts.current)
     keys = ", ".join(quote_identifier(name) for name in facts.ingest.key)
-    deletes = [_deletes(facts)]
+    deletes = [find_deleted(facts)]
+    if facts.ingest.flags_deletes:
+        deletes, rows = [], _flagged(facts, deletes[0], rows)
     if changed:
         deletes.append(
             f"SELECT {keys} FROM (SELECT * FROM ({facts.current}) WHERE {_in_files(changed)}) "
@@ -217,6 +253,16 @@ def _merge(facts: LoadFacts, changed: list[str]) -> tuple[Change, dict[str, Any]
     if not some and not gone:
         return Change("record"), _kept(facts), rejects
     return Change("merge", rows, facts.columns, key=tuple(facts.ingest.key), deletes=gone), _kept(facts), rejects
+
+
+def _flagged(facts: LoadFacts, gone: str, rows: str) -> str:
+    """Add to the rows those that change their flag, if any do."""
+    flagged = flag_deleted(facts, gone, rows)
+    if not flagged:
+        return rows
+    facts.connection.execute(f"CREATE OR REPLACE TEMP TABLE _hw_flagged AS {flagged}")
+    more = facts.count("SELECT count(*) FROM temp._hw_flagged")
+    return f"{rows} UNION ALL SELECT * FROM temp._hw_flagged" if more else rows
 
 
 def _one_per_key(facts: LoadFacts, current: str | None) -> tuple[str, str]:
@@ -270,31 +316,6 @@ def _in_files(files: list[str]) -> str:
     return f"_file IN ({', '.join(quote_text(path) for path in files)})" if files else ""
 
 
-def _deletes(facts: LoadFacts) -> str:
-    """Return a SELECT of the keys that the source has deleted, or ""; its limits are decided here."""
-    if facts.ingest.deletes != "compare_keys" or not facts.exists:
-        return ""
-    if facts.keys is None:
-        raise ConnectorError(f"{facts.table}: this source cannot give its keys", fix="use deletes: ignore")
-    assert facts.state is not None
-    assert facts.state.commit is not None
-    there = facts.state.commit.rows or 0
-    facts.connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE _hw_keys AS {facts.preparation.keys(facts.keys(facts.preparation.key_origins))}"
-    )
-    keys = facts.count("SELECT count(*) FROM temp._hw_keys")
-    gone = compile_deletes("SELECT * FROM temp._hw_keys", facts.current, facts.ingest.key)
-    facts.connection.execute(f"CREATE OR REPLACE TEMP TABLE _hw_deleted AS {gone}")
-    deleted = facts.count("SELECT count(*) FROM temp._hw_deleted")
-    _raise_first(
-        [
-            check_keys(facts.table, facts.ingest.allow_empty, keys=keys, current_rows=there),
-            check_deleted(facts.table, facts.ingest.max_deleted, deleted=deleted, current_rows=there),
-        ]
-    )
-    return "SELECT * FROM temp._hw_deleted" if deleted else ""
-
-
 def _settle_rejects(facts: LoadFacts, rejects: str) -> tuple[str, int, int]:
     """Gather the rejects, once each: (SELECT of those the quarantine does not hold yet, how many, how many in all)."""
     if not rejects:
@@ -315,11 +336,6 @@ def _digest(facts: LoadFacts, rows: str) -> str:
         return ""
     row = facts.connection.execute(digest_query(rows, facts.preparation.columns)).fetchone()
     return str(row[0]) if row else ""
-
-
-def _no_rows(facts: LoadFacts) -> str:
-    parts = ", ".join(f"CAST(NULL AS {column.type}) AS {quote_identifier(column.name)}" for column in facts.columns)
-    return f"SELECT {parts} WHERE FALSE"
 
 
 def _raise_first(errors: list[CheckFailedError | None]) -> None:
