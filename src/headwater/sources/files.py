@@ -28,7 +28,8 @@ from headwater.sources.files_listing import (
     manifest_files,
 )
 from headwater.sources.files_parquet import parquet_columns, parquet_query
-from headwater.sources.files_scan import CsvScan, empty_query
+from headwater.sources.files_scan import CsvScan, empty_query, read_type, typed_sql
+from headwater.sql.placeholders import quote_identifier
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -168,8 +169,9 @@ class _FileRead:
         return Reading(self.manifest, self._chunks(files, columns), _EXTRA[options.kind], columns=kept)
 
     def _kept(self, columns: tuple[Column, ...]) -> tuple[Column, ...]:
-        """The columns that the chunks yield: `discard_row` has no place for one that is not declared."""
-        return self.request.columns if self.request.ingest.schema_policy == "discard_row" else columns
+        """The columns that the chunks yield: the policies that discard have no place for one that is not declared."""
+        policy = self.request.ingest.schema_policy
+        return self.request.columns if policy in ("discard_row", "discard_value") else columns
 
     def _columns(self, options: FilesTable, files: Sequence[File]) -> tuple[Column, ...]:
         """The declared columns, and those that only the files have: as text, or with the type Parquet gives."""
@@ -247,9 +249,11 @@ class _FileRead:
         if complete:
             position["complete"] = True
         connection = self.request.connection
-        unknown = tuple(column.name for column in columns if column not in self._kept(columns))
+        lenient = self.request.ingest.schema_policy == "discard_value"
+        kept = self._kept(columns)
+        unknown = () if lenient else tuple(column.name for column in columns if column not in kept)
         if options.kind == "parquet":
-            query = parquet_query(self.base, group, self._kept(columns), unknown, absolute=absolute)
+            query = parquet_query(self.base, group, kept, unknown, absolute=absolute, lenient=lenient)
             return Chunk(name, query, lambda: self._end(group, position, "", 0))
         if options.kind in ("json", "jsonl"):
             policy = self.request.ingest.schema_policy
@@ -265,16 +269,28 @@ class _FileRead:
                 return self._end(group, position, found, broken)
 
             return Chunk(name, query, end)
-        scan = CsvScan(connection, self.base, options.dialect, columns, ordered, token, absolute)
+        read = tuple(Column(column.name, "VARCHAR") for column in kept) if lenient else columns
+        scan = CsvScan(connection, self.base, options.dialect, read, ordered, token, absolute)
         loaded = CsvReader(scan, unknown)
         with explain_errors(self.base, group):
             query, rejects, rejected = loaded.read_group(group)
+        if lenient:
+            query = _fitting(query, options.dialect, kept)
 
         return Chunk(name, query, lambda: self._end(group, position, rejects, rejected), loaded.drop_rows)
 
     def _end(self, group: Sequence[File], position: dict[str, Any], rejects: str, rejected: int) -> ChunkEnd:
         check_unchanged(self.base, group)
         return ChunkEnd(position, rejects, rejected)
+
+
+def _fitting(query: str, dialect: Dialect, columns: Sequence[Column]) -> str:
+    """Type rows of text; a value that does not fit is NULL."""
+    typed = []
+    for column in columns:
+        name = quote_identifier(column.name)
+        typed.append(f"{typed_sql(dialect, name, read_type(column.type, late=False))} AS {name}")
+    return f"SELECT {', '.join(typed)}, _file, _line, _rule, _reason FROM ({query})"
 
 
 def needs_order(request: ReadRequest) -> bool:

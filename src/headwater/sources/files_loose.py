@@ -113,7 +113,7 @@ def _split(scan: CsvScan, file: File, layout: Layout, text: str, rows: str, reje
     tried, failed = [], []
     for index, (name, type_text) in enumerate(zip(layout.names, types, strict=True)):
         value = f"CASE WHEN c{index} IN ({nulls}) THEN NULL ELSE c{index} END" if nulls else f"c{index}"
-        typed = _typed(scan, value, files_scan.read_type(type_text, late=False))
+        typed = files_scan.typed_sql(scan.dialect, value, files_scan.read_type(type_text, late=False))
         given = value if type_text in files_scan.LATE else typed
         tried.append(f"{value} AS c{index}, {typed} AS t{index}, {given} AS o{index}")
         reason = quote_text(f"column {quote_identifier(name)} is not a {type_text}")
@@ -136,12 +136,3 @@ def _split(scan: CsvScan, file: File, layout: Layout, text: str, rows: str, reje
         f"NULL::BIGINT AS position, NULL::BIGINT AS blank FROM {judged} WHERE reason IS NOT NULL"
     )
     scan.connection.execute(f"DROP TABLE {judged}")
-
-
-def _typed(scan: CsvScan, value: str, type_text: str) -> str:
-    """Cast text as DuckDB's reader does, with the declared formats; what is cast later stays text here too."""
-    wanted = scan.dialect.timestamp_format if type_text.startswith("TIMESTAMP") else ""
-    wanted = scan.dialect.date_format if type_text == "DATE" else wanted
-    if wanted:
-        return f"CAST(try_strptime({value}, {quote_text(wanted)}) AS {type_text})"
-    return f"TRY_CAST({value} AS {type_text})"

@@ -42,9 +42,13 @@ def parquet_columns(base: str, files: Sequence[File]) -> list[Column]:
 
 
 def parquet_query(
-    base: str, files: Sequence[File], columns: Sequence[Column], unknown: Sequence[str] = (), *, absolute: bool = False
-) -> str:
-    """Return a SELECT of the columns, `_file`, `_line`, `_rule` and `_reason`; a value in an `unknown` one rejects."""
+    base: str, files: Sequence[File], columns: Sequence[Column], unknown: Sequence[str] = (), *,
+    absolute: bool = False, lenient: bool = False,
+) -> str:  # fmt: skip
+    """Return a SELECT of the columns, `_file`, `_line`, `_rule` and `_reason`.
+
+    A value in an `unknown` column rejects its row, and so does one that does not fit, unless `lenient` (it is NULL).
+    """
     found = {column.name.lower(): column for column in parquet_columns(base, files)}
     selected, failed = [], []
     for column in columns:
@@ -58,6 +62,8 @@ def parquet_query(
         else:
             value = f"TRY_CAST({quote_identifier(here.name)} AS {wanted})"
             selected.append(f"{value} AS {name}")
+            if lenient:
+                continue
             reason = quote_text(f"column {name} is not a {column.type}")
             failed.append(f"CASE WHEN {quote_identifier(here.name)} IS NOT NULL AND {value} IS NULL THEN {reason} END")
     casts = f"nullif(concat_ws('; ', {', '.join(failed)}), '')" if failed else "NULL::VARCHAR"

@@ -173,6 +173,15 @@ def read_type(type_text: str, *, late: bool = True) -> str:
     return _READ_AS.get(type_text, type_text)
 
 
+def typed_sql(dialect: Dialect, value: str, type_text: str) -> str:
+    """Cast text as DuckDB's reader does, with the declared formats; NULL where it does not fit."""
+    wanted = dialect.timestamp_format if type_text.startswith("TIMESTAMP") else ""
+    wanted = dialect.date_format if type_text == "DATE" else wanted
+    if wanted:
+        return f"CAST(try_strptime({value}, {quote_text(wanted)}) AS {type_text})"
+    return f"TRY_CAST({value} AS {type_text})"
+
+
 def _find(layout: Layout, place: Mapping[str, int], name: str) -> int | None:
     """Where a column is in a file: by its exact name, else by its name in another case."""
     return layout.names.index(name) if name in layout.names else place.get(name.lower())

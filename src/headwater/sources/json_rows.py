@@ -1,8 +1,9 @@
 """Typed columns out of JSON objects, beside the raw text: what files and APIs of JSON have in common.
 
 Keys match the declared columns exactly. Nested parts land as JSON text. A key that is not declared stays in the raw
-text (`schema: evolve`), rejects its row (`discard_row`) or stops the load (`freeze`). A number passes through a double,
-as JSON readers do: write more than 15 digits as text.
+text (`schema: evolve`, `discard_value`), rejects its row (`discard_row`) or stops the load (`freeze`). A value that does
+not fit its column rejects its row, but for `discard_value`, where it is NULL. A number passes through a double, as JSON
+readers do: write more than 15 digits as text.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class JsonProjection:
 
     def _checks(self, read: str) -> tuple[str, str, str]:
         """Tell apart what is NULL in the document from what does not fit; only rows with a NULL are looked at twice."""
-        strict = [c for c in self.columns if c.type not in _TEXT]
+        strict = [c for c in self.columns if c.type not in _TEXT and self.policy != "discard_value"]
         fails = []
         for column in strict:
             name = quote_identifier(column.name)
@@ -77,7 +78,7 @@ class JsonProjection:
 
     def _unknown(self) -> str:
         """SQL of the names of undeclared keys that have a value, or NULL."""
-        if self.policy == "evolve":
+        if self.policy in ("evolve", "discard_value"):
             return "NULL::VARCHAR"
         known = "[" + ", ".join(quote_text(c.name) for c in self.columns) + "]"
         undeclared = "list_filter(json_keys({}), lambda k: NOT list_contains(" + known + ", k))"

@@ -118,7 +118,9 @@ class Sqlite:
         unknown = [c for c in found.columns if c.name.lower() not in asked]
         if request.ingest.schema_policy != "discard_row":
             unknown = []
-        loader = RowLoader(request.connection, columns, tuple(unknown), _shows_values(request), uuid.uuid4().hex[:12])
+        lenient = request.ingest.schema_policy == "discard_value"
+        token = uuid.uuid4().hex[:12]
+        loader = RowLoader(request.connection, columns, tuple(unknown), _shows_values(request), token, lenient)
         read = _TableRead(self, database, found, cursor, request, manifest, loader)
         return Reading(manifest, read.chunks(), ("_rule", "_reason"), self._keys(table, found, request), columns)
 

@@ -33,6 +33,7 @@ class RowLoader:
         unknown: Columns of the table that have no place: a row with a value in one is a reject.
         shows_values: A reason may show the cell that does not fit.
         token: Makes the names of temporary tables unique on the connection.
+        lenient: A cell that does not fit is NULL and its row is good.
     """
 
     connection: DuckDBPyConnection
@@ -40,6 +41,7 @@ class RowLoader:
     unknown: tuple[Column, ...]
     shows_values: bool
     token: str
+    lenient: bool = False
 
     def load(self, database: sqlite3.Connection, table: Table, where: str, parameters: Sequence[Any], name: str) -> str:
         """Load the rows of `table` that match into a temporary table; return a SELECT of it.
@@ -92,7 +94,7 @@ class RowLoader:
         for column, values in zip(self.columns, cells, strict=False):
             array, unfit = convert_column(values, column.type)
             arrays.append(array)
-            for row, value in unfit.items():
+            for row, value in () if self.lenient else unfit.items():
                 reasons.setdefault(row, []).append(self._reason(column, value))
         rules: list[str | None] = [None] * len(rows)
         told: list[str | None] = [None] * len(rows)
@@ -122,6 +124,8 @@ class RowLoader:
                 cast = f"TRY_CAST(c{index} AS {column.type})"
                 selected.append(f"{cast} AS {name}")
                 reason = quote_text(f"column {name} is not a {column.type}")
+                if self.lenient:
+                    continue
                 failed.append(f"CASE WHEN c{index} IS NOT NULL AND {cast} IS NULL THEN {reason} END")
             else:
                 selected.append(f"c{index} AS {name}")
