@@ -1,9 +1,9 @@
 """Typed columns out of JSON objects, beside the raw text: what files and APIs of JSON have in common.
 
 Keys match the declared columns exactly. Nested parts land as JSON text. A key that is not declared stays in the raw
-text (`schema: evolve`, `discard_value`), rejects its row (`discard_row`) or stops the load (`freeze`). A value that does
-not fit its column rejects its row, but for `discard_value`, where it is NULL. A number passes through a double, as JSON
-readers do: write more than 15 digits as text.
+text (`schema: evolve`, `discard_value`), rejects its row (`discard_row`) or stops the load (`freeze`). A value that
+does not fit its column rejects its row, but for `discard_value`, where it is NULL. A number passes through a double, as
+JSON readers do: write more than 15 digits as text.
 """
 
 from __future__ import annotations
