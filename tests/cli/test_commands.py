@@ -67,6 +67,7 @@ JSON_CALLS = {
     "show rejects": ["show", "shop.orders", "--rejected", "--json"],
     "status": ["status", "--json"],
     "test": ["test", "--json"],
+    "types": ["types", "shop", "--json"],
 }
 
 

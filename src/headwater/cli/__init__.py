@@ -19,6 +19,7 @@ _COMMANDS = {
     "show": "Show one dataset: schema, last runs, checks, rejects.",
     "status": "Show how every dataset stands.",
     "test": "Run the unit tests of tests/*.yaml.",
+    "types": "Show how the types of a source land: exact, widened or lossy.",
 }
 
 
