@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headwater.core.run import Event, Run, StepResult
-from headwater.errors import HeadwaterError, PlanError, ProjectErrors, StateError
+from headwater.errors import HeadwaterError, PlanError, ProjectError, ProjectErrors, StateError
 from headwater.plan.bind import Bound, bind_project
+from headwater.plan.breaks import find_breaks
 from headwater.plan.build import Observed, Wish, build_plan
+from headwater.plan.lineage import Lineage, trace_project
 from headwater.plan.observe import Connectors, observe, open_sources, open_stores, pack_description, read_states
 from headwater.plan.select import select_datasets
 from headwater.project.cache import ParseCache
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from headwater.contracts import MaintainResult
     from headwater.core.commit import TableState
     from headwater.core.graph import Graph
-    from headwater.core.plan import Plan
+    from headwater.core.plan import Break, Plan
     from headwater.core.project import Project
     from headwater.diagram import NodeStatus
     from headwater.processing.batch.session import DuckDBSession
@@ -98,8 +100,10 @@ class LoadedProject:
         wish = self._wish(select, exclude, full, keep_history)
         with self._session(read_only=True) as (_, connectors):
             observed, bound = self._look(connectors, offline)
-        _raise_errors(bound)
-        return build_plan(self.project, self._with_notes(observed, bound), now or datetime.now(UTC), wish)
+        breaks = self._breaks(observed, bound)
+        _raise_errors(bound, breaks)
+        plan = build_plan(self.project, self._with_notes(observed, bound), now or datetime.now(UTC), wish)
+        return replace(plan, breaks=breaks)
 
     def test(self, names: Sequence[str] = ()) -> list[UnitTestResult]:
         """Run the unit tests of tests/*.yaml (those named, or all); no store is touched."""
@@ -230,6 +234,18 @@ class LoadedProject:
         with self._session(read_only=True) as (_, connectors):
             return read_states(self.project, connectors.stores)[0]
 
+    def lineage(self) -> Lineage:
+        """Return the column lineage of every dataset, by what sources were last observed to hold.
+
+        A model that does not bind is traced as far as it goes: what is not known is said to be unknown.
+        """
+        with self._session(read_only=True) as (_, connectors):
+            observed, bound = self._look(connectors, offline=True)
+        cache = ParseCache(self._folder / "cache" / "lineage.json")
+        lineage = trace_project(self.project, observed, bound, cache)
+        cache.save()
+        return lineage
+
     def last_results(self) -> dict[str, StepResult]:
         """Return the newest result of every step that did something, from the journal."""
         with self._journal() as journal:
@@ -298,6 +314,13 @@ class LoadedProject:
         cache.save()
         return observed, bound
 
+    def _breaks(self, observed: Observed, bound: Bound) -> tuple[Break, ...]:
+        cache = ParseCache(self._folder / "cache" / "breaks.json")
+        breaks = find_breaks(self.project, observed, bound, cache)
+        if breaks:
+            cache.save()
+        return breaks
+
     def _propose(
         self, unconfirmed: Mapping[str, Any], connectors: Connectors, propose: Callable[[str], None] | None
     ) -> tuple[Observed, Bound]:
@@ -324,9 +347,11 @@ class LoadedProject:
         return stored
 
 
-def _raise_errors(bound: Bound) -> None:
+def _raise_errors(bound: Bound, breaks: Sequence[Break] = ()) -> None:
+    """Raise what does not bind, and with it whom else the columns that are gone would hit."""
     if bound.errors:
-        raise ProjectErrors(bound.errors)
+        lost = [ProjectError(str(one), fix="keep the column, or change what reads it as well") for one in breaks]
+        raise ProjectErrors([*bound.errors, *(error for error, one in zip(lost, breaks, strict=True) if one.hits)])
 
 
 class _Journalist:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -58,6 +59,8 @@ def print_plan(plan: Plan) -> None:
             click.echo(f"{_MARKS[step.decision.value]} {step.node:<{width}}  {step.reason}{_spans(step)}")
     if skipped:
         click.echo(f". {len(skipped)} steps have nothing to do")
+    for one in plan.breaks:
+        click.echo(f"! {one}")
     for note in plan.notes:
         click.echo(f"note: {note}")
     for orphan in plan.orphans:
@@ -89,6 +92,7 @@ def plan_as_json(plan: Plan) -> dict[str, Any]:
             }
             for step in plan.steps
         ],
+        "breaks": [{**asdict(one), "hits": [asdict(hit) for hit in one.hits]} for one in plan.breaks],
         "orphans": list(plan.orphans),
         "notes": list(plan.notes),
     }

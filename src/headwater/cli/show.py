@@ -11,7 +11,11 @@ from headwater.cli.options import errors_as_json, json_option, load, print_json
 from headwater.errors import ProjectError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from headwater.api import LoadedProject
+    from headwater.core.commit import Column
+    from headwater.sql.lineage import ColumnLineage, Leaf
 
 
 @click.command()
@@ -43,6 +47,7 @@ def describe_dataset(loaded: LoadedProject, name: str) -> dict[str, Any]:
     spec: Any = table.ingest if table else model.spec if model else None
     step = f"{name}/{'load' if table else 'transform'}"
     commit = state.commit if state else None
+    traced = loaded.lineage().datasets[name].traced
     checks = [check.model_dump(exclude_defaults=True) for check in spec.all_checks()]
     return {
         "dataset": name,
@@ -56,9 +61,8 @@ def describe_dataset(loaded: LoadedProject, name: str) -> dict[str, Any]:
         "read_by": sorted({project.graph.nodes[n].dataset for n in project.graph.downstream(name)})
         if name in project.graph.nodes
         else [],
-        "columns": [{"name": c.name, "type": c.type, "source_type": c.source_type} for c in state.columns]
-        if state
-        else [],
+        "columns": describe_columns(state.columns if state else (), traced),
+        "decided_by": {kind: leaf_names(leaves) for kind, leaves in traced.indirect.items()},
         "rows": commit.rows if commit else None,
         "version": commit.version if commit else None,
         "sequence": commit.sequence if commit else None,
@@ -68,6 +72,30 @@ def describe_dataset(loaded: LoadedProject, name: str) -> dict[str, Any]:
         "checks": checks,
         "runs": [{"run_id": run_id, **asdict(result)} for run_id, result in loaded.history(step, 5)],
     }
+
+
+def describe_columns(columns: Sequence[Column], traced: ColumnLineage) -> list[dict[str, Any]]:
+    """Return the columns of a table, or of a view, each with the columns it is made of, as plain values."""
+    types = {column.name: column for column in columns}
+    by_name = {column.name.lower(): column for column in traced.columns}
+    found = []
+    for name in dict.fromkeys([*types, *(() if columns else (column.name for column in traced.columns))]):
+        column, made_of = types.get(name), by_name.get(name.lower())
+        found.append(
+            {
+                "name": name,
+                "type": column.type if column else "",
+                "source_type": column.source_type if column else "",
+                "from": leaf_names(made_of.leaves) if made_of else [],
+                "unknown": made_of.unknown if made_of else "",
+            }
+        )
+    return found
+
+
+def leaf_names(leaves: Iterable[Leaf]) -> list[str]:
+    """Return `namespace.dataset.column` of each, of a source's own column with `/source` after its table."""
+    return [f"{dataset}.{column}" for dataset, column in leaves]
 
 
 def describe_rejects(loaded: LoadedProject, name: str) -> dict[str, Any]:
@@ -91,7 +119,16 @@ def _print(about: dict[str, Any]) -> None:
         if isinstance(value, list) and value and isinstance(value[0], dict):
             click.echo(f"{key}:")
             for item in value:
-                click.echo("  " + ", ".join(f"{k}={v}" for k, v in item.items() if v not in (None, "", [], ())))
+                click.echo("  " + ", ".join(f"{k}={_words(v)}" for k, v in item.items() if v not in (None, "", [], ())))
+        elif key == "decided_by":
+            for kind, names in value.items():
+                click.echo(f"decided by {kind}: {', '.join(names)}")
         elif value not in (None, "", [], {}):
             text = ", ".join(str(item) for item in value) if isinstance(value, list) else value
             click.echo(f"{key}: {text}")
+
+
+def _words(value: Any) -> str:
+    """Write a list of words without brackets."""
+    plain = isinstance(value, list) and all(isinstance(item, str) for item in value)
+    return " ".join(value) if plain else str(value)

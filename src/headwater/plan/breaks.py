@@ -1,0 +1,101 @@
+"""Columns that a changed declaration takes away or retypes, and what that hits downstream."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from headwater.core.commit import Column
+from headwater.core.graph import Role
+from headwater.core.plan import Break, Hit
+from headwater.plan.bind import visible_columns
+from headwater.plan.lineage import Lineage, Tracer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from headwater.core.project import Model, Project
+    from headwater.plan.bind import Bound, Columns
+    from headwater.plan.build import Observed
+    from headwater.project.cache import ParseCache
+
+
+def find_breaks(project: Project, observed: Observed, bound: Bound, cache: ParseCache) -> tuple[Break, ...]:
+    """Compare every table's last commit with the columns it is about to get.
+
+    What reads a changed column is found by tracing the readers, as they are declared now, over the columns as they
+    were. When no column changed nothing is traced.
+    """
+    before = _columns_before(project, observed)
+    changes = [change for name, old in before.items() for change in _compare(name, old, bound.schemas.get(name))]
+    if not changes:
+        return ()
+    lineage = _trace_before(project, bound, before, {name for name, _, _ in changes}, cache)
+    return tuple(Break(name, column, change, _hits(lineage, name, column)) for name, column, change in changes)
+
+
+def _columns_before(project: Project, observed: Observed) -> dict[str, Columns]:
+    names = [node.dataset for node in map(project.graph.nodes.__getitem__, project.graph.order)]
+    found = {}
+    for name in dict.fromkeys(names):
+        state = observed.states.get(name)
+        if state is not None and state.commit is not None and not state.foreign and state.columns:
+            found[name] = visible_columns(state.columns)
+    return found
+
+
+def _compare(name: str, old: Columns, new: Columns | None) -> Iterator[tuple[str, str, str]]:
+    """Yield (dataset, column, what became of it) of columns that are gone or have another type."""
+    if new is None or new == old:
+        return
+    types = {column.name.lower(): column.type for column in new}
+    for column in old:
+        type_ = types.get(column.name.lower())
+        if type_ is None:
+            yield name, column.name, "is gone"
+        elif type_ != column.type:
+            yield name, column.name, f"changes from {column.type} to {type_}"
+
+
+def _trace_before(
+    project: Project, bound: Bound, before: Mapping[str, Columns], changed: set[str], cache: ParseCache
+) -> Lineage:
+    """Trace what lies below the changed datasets, over the columns as they were."""
+    below = {name for dataset in changed for name in project.graph.descendants([dataset])}
+    schemas: dict[str, Columns | None] = {**bound.schemas, **before}
+    tracer = Tracer(project, cache)
+    for name in project.graph.order:
+        node = project.graph.nodes[name]
+        if node.role is not Role.TRANSFORM or (name not in below and not project.models[node.dataset].is_view):
+            continue
+        model = project.models[node.dataset]
+        tracer.add_model(model, {i: schemas.get(i) for i in model.inputs}, None, schemas.get(model.name) or ())
+        if model.name not in before and name in below:
+            schemas[model.name] = _unbuilt_before(model, tracer, schemas.get(model.name))
+    return Lineage({n: d for n, d in tracer.datasets.items() if f"{n}/{Role.TRANSFORM.value}" in below})
+
+
+def _unbuilt_before(model: Model, tracer: Tracer, now: Columns | None) -> Columns | None:
+    """Return the columns that a view, or a table not built yet, had before: `select *` passed on what is gone now."""
+    types = {column.name.lower(): column.type for column in now or ()}
+    traced = tracer.datasets[model.name].columns
+    return tuple(Column(c.name, types.get(c.name.lower(), "INTEGER")) for c in traced) if traced else now
+
+
+def _hits(lineage: Lineage, dataset: str, column: str) -> tuple[Hit, ...]:
+    """Walk down: values carry on from column to column, an influence on rows ends at the dataset it decides."""
+    hit = {(dataset, column.lower())}
+    found: list[Hit] = []
+    for name, below in lineage.datasets.items():
+        if name == dataset:
+            continue
+        reads_hit = bool({one for one, _ in hit} & set(below.inputs))
+        for traced in below.columns:
+            if any((one, leaf.lower()) in hit for one, leaf in traced.leaves):
+                hit.add((name, traced.name.lower()))
+                found.append(Hit(name, traced.name, "value"))
+        for kind, leaves in below.traced.indirect.items():
+            if any((one, leaf.lower()) in hit for one, leaf in leaves):
+                found.append(Hit(name, "", kind))
+        if reads_hit and (below.traced.unknown or any(traced.unknown for traced in below.columns)):
+            found.append(Hit(name, "", "unknown"))
+    return tuple(found)
