@@ -11,6 +11,7 @@ from hypothesis import settings
 from headwater.core.project import Project
 from headwater.errors import ProjectError, ProjectErrors
 from headwater.project.loader import load_project
+from tests.services.fixtures import postgres as postgres
 
 settings.register_profile("headwater", deadline=None)
 settings.load_profile("headwater")

@@ -1,0 +1,213 @@
+"""PostgreSQL: tables, views and queries of one database."""
+
+from __future__ import annotations
+
+import uuid
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field, model_validator
+
+from headwater.contracts import Chunk, ChunkEnd, Reading, TableDescription
+from headwater.core.layers import Family
+from headwater.core.specs import Spec
+from headwater.errors import ProjectError
+from headwater.sources.postgres_bounds import fix_bounds, list_parts, ordered_sql
+from headwater.sources.postgres_catalogue import find_tables
+from headwater.sources.postgres_connect import Target
+from headwater.sources.postgres_rows import RowPlan, find_scanner, open_reader
+from headwater.sql.placeholders import quote_identifier
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from headwater.contracts import ReadRequest
+    from headwater.core.commit import Column
+    from headwater.sources.postgres_catalogue import Table
+    from headwater.sources.postgres_types import ServerColumn
+
+
+class PostgresConnection(Spec):
+    """Which database: `connection`, a libpq URI, key=value words or a mapping of them, and the schema of its tables."""
+
+    connection: str | dict[str, str | int] = Field(min_length=1, json_schema_extra={"secret": True})
+    database_schema: str = Field("public", min_length=1)
+
+
+class PostgresTable(Spec):
+    """One table: `table` (a table or view; the name in the project when left out), or `query`, a SELECT."""
+
+    table: str | None = None
+    query: str | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> PostgresTable:
+        if self.table and self.query:
+            raise ValueError("write table or query, not both")
+        return self
+
+
+class Postgres:
+    """A PostgreSQL database.
+
+    Emits: columns with the types of the catalogue (see `postgres_types`), `_rule` and `_reason` for rows with a value
+    that the landed type cannot hold.
+    Units and time zone: sessions run in UTC; a timestamp without time zone is as it is stored.
+    State: `cursor`: the highest value read, as the server's text. Its order is the server's, collations included. Rows
+    whose cursor is NULL, infinite or NaN are rejects.
+    Delivery: one REPEATABLE READ transaction for a whole table. A resumed read goes on after its finished chunks in a
+    new one: rows that changed in between come with the next load. Tables with a primary key are cut at (cursor, key).
+    A row of a transaction that is still running may be committed with a cursor value below ones that were read. So a
+    timestamptz bound stays below the start of the oldest open transaction of the database; that of a timestamp or date
+    stays as far below the highest value as that transaction is old, whatever zone its values are in. For any other
+    cursor, for prepared transactions and without the role pg_read_all_stats, the read waits up to 2 s until nobody
+    writes to the table; when somebody still does, rows with a key are read and the position stays, and without a key
+    nothing is read. This holds for values taken from the clock or a sequence when the row is written or later, not for
+    ones that a client made up earlier: `lag` is for those.
+    Raises: ConnectorError; `Retryable` when the server cannot be reached, broke off, is starting or cancelled a
+    statement.
+    Source: libpq's `connection`; pg_catalog; reads only.
+    """
+
+    kind: ClassVar[str] = "postgres"
+    family: ClassVar[Family] = Family.DATABASES
+    connection_spec: ClassVar[type[Spec]] = PostgresConnection
+    table_spec: ClassVar[type[Spec]] = PostgresTable
+
+    def __init__(self, spec: PostgresConnection, root: str) -> None:
+        self._spec = spec
+
+    def describe(self, tables: Mapping[str, PostgresTable]) -> dict[str, TableDescription]:
+        """Describe tables from the catalogue, all at once; notes say which columns land as text of their digits."""
+        found = self._find(Target(self._spec.connection), tables)
+        _, slow = find_scanner()
+        described = {name: table.describe() for name, table in found.items()}
+        if not slow:
+            return described
+        return {name: replace(about, notes=(*about.notes, slow)) for name, about in described.items()}
+
+    def read(self, table: str, request: ReadRequest) -> Reading:
+        """Begin a read: the highest cursor value below running transactions, and the cuts between chunks."""
+        import psycopg
+
+        target = Target(self._spec.connection)
+        found = self._find(target, {table: request.options})[table]
+        columns = _columns(table, found, request)
+        cursor = _cursor(table, found, request)
+        manifest = dict(request.manifest) if request.manifest is not None else None
+        if manifest is None:
+            try:
+                with closing(target.connect()) as session:
+                    manifest = fix_bounds(session, found, cursor, request)
+            except psycopg.Error as error:
+                raise target.explain(error) from None
+        plan = RowPlan(found, columns, _undeclared(found, request), _infinite(cursor))
+        read = _TableRead(target, plan, cursor, request, manifest)
+        keys = self._keys(target, found, request, columns)
+        return Reading(manifest, read.chunks(), ("_rule", "_reason"), keys, columns)
+
+    def _find(self, target: Target, tables: Mapping[str, PostgresTable]) -> dict[str, Table]:
+        import psycopg
+
+        try:
+            with closing(target.connect()) as session:
+                return find_tables(session, self._spec.database_schema, tables)
+        except psycopg.Error as error:
+            raise target.explain(error) from None
+
+    def _keys(
+        self, target: Target, table: Table, request: ReadRequest, columns: tuple[Column, ...]
+    ) -> Callable[[Sequence[str]], str]:
+        """Return the function that reads the key columns as they are when it is called."""
+
+        def read_keys(wanted: Sequence[str]) -> str:
+            plan = RowPlan(table, tuple(column for column in columns if column.name in wanted))
+            name = f"hw_postgres_{uuid.uuid4().hex[:12]}_keys"
+            with closing(open_reader(target)) as reader:
+                reader.fill(request.connection, name, plan, "")
+            return f"SELECT * FROM {quote_identifier(name)}"
+
+        return read_keys
+
+
+@dataclass(frozen=True, slots=True)
+class _TableRead:
+    """One read of one table in one transaction, which begins with the first chunk and ends with the last."""
+
+    target: Target
+    plan: RowPlan
+    cursor: ServerColumn | None
+    request: ReadRequest
+    manifest: Mapping[str, Any]
+
+    def chunks(self) -> Iterator[Chunk]:
+        token = f"hw_postgres_{uuid.uuid4().hex[:12]}"
+        connection = self.request.connection
+        with closing(open_reader(self.target)) as reader:
+            for name, where, position in list_parts(self.plan.table, self.cursor, self.manifest):
+                if name in self.request.finished:
+                    continue
+                table = f"{token}_{name}"
+                reader.fill(connection, table, self.plan, where)
+                yield Chunk(name, f"SELECT * FROM {quote_identifier(table)}", _finish(position), self._release(table))
+
+    def _release(self, table: str) -> Callable[[], None]:
+        def release() -> None:
+            self.request.connection.execute(f"DROP TABLE IF EXISTS {quote_identifier(table)}")
+
+        return release
+
+
+def _finish(position: dict[str, Any]) -> Callable[[], ChunkEnd]:
+    return lambda: ChunkEnd(position)
+
+
+def _infinite(cursor: ServerColumn | None) -> str:
+    if cursor is None:
+        return ""
+    ordered = ordered_sql(cursor)
+    return "" if ordered.endswith("IS NOT NULL") else f"NOT {ordered}"
+
+
+def _cursor(name: str, table: Table, request: ReadRequest) -> ServerColumn | None:
+    """Return the cursor column of an incremental read, or None."""
+    cursor = request.ingest.cursor if request.incremental else None
+    if request.incremental and not cursor and not request.ingest.key:
+        raise ProjectError(
+            f"table {name!r} is loaded incrementally, and nothing tells its new rows from the old ones",
+            fix="add cursor: a column that grows; or key: what a row is merged by; or load: full",
+        )
+    if not cursor:
+        return None
+    found = table.find(cursor)
+    if found is None:
+        raise ProjectError(
+            f"table {name!r} has no column {cursor!r}, which is its cursor",
+            fix=f"columns: {', '.join(column.name for column in table.columns)}",
+        )
+    return found
+
+
+def _undeclared(table: Table, request: ReadRequest) -> tuple[ServerColumn, ...]:
+    if request.ingest.schema_policy != "discard_row":
+        return ()
+    asked = {column.name.lower() for column in request.columns}
+    return tuple(column for column in table.columns if column.name.lower() not in asked)
+
+
+def _columns(name: str, table: Table, request: ReadRequest) -> tuple[Column, ...]:
+    """The columns to yield: those asked for, typed as asked, then, unless the policy says no, the table's others."""
+    asked = {column.name.lower() for column in request.columns}
+    there = {column.name.lower(): column.column for column in table.columns}
+    new = tuple(column for key, column in there.items() if key not in asked)
+    missing = [column.name for column in request.columns if column.name.lower() not in there]
+    if request.ingest.schema_policy == "freeze" and request.columns and (new or missing):
+        what = [f"new: {', '.join(column.name for column in new)}"] if new else []
+        what += [f"missing: {', '.join(missing)}"] if missing else []
+        raise ProjectError(
+            f"the columns of {name!r} are not those declared ({'; '.join(what)}) and schema is freeze",
+            fix="declare the columns, or allow schema: evolve",
+        )
+    kept = new if request.ingest.schema_policy == "evolve" or not request.columns else ()
+    return (*request.columns, *kept)

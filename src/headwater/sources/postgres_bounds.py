@@ -1,0 +1,238 @@
+"""Where a read begins, ends and is cut: fixed before its first row, as texts of the server."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from headwater.core.cursor import effective_lag
+from headwater.errors import ProjectError
+from headwater.sources.postgres_types import landed_type
+from headwater.sql.placeholders import quote_identifier, quote_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    import psycopg
+
+    from headwater.contracts import ReadRequest
+    from headwater.sources.postgres_catalogue import Table
+    from headwater.sources.postgres_types import ServerColumn
+
+WRITERS_WAIT_S = 2.0
+"""How long a read waits for transactions that write to its table, when their rows' cursor values cannot be known."""
+
+_SAMPLE_ROWS = 200_000
+_ENDLESS = ("float4", "float8", "numeric", "date", "timestamp", "timestamptz")
+"""Types with infinity (and NaN, which is above it)."""
+
+_WRITERS = """
+SELECT count(*), count(*) FILTER (WHERE pid IS NULL) FROM pg_catalog.pg_locks
+WHERE locktype = 'relation' AND granted AND pid IS DISTINCT FROM pg_backend_pid()
+  AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
+  AND mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+  AND {relations}
+"""
+_OLDEST = """
+SELECT min(xact_start) - interval '1 microsecond', clock_timestamp() - min(xact_start) + interval '1 microsecond'
+FROM pg_catalog.pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL
+  AND backend_type NOT IN ('autovacuum worker', 'walsender')
+"""
+
+
+def fix_bounds(
+    session: psycopg.Connection[Any], table: Table, cursor: ServerColumn | None, request: ReadRequest
+) -> dict[str, Any]:
+    """Fix the bounds of a new read as plain JSON: lower, upper, whether the position stays, and the cuts.
+
+    Raises:
+        ProjectError: A lag is declared for a cursor that is no date or timestamp.
+        psycopg.Error: The server fails.
+    """
+    bounds: dict[str, Any] = {"lower": None, "upper": None, "unordered": False, "held": False, "cuts": []}
+    if cursor is not None:
+        _fix_cursor(session, table, cursor, request, bounds)
+        if bounds["upper"] is None:
+            return bounds
+    if table.key and table.sampled:
+        bounds["cuts"] = _cut(session, table, cursor, range_sql(cursor, bounds), request.chunk_rows)
+    return bounds
+
+
+def _fix_cursor(
+    session: psycopg.Connection[Any],
+    table: Table,
+    cursor: ServerColumn,
+    request: ReadRequest,
+    bounds: dict[str, Any],
+) -> None:
+    name, ordered = quote_identifier(cursor.name), ordered_sql(cursor)
+    highest = f"(SELECT {name} FROM {table.sql} WHERE {ordered} ORDER BY {name} DESC LIMIT 1)"
+    row = _row(
+        session, f"SELECT {highest}::text, EXISTS (SELECT 1 FROM {table.sql} WHERE NOT coalesce({ordered}, false))"
+    )
+    bounds["upper"], bounds["unordered"] = row
+    bounds["lower"] = lower = _lower(session, cursor, request)
+    if bounds["upper"] is None:
+        return
+    bounds["upper"], bounds["held"] = _hold_back(session, table, cursor, bounds["upper"])
+    if bounds["held"] and not request.ingest.key:
+        bounds["upper"] = request.position.get("cursor")
+    elif lower is not None and bounds["upper"] is not None:
+        above = f"{literal(lower, cursor)} > {literal(bounds['upper'], cursor)}"
+        if _row(session, f"SELECT {above}")[0]:
+            bounds["upper"] = None
+
+
+def _lower(session: psycopg.Connection[Any], cursor: ServerColumn, request: ReadRequest) -> str | None:
+    """Return the cursor value from which to read: the last one, less the lag."""
+    last = request.position.get("cursor")
+    if last is None:
+        return None
+    target = landed_type(cursor.type)
+    lag = effective_lag(target, request.ingest.lag, has_key=bool(request.ingest.key))
+    if not lag:
+        return str(last)
+    if target != "DATE" and not target.startswith("TIMESTAMP"):
+        raise ProjectError(f"lag is a length of time and the cursor is {cursor.declared}", fix="leave lag out")
+    days = -(-lag // timedelta(days=1))
+    back = str(days) if target == "DATE" else f"interval '{lag.total_seconds():f} seconds'"
+    return str(_row(session, f"SELECT ({literal(last, cursor)} - {back})::text")[0])
+
+
+def _hold_back(
+    session: psycopg.Connection[Any], table: Table, cursor: ServerColumn, upper: str
+) -> tuple[str | None, bool]:
+    """Stay below what a running transaction may still commit: (upper bound, whether the position has to stay).
+
+    A time cursor is at least the start of its row's transaction. Any other cursor, and transactions whose start cannot
+    be seen (prepared ones; those of others without the role pg_read_all_stats), are waited for by their locks.
+    """
+    timed = landed_type(cursor.type) == "DATE" or landed_type(cursor.type).startswith("TIMESTAMP")
+    seen = _row(session, "SELECT pg_has_role('pg_read_all_stats', 'USAGE')")[0]
+    if not timed or not seen:
+        return upper, not _writers_end(session, table)
+    start, age = _row(session, _OLDEST)
+    _, prepared = _row(session, _writers_sql(table))
+    if prepared:
+        return upper, not _writers_end(session, table)
+    if start is None:
+        return upper, False
+    value = literal(upper, cursor)
+    if cursor.type.name == "timestamptz":
+        bound = f"least({value}, {quote_text(start.isoformat())}::timestamptz)"
+    else:
+        bound = f"({value} - interval '{age.total_seconds():f} seconds')::{cursor.type.name}"
+    return str(_row(session, f"SELECT ({bound})::text")[0]), False
+
+
+def _writers_end(session: psycopg.Connection[Any], table: Table) -> bool:
+    """Wait until no transaction that writes to the table is open; False when they take too long."""
+    until = time.monotonic() + WRITERS_WAIT_S
+    while _row(session, _writers_sql(table))[0]:
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def _writers_sql(table: Table) -> str:
+    relations = "relation >= 16384"
+    if table.oid and table.sampled:
+        tree = f"SELECT relid FROM pg_catalog.pg_partition_tree({table.oid})"
+        relations = f"(relation = {table.oid} OR relation IN ({tree}))"
+    return _WRITERS.format(relations=relations)
+
+
+def ordered_sql(cursor: ServerColumn) -> str:
+    """Return SQL that is true for a cursor value that has a place in the order: neither NULL, NaN nor infinite."""
+    name = quote_identifier(cursor.name)
+    if cursor.type.name in _ENDLESS and not cursor.type.array:
+        kind = cursor.type.name
+        return f"({name} > '-Infinity'::{kind} AND {name} < 'Infinity'::{kind})"
+    return f"{name} IS NOT NULL"
+
+
+def literal(value: Any, column: ServerColumn) -> str:
+    """Write a value that the server gave as text as a literal of a column's type."""
+    return f"{quote_text(str(value))}::{column.declared}"
+
+
+def range_sql(cursor: ServerColumn | None, bounds: Mapping[str, Any]) -> list[str]:
+    """Return the tests of a row that lies between the bounds."""
+    if cursor is None:
+        return []
+    name = quote_identifier(cursor.name)
+    tests = [ordered_sql(cursor), f"{name} <= {literal(bounds['upper'], cursor)}"]
+    if bounds["lower"] is not None:
+        tests.append(f"{name} >= {literal(bounds['lower'], cursor)}")
+    return tests
+
+
+def _order(table: Table, cursor: ServerColumn | None) -> list[ServerColumn]:
+    """What cuts a table: never NULL between the bounds, and unique together."""
+    found = [column for name in table.key if (column := table.find(name)) is not None]
+    return [*([cursor] if cursor else []), *(column for column in found if column != cursor)]
+
+
+def _cut(
+    session: psycopg.Connection[Any], table: Table, cursor: ServerColumn | None, tests: list[str], chunk_rows: int
+) -> list[list[str]]:
+    """Return the last row (cursor, key) of each chunk but the last, from a sample when there are many rows."""
+    where = f" WHERE {' AND '.join(tests)}" if tests else ""
+    rows = table.estimated_rows or 0
+    if cursor is not None:
+        capped = f"SELECT count(*) FROM (SELECT 1 FROM {table.sql}{where} LIMIT {chunk_rows + 1}) AS capped"
+        if int(_row(session, capped)[0]) <= chunk_rows:
+            return []
+    elif rows <= chunk_rows:
+        return []
+    percent = min(100.0, 100.0 * _SAMPLE_ROWS / rows) if rows else 100.0
+    step = max(1, int(chunk_rows * percent / 100))
+    names = [quote_identifier(column.name) for column in _order(table, cursor)]
+    order = ", ".join(names)
+    sample = f"{table.sql} AS s TABLESAMPLE SYSTEM ({percent:f}) REPEATABLE (0)"
+    numbered = f"SELECT {order}, row_number() OVER (ORDER BY {order}), count(*) OVER () FROM {sample}{where}"
+    places = [f"k{number}" for number in range(len(names))]
+    texts = ", ".join(f"{place}::text" for place in places)
+    found = session.execute(
+        f"SELECT {texts} FROM ({numbered}) AS n({', '.join(places)}, _n, _all) "
+        f"WHERE _n % {step} = 0 AND _n < _all ORDER BY _n".encode()
+    )
+    return [list(row) for row in found.fetchall()]
+
+
+def list_parts(
+    table: Table, cursor: ServerColumn | None, bounds: Mapping[str, Any]
+) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Yield (id, WHERE, position) of each chunk."""
+    if cursor is not None and bounds["unordered"]:
+        yield "unordered", f"NOT coalesce({ordered_sql(cursor)}, false)", {}
+    if cursor is not None and bounds["upper"] is None:
+        return
+    order = _order(table, cursor)
+    row = f"({', '.join(quote_identifier(column.name) for column in order)})"
+    for number, (after, upto) in enumerate(pairwise([None, *bounds["cuts"], None])):
+        tests = range_sql(cursor, bounds)
+        tests += [_beyond(row, order, after, ">")] if after is not None else []
+        tests += [_beyond(row, order, upto, "<=")] if upto is not None else []
+        position: dict[str, Any] = {}
+        if cursor is not None and not bounds["held"]:
+            position = {"cursor": upto[0] if upto is not None else bounds["upper"]}
+        yield f"rows-{number:05d}", " AND ".join(tests), position
+
+
+def _beyond(row: str, order: Sequence[ServerColumn], values: Sequence[str], operator: str) -> str:
+    """Compare a row with a cut; its first part alone as well, for which there may be an index."""
+    marks = ", ".join(literal(value, column) for value, column in zip(values, order, strict=True))
+    first = f"{quote_identifier(order[0].name)} {operator.rstrip('=')}= {literal(values[0], order[0])}"
+    return f"{row} {operator} ({marks}) AND {first}"
+
+
+def _row(session: psycopg.Connection[Any], query: str) -> tuple[Any, ...]:
+    found = session.execute(query.encode()).fetchone()
+    assert found is not None
+    return tuple(found)

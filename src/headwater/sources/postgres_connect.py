@@ -1,0 +1,147 @@
+"""Reaching a PostgreSQL server: connection strings, sessions with settings of our own, and errors told apart."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from headwater.errors import ConnectorError, ProjectError, Retryable, Terminal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import psycopg
+
+CONNECT_TIMEOUT_S = 2
+"""libpq's limit for one host, in whole seconds, 2 at least."""
+
+SETTINGS = {
+    "TimeZone": "UTC",
+    "DateStyle": "ISO",
+    "IntervalStyle": "postgres",
+    "bytea_output": "hex",
+    "extra_float_digits": "1",
+    "standard_conforming_strings": "on",
+    "idle_in_transaction_session_timeout": "0",
+}
+"""What decides how values are written as text; and a snapshot is held while rows are stored."""
+
+_MAY_PASS = ("08", "40", "53", "57", "58")
+_MAY_PASS_STATES = ("25P03", "25P04", "55P03")
+_FINAL = re.compile(
+    r"authentication failed|no password supplied|pg_hba\.conf|permission denied|(role|database) \".*\" does not exist"
+    r"|not permitted to log in|invalid (connection option|port|URI|sslmode)|server does not support SSL",
+    re.IGNORECASE,
+)
+_BROKEN = re.compile(
+    r"server closed the connection|terminating connection|connection (refused|reset|timed out|to server|not open)"
+    r"|no connection to the server|could not (connect|receive|send)|SSL SYSCALL|broken pipe|starting up|shutting down"
+    r"|recovery mode|canceling statement|too many (clients|connections)|unable to connect|connection has been closed"
+    r"|remaining connection slots|could not serialize|deadlock detected|lost synchronization",
+    re.IGNORECASE,
+)
+
+
+class PostgresError(ConnectorError, Terminal):
+    """The server refuses, or does not have what is asked for."""
+
+
+class PostgresUnavailableError(ConnectorError, Retryable):
+    """The server cannot be reached now, or broke off."""
+
+
+class Target:
+    """A server and a database; nothing of it that is secret is ever shown.
+
+    Args:
+        connection: A libpq URI, a key=value string, or a mapping of libpq's keywords.
+
+    Raises:
+        ProjectError: libpq cannot read it.
+    """
+
+    def __init__(self, connection: str | Mapping[str, Any]) -> None:
+        try:
+            from psycopg import ProgrammingError
+            from psycopg.conninfo import conninfo_to_dict, make_conninfo
+        except ImportError:
+            raise ProjectError(
+                "kind 'postgres' needs the package psycopg", fix="pip install 'headwater[postgres]'"
+            ) from None
+
+        try:
+            if isinstance(connection, str):
+                self._parameters = dict(conninfo_to_dict(connection))
+            else:
+                make_conninfo("", **{key: str(value) for key, value in connection.items()})
+                self._parameters = {key: str(value) for key, value in connection.items()}
+        except ProgrammingError:
+            raise ProjectError(
+                "the connection is neither a URI nor key=value words that libpq knows",
+                fix="write postgresql://user:password@host:5432/database, or host=… dbname=… user=…",
+            ) from None
+        options = " ".join(f"-c {name}={value}" for name, value in SETTINGS.items())
+        self._parameters["options"] = f"{self._parameters.get('options') or ''} {options}".strip()
+        self._parameters.setdefault("connect_timeout", str(CONNECT_TIMEOUT_S))
+        self._parameters.setdefault("application_name", "headwater")
+        self._make = make_conninfo
+
+    @property
+    def conninfo(self) -> str:
+        """The whole connection string, secrets included: for drivers only."""
+        return self._make("", **self._parameters)
+
+    @property
+    def label(self) -> str:
+        """Host and database, for messages."""
+        found = self._parameters
+        return f"{found.get('host') or found.get('hostaddr') or 'localhost'}/{found.get('dbname') or ''}".rstrip("/")
+
+    def connect(self) -> psycopg.Connection[Any]:
+        """Open a session in autocommit mode; the caller closes it.
+
+        Raises:
+            ConnectorError: The server refuses or cannot be reached.
+        """
+        import psycopg
+
+        try:
+            connection = psycopg.connect(self.conninfo, autocommit=True)
+        except psycopg.Error as error:
+            raise self.explain(error) from None
+        return connection
+
+    def explain(self, error: Exception) -> ConnectorError:
+        """Turn an error of libpq, psycopg or the scanner into one that says what to do, without secrets."""
+        state = getattr(error, "sqlstate", None) or ""
+        text = self._redact(" ".join(str(error).split()))
+        if self._passes(state, text, error):
+            return PostgresUnavailableError(f"{self.label}: {text}", fix="run again when the server answers")
+        fix = "check the query, the table and the rights of the user"
+        if "authentication failed" in text or "no password" in text:
+            fix = "check user and password of the connection"
+        elif state == "42501" or "permission denied" in text:
+            fix = "grant the user of the connection SELECT on the table and USAGE on its schema"
+        elif "does not exist" in text and ("database" in text or "role" in text) and not state.startswith("42"):
+            fix = "check the database and the user of the connection"
+        return PostgresError(f"{self.label}: {text}", fix=fix)
+
+    def _passes(self, state: str, text: str, error: Exception) -> bool:
+        import psycopg
+
+        if state:
+            return state.startswith(_MAY_PASS) or state in _MAY_PASS_STATES
+        if _FINAL.search(text):
+            return False
+        return isinstance(error, psycopg.OperationalError) or bool(_BROKEN.search(text))
+
+    def _redact(self, text: str) -> str:
+        for secret in self._secrets():
+            text = text.replace(secret, "***")
+        return text
+
+    def _secrets(self) -> Iterator[str]:
+        yield self.conninfo
+        for name in ("password", "sslpassword", "passfile", "oauth_client_secret"):
+            if found := self._parameters.get(name):
+                yield str(found)

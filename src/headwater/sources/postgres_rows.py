@@ -1,0 +1,263 @@
+"""Rows on their way from the server into a temporary table: by DuckDB's scanner, or by COPY where that is not there.
+
+Both read in one REPEATABLE READ transaction per table. The scanner is a wheel, `duckdb-extension-postgres-scanner`, and
+works only with the very version of DuckDB that it was made for. It runs in an instance of its own, so that no catalogue
+of the session holds a connection string; rows come over as Arrow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from headwater.sources.postgres_types import from_text, server_sql, unfit_sql
+from headwater.sql.placeholders import quote_identifier, quote_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import psycopg
+    from duckdb import DuckDBPyConnection
+
+    from headwater.core.commit import Column
+    from headwater.sources.postgres_catalogue import Table
+    from headwater.sources.postgres_connect import Target
+    from headwater.sources.postgres_types import ServerColumn
+
+_BATCH_ROWS = 100_000
+_COPY_BATCH_ROWS = 50_000
+_SCANNER = "duckdb_extension_postgres_scanner"
+
+
+def find_scanner() -> tuple[Path | None, str]:
+    """Return the scanner's file for the installed DuckDB; or None and why, and what to do about it."""
+    import duckdb
+
+    spec = find_spec(_SCANNER)
+    if spec is None or spec.origin is None:
+        return None, f"rows are read by COPY, several times slower: pip install {_SCANNER.replace('_', '-')}"
+    folder = Path(spec.origin).parent / "extensions"
+    file = folder / f"v{duckdb.__version__}" / "postgres_scanner.duckdb_extension"
+    if file.is_file():
+        return file, ""
+    made = ", ".join(sorted(found.name.removeprefix("v") for found in folder.glob("v*"))) or "another version"
+    return None, (
+        f"rows are read by COPY, several times slower: the installed scanner is for duckdb {made}, "
+        f"and duckdb is {duckdb.__version__}; pip install duckdb=={made}"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class RowPlan:
+    """What is read of a table: the columns asked for, as they are asked for.
+
+    Attributes:
+        table: The table.
+        columns: The columns to yield.
+        undeclared: Columns of the table that have no place: a row with a value in one is a reject.
+        infinite: SQL of a cursor without a place in the order though it is not NULL, or "".
+    """
+
+    table: Table
+    columns: tuple[Column, ...]
+    undeclared: tuple[ServerColumn, ...] = ()
+    infinite: str = ""
+
+    def server_query(self, where: str, *, text: bool) -> str:
+        """Return the SELECT that the server runs: c0, c1, … and why a row does not fit; all as text if so wished."""
+        selected, tests = [], []
+        for index, (column, found) in enumerate(self._pairs()):
+            if found is not None:
+                name = quote_identifier(found.name)
+                plain = text or column.type != found.column.type
+                value = f"{name}::text" if plain else server_sql(found.type, name)
+                selected.append(f"{value} AS c{index}")
+                tests += [] if plain else unfit_sql(found.type, name, name)
+        unknown = [(f"{q} IS NOT NULL", f"column {q} is not declared") for q in self._undeclared()]
+        if self.infinite:
+            tests.append((self.infinite, "the cursor is infinite or NaN, and has no place in the order"))
+        selected += [f"{_reasons(tests)} AS bad", f"{_reasons(unknown)} AS undeclared"]
+        return f"SELECT {', '.join(selected)} FROM {self.table.sql}{f' WHERE {where}' if where else ''}"
+
+    def client_query(self, server_query: str) -> str:
+        """Return the SELECT over `server_query` that the scanner's instance runs."""
+        selected = [
+            f"CAST(c{index} AS VARCHAR) AS c{index}"
+            if found.type.name in ("uuid", "json", "jsonb") and not found.type.array
+            else f"c{index}"
+            for index, (_, found) in enumerate(self._pairs())
+            if found is not None
+        ]
+        columns = ", ".join([*selected, "bad", "undeclared"])
+        return f"SELECT {columns} FROM postgres_query('pg', {quote_text(server_query)})"
+
+    def names(self) -> list[str]:
+        """Return the columns of `server_query`."""
+        given = [f"c{index}" for index, (_, found) in enumerate(self._pairs()) if found is not None]
+        return [*given, "bad", "undeclared"]
+
+    def projection(self, source: str, *, text: bool) -> str:
+        """Return the SELECT over the arrived rows: columns as asked for, `_rule` and `_reason`."""
+        inner, outer, failed = [], [], []
+        for index, (column, found) in enumerate(self._pairs()):
+            name = quote_identifier(column.name)
+            outer.append(f"v{index} AS {name}")
+            if found is None:
+                inner.append(
+                    f"CAST(NULL AS {'DOUBLE' if column.type.startswith('EPOCH') else column.type}) AS v{index}"
+                )
+            elif text or column.type != found.column.type:
+                inner.append(f"{from_text(column.type, f'c{index}', found.type)} AS v{index}")
+                reason = quote_text(f"column {name} is not a {column.type}")
+                failed.append(f"CASE WHEN c{index} IS NOT NULL AND v{index} IS NULL THEN {reason} END")
+            else:
+                fits = f"CASE WHEN bad IS NULL THEN c{index} END" if unfit_sql(found.type, "", "") else f"c{index}"
+                inner.append(f"{fits} AS v{index}")
+        why = f"nullif(concat_ws('; ', bad, {', '.join(failed)}), '')" if failed else "bad"
+        rule = f"CASE WHEN {why} IS NOT NULL THEN 'type' WHEN undeclared IS NOT NULL THEN 'unknown_column' END"
+        outer += [f"{rule} AS _rule", f"coalesce({why}, undeclared) AS _reason"]
+        return f"SELECT {', '.join(outer)} FROM (SELECT *, {', '.join(inner)} FROM {source})"
+
+    def _pairs(self) -> Iterator[tuple[Column, ServerColumn | None]]:
+        return ((column, self.table.find(column.name)) for column in self.columns)
+
+    def _undeclared(self) -> list[str]:
+        return [quote_identifier(column.name) for column in self.undeclared]
+
+
+def _reasons(tests: Sequence[tuple[str, str]]) -> str:
+    if not tests:
+        return "NULL::text"
+    cases = ", ".join(f"CASE WHEN {test} THEN {quote_text(reason)} END" for test, reason in tests)
+    return f"CASE WHEN {' OR '.join(f'({test})' for test, _ in tests)} THEN concat_ws('; ', {cases}) END"
+
+
+class Reader(Protocol):
+    """One transaction on the server from which tables are filled."""
+
+    def fill(self, connection: DuckDBPyConnection, target: str, plan: RowPlan, where: str) -> None:
+        """Make the temporary table `target` of the rows that match."""
+        ...
+
+    def close(self) -> None:
+        """End the transaction."""
+        ...
+
+
+def open_reader(target: Target) -> Reader:
+    """Return the fastest reader there is; its snapshot is taken at the first row.
+
+    Raises:
+        ConnectorError: The server cannot be reached.
+    """
+    file, _ = find_scanner()
+    return ScannerReader(target, file) if file is not None else CopyReader(target)
+
+
+class ScannerReader:
+    """DuckDB's scanner: binary COPY decoded in C++, handed over as Arrow."""
+
+    def __init__(self, target: Target, file: Path) -> None:
+        import duckdb
+
+        self._target = target
+        config: dict[str, Any] = {
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+            "preserve_insertion_order": False,
+            "threads": 2,
+        }
+        self._instance = duckdb.connect(config=config)
+        try:
+            self._instance.execute("SET TimeZone = 'UTC'")
+            self._instance.execute(f"LOAD {quote_text(str(file))}")
+            self._instance.execute(f"ATTACH {quote_text(target.conninfo)} AS pg (TYPE postgres, READ_ONLY)")
+            self._instance.execute("BEGIN")
+        except duckdb.Error as error:
+            self._instance.close()
+            raise target.explain(error) from None
+
+    def fill(self, connection: DuckDBPyConnection, target: str, plan: RowPlan, where: str) -> None:
+        """Make the temporary table `target` of the rows that match.
+
+        Raises:
+            ConnectorError: The server fails.
+        """
+        import duckdb
+
+        view = quote_identifier(f"{target}_arrow")
+        query = plan.client_query(plan.server_query(where, text=False))
+        try:
+            connection.register(f"{target}_arrow", self._instance.sql(query).to_arrow_reader(_BATCH_ROWS))
+            connection.execute(
+                f"CREATE OR REPLACE TEMP TABLE {quote_identifier(target)} AS {plan.projection(view, text=False)}"
+            )
+        except duckdb.Error as error:
+            raise self._target.explain(error) from None
+        finally:
+            connection.unregister(f"{target}_arrow")
+
+    def close(self) -> None:
+        """End the transaction."""
+        self._instance.close()
+
+
+class CopyReader:
+    """COPY of the server's texts, read as `from_text` says."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self._session: psycopg.Connection[Any] = target.connect()
+        self._session.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+
+    def fill(self, connection: DuckDBPyConnection, target: str, plan: RowPlan, where: str) -> None:
+        """Make the temporary table `target` of the rows that match.
+
+        Raises:
+            ConnectorError: The server fails.
+        """
+        import psycopg
+
+        query = f"COPY ({plan.server_query(where, text=True)}) TO STDOUT"
+        begun = False
+        try:
+            with self._session.cursor() as cursor, cursor.copy(query.encode()) as copy:
+                rows: list[tuple[Any, ...]] = []
+                for row in copy.rows():
+                    rows.append(row)
+                    if len(rows) == _COPY_BATCH_ROWS:
+                        self._append(connection, target, plan, rows, begun=begun)
+                        begun, rows = True, []
+                if rows or not begun:
+                    self._append(connection, target, plan, rows, begun=begun)
+        except psycopg.Error as error:
+            raise self._target.explain(error) from None
+
+    def _append(
+        self,
+        connection: DuckDBPyConnection,
+        target: str,
+        plan: RowPlan,
+        rows: list[tuple[Any, ...]],
+        *,
+        begun: bool,
+    ) -> None:
+        import pyarrow as pa
+
+        names = plan.names()
+        cells = zip(*rows, strict=True) if rows else [()] * len(names)
+        batch = pa.table({name: pa.array(list(cell), pa.string()) for name, cell in zip(names, cells, strict=True)})
+        view = f"{target}_arrow"
+        connection.register(view, batch)
+        try:
+            into = quote_identifier(target)
+            verb = f"INSERT INTO {into}" if begun else f"CREATE OR REPLACE TEMP TABLE {into} AS"
+            connection.execute(f"{verb} {plan.projection(quote_identifier(view), text=True)}")
+        finally:
+            connection.unregister(view)
+
+    def close(self) -> None:
+        """End the transaction."""
+        self._session.close()
