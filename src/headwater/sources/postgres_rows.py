@@ -7,6 +7,7 @@ of the session holds a connection string; rows come over as Arrow.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -200,7 +201,11 @@ class ScannerReader:
             connection.unregister(f"{target}_arrow")
 
     def close(self) -> None:
-        """End the transaction."""
+        """End the transaction; one that is broken has to be rolled back first, or closing ends the process."""
+        import duckdb
+
+        with contextlib.suppress(duckdb.Error):
+            self._instance.execute("ROLLBACK")
         self._instance.close()
 
 

@@ -1,0 +1,447 @@
+"""PostgreSQL on a real server: catalogue, bounds and running transactions, chunks, keys, and connections that break."""
+
+from __future__ import annotations
+
+import uuid
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import psycopg
+import pytest
+from pydantic import ValidationError
+
+from headwater.core.layers import Family
+from headwater.errors import ConnectorError, ProjectError, Retryable
+from headwater.sources import postgres_bounds, postgres_rows
+from headwater.sources.postgres import Postgres, PostgresConnection, PostgresTable
+from headwater.testing.sources import SourceContract
+from tests.services.postgres import PASSWORD
+
+from .harness import Outcome, read, request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from tests.services.postgres import Postgres as Server
+
+ORDERS = (
+    "CREATE TABLE t (id int PRIMARY KEY, item text, at timestamptz)",
+    "INSERT INTO t SELECT n, 'item ' || n, '2024-01-01 00:00:00+00'::timestamptz + n * interval '1 hour' "
+    "FROM generate_series(1, 9) AS n",
+)
+MERGE = {"load": "incremental", "key": ["id"], "cursor": "at", "lag": "0s"}
+APPEND = {"load": "incremental", "cursor": "at"}
+
+
+class Database:
+    """A database of its own on the shared server."""
+
+    def __init__(self, server: Server) -> None:
+        self.name = f"d{uuid.uuid4().hex[:12]}"
+        self.server = server
+        with psycopg.connect(server.dsn(), autocommit=True) as admin:
+            admin.execute(f"CREATE DATABASE {self.name}".encode())
+        self.dsn = server.dsn(self.name)
+
+    def sql(self, *statements: str) -> list[tuple[Any, ...]]:
+        """Run statements; rows of the last one."""
+        with psycopg.connect(self.dsn, autocommit=True) as session:
+            for statement in statements:
+                cursor = session.execute(statement.encode())
+            return cursor.fetchall() if cursor.description else []
+
+    def source(self, dsn: str = "") -> Postgres:
+        return Postgres(PostgresConnection(connection=dsn or self.dsn), "")
+
+    def describe(self, **options: Any):
+        return self.source().describe({"t": PostgresTable(**options)})["t"]
+
+    def load(self, con, ingest: Any = None, columns: dict[str, str] | None = None, **more: Any) -> Outcome:
+        options = more.pop("options", PostgresTable())
+        if columns is None:
+            columns = {c.name: c.type for c in self.source().describe({"t": options})["t"].columns}
+        return read(self.source(), request(con, options, columns, ingest, **more))
+
+
+@pytest.fixture
+def db(postgres: Server) -> Iterator[Database]:
+    database = Database(postgres)
+    yield database
+    with psycopg.connect(postgres.dsn(), autocommit=True) as admin:
+        admin.execute(f"DROP DATABASE {database.name} WITH (FORCE)".encode())
+
+
+@pytest.fixture(params=["scanner", "copy"])
+def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Both ways that rows can take."""
+    if request.param == "copy":
+        monkeypatch.setattr(postgres_rows, "find_scanner", lambda: (None, "slow"))
+    else:
+        assert postgres_rows.find_scanner()[0] is not None
+    return str(request.param)
+
+
+class PostgresContract(SourceContract):
+    table_options: ClassVar[Mapping[str, Any]] = {}
+
+    @pytest.fixture(autouse=True)
+    def _server(self, db: Database) -> None:
+        self.db = db
+
+    def make_source(self, folder: Path) -> Postgres:
+        schema = "s" + uuid.uuid5(uuid.NAMESPACE_URL, str(folder)).hex
+        self.db.sql(
+            f"CREATE SCHEMA IF NOT EXISTS {schema}",
+            f"CREATE TABLE IF NOT EXISTS {schema}.items (id int PRIMARY KEY, changed int, name text)",
+            f"CREATE OR REPLACE VIEW {schema}.shown AS SELECT * FROM {schema}.items",
+            f"ALTER DATABASE {self.db.name} SET search_path = {schema}",
+        )
+        return Postgres(PostgresConnection(connection=self.db.dsn, database_schema=schema), str(folder))
+
+    def options(self) -> PostgresTable:
+        return PostgresTable.model_validate(self.table_options)
+
+    def write(self, folder: Path, rows: Sequence[tuple[Any, ...]]) -> None:
+        self.make_source(folder)
+        with psycopg.connect(self.db.dsn) as session, session.cursor() as cursor:
+            cursor.executemany(
+                "INSERT INTO items VALUES (%s, %s, %s) "
+                "ON CONFLICT (id) DO UPDATE SET changed = excluded.changed, name = excluded.name",
+                rows,
+            )
+
+
+class TestTable(PostgresContract):
+    pass
+
+
+class TestByCopy(PostgresContract):
+    @pytest.fixture(autouse=True)
+    def _by_copy(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(postgres_rows, "find_scanner", lambda: (None, "slow"))
+
+
+class TestView(PostgresContract):
+    many_chunks = False
+    table_options: ClassVar[Mapping[str, Any]] = {"table": "shown"}
+
+
+class TestQuery(PostgresContract):
+    many_chunks = False
+    table_options: ClassVar[Mapping[str, Any]] = {"query": "SELECT id, changed, name FROM items -- all of them"}
+
+
+# ------------------------------------------------------------------------------------------------------- catalogue
+
+
+def test_it_is_a_database() -> None:
+    assert (Postgres.kind, Postgres.family) == ("postgres", Family.DATABASES)
+    with pytest.raises(ValidationError, match="not both"):
+        PostgresTable(table="a", query="SELECT 1")
+
+
+def test_a_mapping_and_words_reach_the_same_server(db: Database) -> None:
+    db.sql("CREATE TABLE t (id int)")
+    words = {"host": "127.0.0.1", "port": db.server.port, "user": "postgres", "dbname": db.name, "password": PASSWORD}
+    text = " ".join(f"{key}={value}" for key, value in words.items())
+    for connection in (words, text, db.dsn):
+        source = Postgres(PostgresConnection(connection=connection), "")
+        assert source.describe({"t": PostgresTable()})["t"].columns
+
+
+def test_the_catalogue_gives_types_key_and_rows(db: Database) -> None:
+    db.sql(
+        "CREATE DOMAIN cents AS numeric(10,2)",
+        "CREATE DOMAIN price AS cents",
+        'CREATE TABLE "T 1" (b int, gone int, a int, "Name" varchar(9), p price, twice int GENERATED ALWAYS AS (a * 2) '
+        "STORED, PRIMARY KEY (a, b))",
+        'ALTER TABLE "T 1" DROP COLUMN gone',
+        'INSERT INTO "T 1" (a, b) VALUES (1, 1), (1, 2)',
+    )
+    found = db.describe(table="T 1")
+    assert [(c.name, c.type, c.source_type) for c in found.columns] == [
+        ("b", "INTEGER", "integer"),
+        ("a", "INTEGER", "integer"),
+        ("Name", "VARCHAR", "character varying(9)"),
+        ("p", "DECIMAL(10,2)", "price"),
+        ("twice", "INTEGER", "integer"),
+    ]
+    assert (found.key, found.estimated_rows, found.version) == (("a", "b"), 2, None)
+    asked = db.describe(query='SELECT p, 1.5 AS x FROM "T 1"')
+    assert [c.type for c in asked.columns] == ["DECIMAL(10,2)", "VARCHAR"]
+    assert "exact digits" in asked.notes[0]
+
+
+def test_partitions_are_one_table(db: Database, con) -> None:
+    db.sql(
+        "CREATE TABLE t (id int PRIMARY KEY) PARTITION BY RANGE (id)",
+        "CREATE TABLE t1 PARTITION OF t FOR VALUES FROM (0) TO (50)",
+        "CREATE TABLE t2 PARTITION OF t FOR VALUES FROM (50) TO (100)",
+        "INSERT INTO t SELECT generate_series(1, 99)",
+        "ANALYZE",
+    )
+    assert db.describe().estimated_rows == 99
+    found = db.load(con, chunk_rows=40)
+    assert found.chunks == ["rows-00000", "rows-00001", "rows-00002"]
+    assert sorted(row["id"] for row in found.rows) == list(range(1, 100))
+
+
+@pytest.mark.parametrize(
+    ("statement", "options", "text"),
+    [
+        ("CREATE TABLE orders ()", {"table": "ordes"}, "orders"),
+        ("CREATE SCHEMA other; CREATE TABLE other.t ()", {}, "it is in the schema other"),
+        ("SELECT 1", {"query": "SELECT nothing"}, 'column "nothing" does not exist'),
+    ],
+)
+def test_what_is_not_there_is_told_with_what_is(db: Database, statement: str, options: Any, text: str) -> None:
+    db.sql(*statement.split("; "))
+    with pytest.raises(ConnectorError) as caught:
+        db.describe(**options)
+    assert text in str(caught.value)
+    assert not isinstance(caught.value, Retryable)
+
+
+# ---------------------------------------------------------------------------------------------------------- bounds
+
+
+def test_an_open_transaction_holds_the_bound_back(db: Database, con, path: str) -> None:
+    db.sql(*ORDERS)
+    db.sql("INSERT INTO t VALUES (10, 'before', now())")
+    with psycopg.connect(db.dsn) as open_one:
+        open_one.execute("INSERT INTO t VALUES (11, 'late', now())")
+        db.sql("INSERT INTO t VALUES (12, 'after', now())")
+        first = db.load(con, MERGE)
+        assert [row["id"] for row in first.rows] == [*range(1, 11)]
+        open_one.commit()
+    second = db.load(con, MERGE, position=first.position)
+    assert {11, 12} <= {row["id"] for row in second.rows}
+    assert {row["id"] for row in second.rows} <= {10, 11, 12}
+
+
+def test_a_transaction_that_only_began_holds_the_bound_back(db: Database, con) -> None:
+    db.sql(*ORDERS)
+    with psycopg.connect(db.dsn) as open_one:
+        open_one.execute("SELECT now()")
+        db.sql("INSERT INTO t VALUES (12, 'after', now())")
+        first = db.load(con, APPEND)
+        open_one.execute("INSERT INTO t VALUES (11, 'late', now())")
+        open_one.commit()
+    second = db.load(con, APPEND, position=first.position)
+    assert [row["id"] for row in first.rows] == [*range(1, 10)]
+    assert {row["id"] for row in second.rows} == {11, 12}
+
+
+@pytest.mark.parametrize("kind", ["timestamp", "date"])
+def test_a_time_without_zone_steps_back_by_the_age_of_the_transaction(db: Database, con, kind: str) -> None:
+    local = f"(now() AT TIME ZONE 'America/Lima')::{kind}"
+    db.sql(f"CREATE TABLE t (id int PRIMARY KEY, at {kind})", f"INSERT INTO t VALUES (1, {local})")
+    with psycopg.connect(db.dsn) as open_one:
+        open_one.execute(f"INSERT INTO t VALUES (2, {local})".encode())
+        db.sql(f"INSERT INTO t VALUES (3, {local})")
+        first = db.load(con, MERGE)
+        open_one.commit()
+    second = db.load(con, MERGE, position=first.position)
+    assert {row["id"] for row in second.rows} >= {2, 3}
+    assert 2 not in {row["id"] for row in first.rows}
+
+
+@pytest.mark.parametrize("ingest", [{"load": "incremental", "cursor": "id"}, {**MERGE, "cursor": "id", "lag": None}])
+def test_a_number_waits_for_writers_of_its_table(db: Database, con, monkeypatch, ingest: dict[str, Any]) -> None:
+    monkeypatch.setattr(postgres_bounds, "WRITERS_WAIT_S", 0.05)
+    ingest = {key: value for key, value in ingest.items() if value is not None}
+    db.sql(*ORDERS, "DELETE FROM t WHERE id > 4", "CREATE TABLE other (id int)")
+    with psycopg.connect(db.dsn) as elsewhere:
+        elsewhere.execute("INSERT INTO other VALUES (1)")
+        first = db.load(con, ingest)
+    assert first.position == {"cursor": "4"}
+    with psycopg.connect(db.dsn) as open_one:
+        open_one.execute("INSERT INTO t VALUES (5, 'late', now())")
+        db.sql("INSERT INTO t VALUES (6, 'after', now())")
+        held = db.load(con, ingest, position=first.position)
+        assert held.position in ({}, first.position)
+        assert {row["id"] for row in held.rows} == ({4, 6} if "key" in ingest else {4})
+        open_one.commit()
+    second = db.load(con, ingest, position={**first.position, **held.position})
+    assert {row["id"] for row in second.rows} == {4, 5, 6}
+    assert second.position == {"cursor": "6"}
+
+
+def test_a_prepared_transaction_keeps_the_position(db: Database, con, monkeypatch) -> None:
+    monkeypatch.setattr(postgres_bounds, "WRITERS_WAIT_S", 0.05)
+    db.sql(*ORDERS)
+    db.sql("BEGIN", "INSERT INTO t VALUES (11, 'late', now())", f"PREPARE TRANSACTION '{db.name}'")
+    try:
+        db.sql("INSERT INTO t VALUES (12, 'after', now())")
+        held = db.load(con, MERGE)
+        assert held.position == {}
+        assert len(held.rows) == 10
+    finally:
+        db.sql(f"COMMIT PREPARED '{db.name}'")
+    second = db.load(con, MERGE)
+    assert len(second.rows) == 11
+
+
+def test_a_user_who_cannot_see_others_waits_for_locks(db: Database, con, monkeypatch) -> None:
+    monkeypatch.setattr(postgres_bounds, "WRITERS_WAIT_S", 0.05)
+    user = f"u_{db.name}"
+    db.sql(*ORDERS, f"CREATE ROLE {user} LOGIN PASSWORD 'pw-{user}'", f"GRANT SELECT ON t TO {user}")
+    source = db.source(db.server.dsn(db.name, user, f"pw-{user}"))
+    columns = {c.name: c.type for c in db.describe().columns}
+    with psycopg.connect(db.dsn) as open_one:
+        open_one.execute("INSERT INTO t VALUES (11, 'late', now())")
+        assert read(source, request(con, PostgresTable(), columns, MERGE)).position == {}
+        open_one.rollback()
+    assert read(source, request(con, PostgresTable(), columns, MERGE)).position["cursor"] == "2024-01-01 09:00:00+00"
+    db.sql(f"DROP OWNED BY {user}", f"DROP ROLE {user}")
+
+
+def test_lag_and_cursors_without_a_place(db: Database, con, path: str) -> None:
+    db.sql(*ORDERS, "INSERT INTO t VALUES (20, 'null', NULL), (21, 'end', 'infinity'), (22, 'start', '-infinity')")
+    first = db.load(con, MERGE)
+    assert (first.position, first.rules) == ({"cursor": "2024-01-01 09:00:00+00"}, ["null_cursor", "type", "type"])
+    back = db.load(con, {**MERGE, "lag": "90m"}, position=first.position)
+    assert sorted(row["id"] for row in back.rows) == [8, 9]
+    with pytest.raises(ProjectError, match="length of time"):
+        db.load(con, {**MERGE, "cursor": "id", "lag": "5m"}, position={"cursor": "3"})
+
+
+def test_nothing_tells_new_rows(db: Database, con) -> None:
+    db.sql(*ORDERS)
+    with pytest.raises(ProjectError, match="nothing tells"):
+        db.load(con, {"load": "incremental"})
+    with pytest.raises(ProjectError, match="has no column 'nope'"):
+        db.load(con, {**MERGE, "cursor": "nope"})
+
+
+def test_a_full_read_is_one_snapshot(db: Database, con, path: str) -> None:
+    db.sql(*ORDERS)
+    columns = {c.name: c.type for c in db.describe().columns}
+    reading = db.source().read("t", request(con, PostgresTable(), columns, chunk_rows=3))
+    seen = []
+    for number, chunk in enumerate(reading.chunks):
+        seen += con.execute(f"SELECT id, item FROM ({chunk.query})").fetchall()
+        assert chunk.finish().rejects == ""
+        if number == 0:
+            db.sql("UPDATE t SET item = 'changed'", "DELETE FROM t WHERE id = 9", "INSERT INTO t VALUES (10)")
+        assert chunk.release is not None
+        chunk.release()
+    assert sorted(seen) == [(n, f"item {n}") for n in range(1, 10)]
+    assert reading.keys is not None
+    keys = con.execute(f"SELECT id FROM ({reading.keys(('id',))})").fetchall()
+    assert sorted(keys) == [*((n,) for n in range(1, 9)), (10,)]
+
+
+def test_chunks_are_cut_at_ties(db: Database, con) -> None:
+    db.sql(
+        "CREATE TABLE t (id text PRIMARY KEY, at date)",
+        "INSERT INTO t SELECT n, '2024-01-01' FROM generate_series(1,50) n",
+    )
+    found = db.load(con, MERGE, chunk_rows=20)
+    assert found.chunks == ["rows-00000", "rows-00001", "rows-00002"]
+    assert len({row["id"] for row in found.rows}) == len(found.rows) == 50
+
+
+def test_policies_for_columns(db: Database, con, path: str) -> None:
+    db.sql(*ORDERS, "UPDATE t SET item = NULL WHERE id > 2")
+    declared = {"id": "varchar", "missing": "date"}
+    assert set(db.load(con, columns=declared).rows[0]) >= {"id", "missing", "item", "at"}
+    with pytest.raises(ProjectError, match="new: item, at; missing: missing"):
+        db.load(con, {"schema": "freeze"}, columns=declared)
+    found = db.load(con, {"schema": "discard_row"}, columns={"id": "bigint", "at": "timestamptz"})
+    assert (found.rules, len(found.rows)) == (["unknown_column"] * 2, 7)
+
+
+# --------------------------------------------------------------------------------------------- what may break
+
+
+def _retryable(act: Callable[[], Any], secret: str = PASSWORD) -> ConnectorError:
+    with pytest.raises(ConnectorError) as caught:
+        act()
+    assert isinstance(caught.value, Retryable), caught.value
+    assert secret not in str(caught.value)
+    return caught.value
+
+
+def test_a_wrong_password_is_final_and_never_shown(db: Database) -> None:
+    wrong = db.server.dsn(db.name, password="wr0ng-word")
+    with pytest.raises(ConnectorError) as caught:
+        db.source(wrong).describe({"t": PostgresTable()})
+    assert not isinstance(caught.value, Retryable)
+    assert "wr0ng-word" not in str(caught.value)
+    assert "check user and password" in str(caught.value)
+    with pytest.raises(ConnectorError, match=r"database .* does not exist"):
+        db.source(db.server.dsn("nowhere")).describe({})
+    with pytest.raises(ProjectError) as unreadable:
+        db.source("host=x wr0ng-word").describe({})
+    assert "wr0ng-word" not in str(unreadable.value)
+
+
+def test_a_missing_right_is_final(db: Database) -> None:
+    user = f"u_{db.name}"
+    db.sql(*ORDERS, f"CREATE ROLE {user} LOGIN PASSWORD 'pw-{user}'")
+    with pytest.raises(ConnectorError, match=r"must not read public\.t") as caught:
+        db.source(db.server.dsn(db.name, user, f"pw-{user}")).describe({"t": PostgresTable()})
+    assert not isinstance(caught.value, Retryable)
+    db.sql(f"DROP ROLE {user}")
+
+
+def test_a_cut_connection_may_pass(db: Database, con, path: str) -> None:
+    db.sql(*ORDERS)
+    columns = {c.name: c.type for c in db.describe().columns}
+    reading = db.source().read("t", request(con, PostgresTable(), columns, chunk_rows=3))
+    chunk = next(reading.chunks)
+    staged = con.execute(f"SELECT id FROM ({chunk.query})").fetchall()
+    chunk.finish()
+    db.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'headwater'")
+    _retryable(lambda: next(reading.chunks))
+    resumed = db.load(con, columns=columns, manifest=reading.manifest, finished=frozenset([chunk.id]), chunk_rows=3)
+    assert sorted(staged + resumed.values("id")) == [(n,) for n in range(1, 10)]
+
+
+def test_a_cancelled_statement_may_pass(db: Database, con, path: str) -> None:
+    db.sql(*ORDERS)
+    slow = f"{db.dsn}?options=-c%20statement_timeout%3D200"
+    options = PostgresTable(query="SELECT id, pg_sleep(0.1)::text AS p FROM t")
+    columns = {"id": "integer", "p": "varchar"}
+    _retryable(lambda: read(db.source(slow), request(con, options, columns)))
+
+
+def test_a_server_that_is_away_may_pass(con) -> None:
+    from tests.services.postgres import Postgres as Started
+    from tests.services.postgres import ServerUnavailableError
+
+    try:
+        with Started.start() as server:
+            database = Database(server)
+            database.sql(*ORDERS)
+            columns = {c.name: c.type for c in database.describe().columns}
+            first = database.load(con, MERGE, columns)
+            server.stop()
+            error = _retryable(database.describe)
+            assert "127.0.0.1" in str(error)
+            server.resume()
+            database.sql("INSERT INTO t VALUES (30, 'new', '2024-02-01')")
+            again = database.load(con, MERGE, columns, position=first.position)
+            assert {row["id"] for row in again.rows} == {9, 30}
+    except ServerUnavailableError as error:
+        pytest.skip(str(error))
+
+
+def test_a_scanner_for_another_duckdb_is_told(db: Database, con, monkeypatch) -> None:
+    import duckdb
+
+    db.sql(*ORDERS)
+    assert db.describe().notes == ()
+    monkeypatch.setattr(duckdb, "__version__", "9.9.9")
+    assert "pip install duckdb==" in db.describe().notes[0]
+    assert len(db.load(con).rows) == 9
+
+
+def test_nothing_of_the_connection_stays_in_the_session(db: Database, con) -> None:
+    db.sql(*ORDERS)
+    with closing(con.cursor()) as other:
+        db.load(con)
+        shown = other.execute("SELECT path FROM duckdb_databases()").fetchall()
+        assert PASSWORD not in str(shown)
