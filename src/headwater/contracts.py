@@ -110,6 +110,9 @@ class ReadRequest:
         now: The run's clock, UTC, with zone.
         manifest: The bounds fixed by an earlier, killed read of the same request; None for a new read.
         finished: Ids of chunks that an earlier, killed read has staged: do not yield them again.
+        ends: What those chunks said to go on after them: id to `ChunkEnd.resume`.
+        tables: The options of every table of the source by name, for a table whose requests are made from another's
+            rows.
         chunk_rows: Rows per chunk to aim for.
     """
 
@@ -121,6 +124,8 @@ class ReadRequest:
     now: datetime
     manifest: Mapping[str, Any] | None = None
     finished: frozenset[str] = frozenset()
+    ends: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    tables: Mapping[str, Any] = field(default_factory=dict)
     chunk_rows: int = 1_000_000
 
     @property
@@ -138,11 +143,14 @@ class ChunkEnd:
         rejects: A SELECT on the request's connection that yields `_file, _line, rule, reason, raw` of rows the reader
             could not turn into columns; empty when there are none.
         rejected: How many rows that SELECT yields.
+        resume: What a resumed read has to know to go on after this chunk, where its id does not tell (the address of
+            the next page). Plain JSON; kept with the staged chunk, never part of a commit.
     """
 
     position: dict[str, Any] = field(default_factory=dict)
     rejects: str = ""
     rejected: int = 0
+    resume: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

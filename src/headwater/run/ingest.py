@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -102,6 +103,8 @@ def _begin(
         now=context.now,
         manifest=manifest.get("bounds"),
         finished=frozenset(part.chunk for part in staging.parts) if staging else frozenset(),
+        ends={part.chunk: part.end.get("resume", {}) for part in staging.parts} if staging else {},
+        tables={t.table: t.options for t in context.project.sources.values() if t.source == table.source},
     )
     reading = context.connectors.sources[table.source].read(table.table, request)
     if not manifest:
@@ -165,10 +168,20 @@ def _prepare(
 
 
 def _read_chunks(ingestion: Ingestion, context: RunContext, step: str) -> None:
+    """Take every chunk; a reading that is given up is closed, so that what it opened ends with it."""
+    chunks = ingestion.reading.chunks
+    try:
+        if ingestion.preparation.whole_load:
+            _gather(ingestion, context, step)
+        else:
+            _take_chunks(ingestion, context, step)
+    finally:
+        if isinstance(chunks, Generator):
+            chunks.close()
+
+
+def _take_chunks(ingestion: Ingestion, context: RunContext, step: str) -> None:
     """Prepare chunk after chunk; a chunk is staged when another follows it, a single one stays where it is."""
-    if ingestion.preparation.whole_load:
-        _gather(ingestion, context, step)
-        return
     held: tuple[Chunk, str, dict[str, Any]] | None = None
     for chunk in ingestion.reading.chunks:
         if held is not None:
@@ -218,7 +231,8 @@ def _project(
     _keep_reader_rejects(ingestion, context, end.rejects, index)
     counts = _counts(ingestion, table)
     rejected = counts["rejected"] + end.rejected
-    return table, {"position": end.position, **counts, "rejected": rejected}
+    resume = {"resume": end.resume} if end.resume else {}
+    return table, {"position": end.position, **counts, "rejected": rejected, **resume}
 
 
 def _is_cheap(ingestion: Ingestion) -> bool:

@@ -42,6 +42,7 @@ class SourceContract:
         incremental: Keys of `IngestSpec` for an incremental read.
         lists_keys: The source can list its keys for `deletes: compare_keys`.
         many_chunks: A read of enough rows with `chunk_rows=2` gives several chunks that can be resumed.
+        fixes_bound: Rows that come after a read has begun are kept out of it, also when it is resumed.
         rereads_last: An incremental read may give again what it gave before (`cursor >= last`), to be merged by key.
     """
 
@@ -49,6 +50,7 @@ class SourceContract:
     incremental: ClassVar[Mapping[str, Any]] = {"load": "incremental", "key": ["id"], "cursor": "changed"}
     lists_keys: ClassVar[bool] = True
     many_chunks: ClassVar[bool] = True
+    fixes_bound: ClassVar[bool] = True
     rereads_last: ClassVar[bool] = True
 
     # ------------------------------------------------------------------------------------- what a subclass gives
@@ -230,7 +232,8 @@ class SourceContract:
         request = self._request(tmp_path, connection, self.incremental, chunk_rows=2, manifest=manifest)
         resumed, _, _ = self._run(request, self.make_source(tmp_path).read(self.table, request))
         connection.close()
-        assert sorted(first) == sorted(resumed)
+        if self.fixes_bound:
+            assert sorted(first) == sorted(resumed)
         rest, _, _ = self._read(tmp_path, self.incremental, position=position)
         assert (9, 9, "late") in rest
 
@@ -243,14 +246,23 @@ class SourceContract:
         connection = self._connect()
         request = self._request(tmp_path, connection, self.incremental, chunk_rows=2)
         reading = self.make_source(tmp_path).read(self.table, request)
-        parts = [(chunk.id, self._take(request, reading, chunk)[0]) for chunk in reading.chunks]
+        parts, ends = [], {}
+        for chunk in reading.chunks:
+            rows, end = self._take(request, reading, chunk)
+            parts.append((chunk.id, rows))
+            ends[chunk.id] = json.loads(json.dumps(end.resume))
         connection.close()
         assert len(parts) > 1
         for killed in range(len(parts) + 1):
             staged = [row for _, rows in parts[:killed] for row in rows]
             finished = frozenset(name for name, _ in parts[:killed])
             rest, _, ids = self._read(
-                tmp_path, self.incremental, chunk_rows=2, manifest=reading.manifest, finished=finished
+                tmp_path,
+                self.incremental,
+                chunk_rows=2,
+                manifest=reading.manifest,
+                finished=finished,
+                ends={name: ends[name] for name in finished},
             )
             assert not finished & set(ids)
             assert sorted(staged + rest) == [(n, n, f"row {n}") for n in range(9)]
