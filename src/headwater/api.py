@@ -14,6 +14,7 @@ from headwater.errors import HeadwaterError, PlanError, ProjectError, ProjectErr
 from headwater.plan.bind import Bound, bind_project
 from headwater.plan.breaks import find_breaks
 from headwater.plan.build import Observed, Wish, build_plan
+from headwater.plan.intervals import parse_span
 from headwater.plan.lineage import Lineage, trace_project
 from headwater.plan.observe import Connectors, observe, open_sources, open_stores, pack_description, read_states
 from headwater.plan.select import select_datasets
@@ -88,7 +89,8 @@ class LoadedProject:
 
     def plan(
         self, *, select: Sequence[str] = (), exclude: Sequence[str] = (), full: Sequence[str] = (),
-        keep_history: bool = False, now: datetime | None = None, offline: bool = False,
+        keep_history: bool = False, begin: str | None = None, end: str | None = None, now: datetime | None = None,
+        offline: bool = False,
     ) -> Plan:  # fmt: skip
         """Plan a run without changing anything; arguments as for `run`.
 
@@ -97,7 +99,7 @@ class LoadedProject:
             PlanError: A selection is not understood.
             BusyError: Another process holds the warehouse's file.
         """
-        wish = self._wish(select, exclude, full, keep_history)
+        wish = self._wish(select, exclude, full, keep_history, (begin, end))
         with self._session(read_only=True) as (_, connectors):
             observed, bound = self._look(connectors, offline)
         breaks = self._breaks(observed, bound)
@@ -115,7 +117,8 @@ class LoadedProject:
 
     def run(
         self, *, select: Sequence[str] = (), exclude: Sequence[str] = (), full: Sequence[str] = (),
-        keep_history: bool = False, now: datetime | None = None, listeners: Sequence[Listener] = (),
+        keep_history: bool = False, begin: str | None = None, end: str | None = None, now: datetime | None = None,
+        listeners: Sequence[Listener] = (),
         wait: bool = False, workers: int | None = None, propose: Callable[[str], None] | None = None,
         on_start: Callable[[Plan, RunContext], None] | None = None,
     ) -> Run:  # fmt: skip
@@ -126,6 +129,8 @@ class LoadedProject:
             exclude: Selection terms taken away.
             full: Selection terms: rebuild these from nothing.
             keep_history: Changed SQL does not rebuild finished intervals.
+            begin: Of models with `time`, compute the intervals since this ISO time, done or not, and no earlier ones.
+            end: And those before this one, and no later ones.
             now: The run's clock; the wall clock by default.
             listeners: Called with every event.
             wait: Wait for another run to end instead of raising.
@@ -148,7 +153,7 @@ class LoadedProject:
             if unconfirmed := find_unconfirmed(self.project, observed.sources):
                 observed, bound = self._propose(unconfirmed, connectors, propose)
             _raise_errors(bound)
-            wish = self._wish(select, exclude, full, keep_history)
+            wish = self._wish(select, exclude, full, keep_history, (begin, end))
             plan = build_plan(self.project, self._with_notes(observed, bound), clock, wish)
             run_id = f"{clock.strftime('%Y%m%dT%H%M%S')}-{os.urandom(4).hex()}"
             states = dict(observed.states)
@@ -335,9 +340,12 @@ class LoadedProject:
         notes = tuple(redact(note, self.project.secrets) for note in (*observed.notes, *bound.notes))
         return replace(observed, notes=notes)
 
-    def _wish(self, select: Sequence[str], exclude: Sequence[str], full: Sequence[str], keep_history: bool) -> Wish:
+    def _wish(
+        self, select: Sequence[str], exclude: Sequence[str], full: Sequence[str], keep_history: bool,
+        span: tuple[str | None, str | None],
+    ) -> Wish:  # fmt: skip
         chosen = frozenset(self._datasets(full)) if full else frozenset()
-        return Wish(tuple(select), tuple(exclude), chosen, keep_history)
+        return Wish(tuple(select), tuple(exclude), chosen, keep_history, parse_span(*span))
 
     def _datasets(self, terms: Iterable[str]) -> list[str]:
         found = select_datasets(self.graph, terms, lambda _: False)

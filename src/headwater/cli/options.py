@@ -20,6 +20,10 @@ select_option = click.option(
     "-s", "--select", multiple=True, metavar="TERM", help="Only these: name, +name, name+, tag:x …"
 )
 exclude_option = click.option("--exclude", multiple=True, metavar="TERM", help="All but these.")
+from_option = click.option(
+    "--from", "begin", default=None, metavar="TIME", help="Of models with `time`: compute the intervals since then."
+)
+to_option = click.option("--to", "end", default=None, metavar="TIME", help="… and before then; done or not, no others.")
 now_option = click.option("--now", default=None, metavar="TIME", help="The run's clock, ISO; default: the wall clock.")
 offline_option = click.option("--offline", is_flag=True, help="Ask no source; use what it last said.")
 

@@ -10,6 +10,7 @@ import click
 from headwater.cli.options import (
     errors_as_json,
     exclude_option,
+    from_option,
     json_option,
     load,
     now_option,
@@ -17,6 +18,7 @@ from headwater.cli.options import (
     parse_clock,
     print_json,
     select_option,
+    to_option,
 )
 
 if TYPE_CHECKING:
@@ -30,20 +32,23 @@ _MARKS = {"run": "+", "if_inputs_changed": "?", "skip": "."}
 @exclude_option
 @click.option("--full", multiple=True, metavar="TERM", help="Rebuild these from nothing.")
 @click.option("--keep-history", is_flag=True, help="Changed SQL does not rebuild finished intervals.")
+@from_option
+@to_option
 @now_option
 @offline_option
 @json_option
 @click.pass_context
 def command(
     ctx: click.Context, select: tuple[str, ...], exclude: tuple[str, ...], full: tuple[str, ...], keep_history: bool,
-    now: str | None, offline: bool, as_json: bool,
+    begin: str | None, end: str | None, now: str | None, offline: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Show what a run would do, and why. Nothing is changed."""
 
     def body() -> int:
         plan = load(ctx).plan(
-            select=select, exclude=exclude, full=full, keep_history=keep_history, now=parse_clock(now), offline=offline
-        )
+            select=select, exclude=exclude, full=full, keep_history=keep_history, begin=begin, end=end,
+            now=parse_clock(now), offline=offline,
+        )  # fmt: skip
         print_json(plan_as_json(plan)) if as_json else print_plan(plan)
         return 0
 

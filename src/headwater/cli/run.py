@@ -12,12 +12,14 @@ import click
 from headwater.cli.options import (
     errors_as_json,
     exclude_option,
+    from_option,
     json_option,
     load,
     now_option,
     parse_clock,
     print_json,
     select_option,
+    to_option,
 )
 
 if TYPE_CHECKING:
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     "--reset", multiple=True, metavar="NAME", help="Drop this table first: the way out when others changed it."
 )
 @click.option("--keep-history", is_flag=True, help="Changed SQL does not rebuild finished intervals.")
+@from_option
+@to_option
 @click.option("--frozen", is_flag=True, help="Write no schema file; an unknown schema is an error.")
 @click.option("--wait", is_flag=True, help="Wait for another run to end.")
 @click.option("--log", type=click.Choice(["auto", "plain", "json"]), default="auto", help="How progress is shown.")
@@ -42,7 +46,8 @@ if TYPE_CHECKING:
 @click.pass_context
 def command(
     ctx: click.Context, select: tuple[str, ...], exclude: tuple[str, ...], full: tuple[str, ...],
-    reset: tuple[str, ...], keep_history: bool, frozen: bool, wait: bool, log: str, now: str | None, as_json: bool,
+    reset: tuple[str, ...], keep_history: bool, begin: str | None, end: str | None, frozen: bool, wait: bool, log: str,
+    now: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Execute the project: what has changed, and what reads it. Ctrl-C stops at the next boundary."""
 
@@ -59,6 +64,8 @@ def command(
                 exclude=exclude,
                 full=full,
                 keep_history=keep_history,
+                begin=begin,
+                end=end,
                 now=parse_clock(now),
                 listeners=[progress],
                 wait=wait,

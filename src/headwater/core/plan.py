@@ -83,11 +83,13 @@ class LoadStep(Step):
 class TransformStep(Step):
     """Compute a model and commit its rows.
 
-    `intervals` are the ones known to be due; `full` rebuilds everything.
+    `intervals` are the ones known to be due; those in `pending` are due as well, and not to be computed now; `full`
+    rebuilds everything.
     """
 
     model: Model
     intervals: tuple[Interval, ...] = ()
+    pending: tuple[Interval, ...] = ()
     full: bool = False
 
 

@@ -95,6 +95,11 @@ class Model:
         """Whether it is expanded into its readers instead of stored."""
         return self.spec.materialize == "view"
 
+    @property
+    def is_timed(self) -> bool:
+        """Whether it is computed interval by interval."""
+        return self.spec.materialize == "incremental" and self.spec.time is not None
+
 
 @dataclass(frozen=True, slots=True)
 class UnitTest:

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from headwater.core.graph import Role, node_name
-from headwater.core.plan import Decision, ExtractStep, LoadStep, Plan, Step, TransformStep
-from headwater.plan.intervals import find_due, whole_span
+from headwater.core.plan import Decision, ExtractStep, Interval, LoadStep, Plan, Step, TransformStep
+from headwater.errors import PlanError
+from headwater.plan.intervals import clip_span, find_due, subtract_spans, whole_span
 from headwater.plan.select import select_datasets
 
 if TYPE_CHECKING:
@@ -47,19 +48,21 @@ class Wish:
         exclude: Selection terms taken away.
         full: Datasets to rebuild from nothing.
         keep_history: Changed SQL does not rebuild finished intervals.
+        span: Of models with `time`, the intervals that lie in it are computed, done or not, and no others.
     """
 
     select: Sequence[str] = ()
     exclude: Sequence[str] = ()
     full: frozenset[str] = frozenset()
     keep_history: bool = False
+    span: Interval | None = None
 
 
 def build_plan(project: Project, observed: Observed, now: datetime, wish: Wish | None = None) -> Plan:
     """Plan a run.
 
     Raises:
-        PlanError: A selection is not understood.
+        PlanError: A selection is not understood, or a span of time is asked for where it cannot be given.
     """
     wish = wish or Wish()
     prints = model_fingerprints(project)
@@ -76,7 +79,29 @@ def build_plan(project: Project, observed: Observed, now: datetime, wish: Wish |
         elif node.role is Role.TRANSFORM and not project.models[node.dataset].is_view:
             steps[name] = _plan_transform(project, project.models[node.dataset], observed, prints, now, wish, steps)
     _wait_for_checked(project, steps)
+    if wish.span is not None:
+        _check_span(steps, wish)
     return Plan(tuple(steps.values()), now, dict(observed.states), observed.orphans, observed.notes)
+
+
+def _check_span(steps: Mapping[str, Step], wish: Wish) -> None:
+    """Refuse a span of time where nothing has one, or where the other intervals would be lost."""
+    timed = [step for step in steps.values() if isinstance(step, TransformStep) and step.model.is_timed]
+    if not timed:
+        raise PlanError(
+            "no model with `time` is among those to run, so there is no interval to choose",
+            fix="select a model with materialize: incremental and time, or leave --from and --to out",
+        )
+    for step in timed:
+        if step.dataset in wish.full:
+            raise PlanError(
+                f"{step.dataset}: --full rebuilds every interval", fix="leave --full, or --from and --to out"
+            )
+        if step.full and step.intervals and not step.reason.startswith("first build"):
+            raise PlanError(
+                f"{step.dataset}: {step.reason}, which rebuilds every interval",
+                fix="run without --from and --to, or add --keep-history: the other intervals then stay as they are",
+            )
 
 
 def _wait_for_checked(project: Project, steps: dict[str, Step]) -> None:
@@ -242,19 +267,36 @@ def settle_transform(
     model, own = step.model, states.get(step.dataset)
     commit = own.commit if own else None
     reason = _why_transform(step, states, now, wish or Wish())
-    if model.spec.materialize == "incremental" and model.spec.time is not None:
+    if model.is_timed:
+        if wish is not None and wish.span is not None and (own is None or commit is None):
+            return _settle_span(step, wish.span, now, (), first=True)
         if step.full or own is None or commit is None:
             whole = whole_span(model.spec, now)
             return replace(step, decision=Decision.RUN, reason=reason, intervals=(whole,), full=True)
         inputs = {name: states[name] for name in step.inputs if name in states}
         unsteady = _why_unsteady(model, commit, now)
         due = find_due(model.spec, own, inputs, commit.inputs, time_source, now, unsteady)
+        if wish is not None and wish.span is not None:
+            return _settle_span(step, wish.span, now, due.spans, first=False)
         if due.spans:
             text = "; ".join(part for part in (due.reason, due.note) if part)
             return replace(step, decision=Decision.RUN, reason=text, intervals=due.spans)
     if reason:
         return replace(step, decision=Decision.RUN, reason=reason, intervals=())
     return replace(step, decision=Decision.SKIP, reason="nothing it reads has changed", intervals=())
+
+
+def _settle_span(
+    step: TransformStep, span: Interval, now: datetime, due: tuple[Interval, ...], *, first: bool
+) -> TransformStep:
+    """Compute the intervals of a span; what is due outside of it stays due."""
+    chosen = clip_span(step.model.spec, span, now)
+    if chosen is None:
+        told = f"{span.start:%Y-%m-%d %H:%M} to {span.end:%Y-%m-%d %H:%M}"
+        return replace(step, decision=Decision.SKIP, reason=f"it has no interval from {told}", intervals=())
+    left = tuple(part for other in due for part in subtract_spans(other, (chosen,)))
+    why = "first build, of the span that was asked for" if first else "asked for with --from and --to"
+    return replace(step, decision=Decision.RUN, reason=why, intervals=(chosen,), pending=left, full=first or step.full)
 
 
 def _why_transform(step: TransformStep, states: Mapping[str, TableState], now: datetime, wish: Wish) -> str:

@@ -97,12 +97,36 @@ def parse_moment(text: str) -> datetime:
     return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
 
 
+def parse_span(begin: str | None, end: str | None) -> Interval | None:
+    """Read the span of `--from` and `--to`; None when neither is given.
+
+    Raises:
+        PlanError: One is not a time, or the span is empty.
+    """
+    if begin is None and end is None:
+        return None
+    span = Interval(parse_moment(begin) if begin else datetime.min, parse_moment(end) if end else datetime.max)
+    if span.start >= span.end:
+        raise PlanError(f"from {begin} to {end} is no span of time", fix="give --from a time before that of --to")
+    return span
+
+
 def whole_span(spec: ModelSpec, now: datetime) -> Interval:
     """Return the span from `start` to the end of the interval that holds `now`."""
     assert spec.every is not None
     first = floor_time(parse_moment(str(spec.start)), spec.every)
     local = now.astimezone(UTC).replace(tzinfo=None)
     return Interval(first, max(first, next_time(floor_time(local, spec.every), spec.every)))
+
+
+def clip_span(spec: ModelSpec, span: Interval, now: datetime) -> Interval | None:
+    """Return the whole intervals of a model that a span touches, or None when it has none there."""
+    every, whole = str(spec.every), whole_span(spec, now)
+    begin, end = max(span.start, whole.start), min(span.end, whole.end)
+    if begin >= end:
+        return None
+    last = floor_time(end, every)
+    return Interval(floor_time(begin, every), last if last == end else next_time(last, every))
 
 
 def find_due(

@@ -48,7 +48,7 @@ def run_transform(step: TransformStep, context: RunContext) -> StepResult:
         work = _Work(step, context, connection)
         if only_checks_changed(step, state):
             return work.commit(Change("record"), step.intervals)
-        if step.model.spec.materialize != "incremental" or step.model.spec.time is None:
+        if not step.model.is_timed:
             return work.commit(work.whole_change(), ())
         if not step.intervals:
             return work.commit(Change("record"), ())
@@ -150,10 +150,11 @@ class _Work:
     def _position(
         self, state: TableState | None, spans: tuple[Interval, ...], pending: Sequence[Interval]
     ) -> dict[str, Any]:
-        if self.spec.materialize != "incremental" or self.spec.time is None:
+        if not self.step.model.is_timed:
             return {}
         done = read_spans(state.position) if state and state.commit and not self.step.full else ()
-        valid = [part for span in done for part in subtract_spans(span, pending)]
+        due = (*pending, *self.step.pending)
+        valid = [part for span in done for part in subtract_spans(span, due)]
         return {"intervals": write_spans([*valid, *spans])}
 
 
