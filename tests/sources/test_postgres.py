@@ -17,13 +17,13 @@ from headwater.sources.postgres import Postgres, PostgresConnection, PostgresTab
 from headwater.testing.sources import SourceContract
 from tests.services.postgres import PASSWORD
 
-from .harness import Outcome, read, request
+from .harness import read, request
+from .postgres_database import Database
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from tests.services.postgres import Postgres as Server
 
 ORDERS = (
     "CREATE TABLE t (id int PRIMARY KEY, item text, at timestamptz)",
@@ -32,54 +32,6 @@ ORDERS = (
 )
 MERGE = {"load": "incremental", "key": ["id"], "cursor": "at", "lag": "0s"}
 APPEND = {"load": "incremental", "cursor": "at"}
-
-
-class Database:
-    """A database of its own on the shared server."""
-
-    def __init__(self, server: Server) -> None:
-        self.name = f"d{uuid.uuid4().hex[:12]}"
-        self.server = server
-        with psycopg.connect(server.dsn(), autocommit=True) as admin:
-            admin.execute(f"CREATE DATABASE {self.name}".encode())
-        self.dsn = server.dsn(self.name)
-
-    def sql(self, *statements: str) -> list[tuple[Any, ...]]:
-        """Run statements; rows of the last one."""
-        with psycopg.connect(self.dsn, autocommit=True) as session:
-            for statement in statements:
-                cursor = session.execute(statement.encode())
-            return cursor.fetchall() if cursor.description else []
-
-    def source(self, dsn: str = "") -> Postgres:
-        return Postgres(PostgresConnection(connection=dsn or self.dsn), "")
-
-    def describe(self, **options: Any):
-        return self.source().describe({"t": PostgresTable(**options)})["t"]
-
-    def load(self, con, ingest: Any = None, columns: dict[str, str] | None = None, **more: Any) -> Outcome:
-        options = more.pop("options", PostgresTable())
-        if columns is None:
-            columns = {c.name: c.type for c in self.source().describe({"t": options})["t"].columns}
-        return read(self.source(), request(con, options, columns, ingest, **more))
-
-
-@pytest.fixture
-def db(postgres: Server) -> Iterator[Database]:
-    database = Database(postgres)
-    yield database
-    with psycopg.connect(postgres.dsn(), autocommit=True) as admin:
-        admin.execute(f"DROP DATABASE {database.name} WITH (FORCE)".encode())
-
-
-@pytest.fixture(params=["scanner", "copy"])
-def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Both ways that rows can take."""
-    if request.param == "copy":
-        monkeypatch.setattr(postgres_rows, "find_scanner", lambda: (None, "slow"))
-    else:
-        assert postgres_rows.find_scanner()[0] is not None
-    return str(request.param)
 
 
 class PostgresContract(SourceContract):
@@ -206,7 +158,7 @@ def test_what_is_not_there_is_told_with_what_is(db: Database, statement: str, op
 # ---------------------------------------------------------------------------------------------------------- bounds
 
 
-def test_an_open_transaction_holds_the_bound_back(db: Database, con, path: str) -> None:
+def test_an_open_transaction_holds_the_bound_back(db: Database, con, route: str) -> None:
     db.sql(*ORDERS)
     db.sql("INSERT INTO t VALUES (10, 'before', now())")
     with psycopg.connect(db.dsn) as open_one:
@@ -297,7 +249,7 @@ def test_a_user_who_cannot_see_others_waits_for_locks(db: Database, con, monkeyp
     db.sql(f"DROP OWNED BY {user}", f"DROP ROLE {user}")
 
 
-def test_lag_and_cursors_without_a_place(db: Database, con, path: str) -> None:
+def test_lag_and_cursors_without_a_place(db: Database, con, route: str) -> None:
     db.sql(*ORDERS, "INSERT INTO t VALUES (20, 'null', NULL), (21, 'end', 'infinity'), (22, 'start', '-infinity')")
     first = db.load(con, MERGE)
     assert (first.position, first.rules) == ({"cursor": "2024-01-01 09:00:00+00"}, ["null_cursor", "type", "type"])
@@ -315,7 +267,7 @@ def test_nothing_tells_new_rows(db: Database, con) -> None:
         db.load(con, {**MERGE, "cursor": "nope"})
 
 
-def test_a_full_read_is_one_snapshot(db: Database, con, path: str) -> None:
+def test_a_full_read_is_one_snapshot(db: Database, con, route: str) -> None:
     db.sql(*ORDERS)
     columns = {c.name: c.type for c in db.describe().columns}
     reading = db.source().read("t", request(con, PostgresTable(), columns, chunk_rows=3))
@@ -343,7 +295,7 @@ def test_chunks_are_cut_at_ties(db: Database, con) -> None:
     assert len({row["id"] for row in found.rows}) == len(found.rows) == 50
 
 
-def test_policies_for_columns(db: Database, con, path: str) -> None:
+def test_policies_for_columns(db: Database, con, route: str) -> None:
     db.sql(*ORDERS, "UPDATE t SET item = NULL WHERE id > 2")
     declared = {"id": "varchar", "missing": "date"}
     assert set(db.load(con, columns=declared).rows[0]) >= {"id", "missing", "item", "at"}
@@ -387,7 +339,7 @@ def test_a_missing_right_is_final(db: Database) -> None:
     db.sql(f"DROP ROLE {user}")
 
 
-def test_a_cut_connection_may_pass(db: Database, con, path: str) -> None:
+def test_a_cut_connection_may_pass(db: Database, con, route: str) -> None:
     db.sql(*ORDERS)
     columns = {c.name: c.type for c in db.describe().columns}
     reading = db.source().read("t", request(con, PostgresTable(), columns, chunk_rows=3))
@@ -400,7 +352,7 @@ def test_a_cut_connection_may_pass(db: Database, con, path: str) -> None:
     assert sorted(staged + resumed.values("id")) == [(n,) for n in range(1, 10)]
 
 
-def test_a_cancelled_statement_may_pass(db: Database, con, path: str) -> None:
+def test_a_cancelled_statement_may_pass(db: Database, con, route: str) -> None:
     db.sql(*ORDERS)
     slow = f"{db.dsn}?options=-c%20statement_timeout%3D200"
     options = PostgresTable(query="SELECT id, pg_sleep(0.1)::text AS p FROM t")

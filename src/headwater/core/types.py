@@ -161,4 +161,4 @@ def wider_type(one: str, other: str) -> str | None:
 
 def is_time_type(type_text: str) -> bool:
     """Whether the type is a date or a timestamp: a column whose range a commit records."""
-    return type_text == "DATE" or type_text.startswith("TIMESTAMP")
+    return type_text == "DATE" or (type_text.startswith("TIMESTAMP") and not type_text.endswith("]"))

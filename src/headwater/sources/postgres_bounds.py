@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from headwater.core.cursor import effective_lag
+from headwater.core.types import is_time_type
 from headwater.errors import ProjectError
 from headwater.sources.postgres_types import landed_type
 from headwater.sql.placeholders import quote_identifier, quote_text
@@ -96,7 +97,7 @@ def _lower(session: psycopg.Connection[Any], cursor: ServerColumn, request: Read
     lag = effective_lag(target, request.ingest.lag, has_key=bool(request.ingest.key))
     if not lag:
         return str(last)
-    if target != "DATE" and not target.startswith("TIMESTAMP"):
+    if not is_time_type(target):
         raise ProjectError(f"lag is a length of time and the cursor is {cursor.declared}", fix="leave lag out")
     days = -(-lag // timedelta(days=1))
     back = str(days) if target == "DATE" else f"interval '{lag.total_seconds():f} seconds'"
@@ -111,9 +112,8 @@ def _hold_back(
     A time cursor is at least the start of its row's transaction. Any other cursor, and transactions whose start cannot
     be seen (prepared ones; those of others without the role pg_read_all_stats), are waited for by their locks.
     """
-    timed = landed_type(cursor.type) == "DATE" or landed_type(cursor.type).startswith("TIMESTAMP")
     seen = _row(session, "SELECT pg_has_role('pg_read_all_stats', 'USAGE')")[0]
-    if not timed or not seen:
+    if not is_time_type(landed_type(cursor.type)) or not seen:
         return upper, not _writers_end(session, table)
     start, age = _row(session, _OLDEST)
     _, prepared = _row(session, _writers_sql(table))
