@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _READ_AS = {"EPOCH_S": "DOUBLE", "EPOCH_MS": "DOUBLE"}
 _TEXT = ("VARCHAR", "JSON")
-_IS_OBJECT = "left(ltrim(CAST(json AS VARCHAR), e' \\t\\r\\n'), 1) = '{'"
+_IS_OBJECT = "coalesce(left(ltrim(CAST(json AS VARCHAR), e' \\t\\r\\n'), 1) = '{', FALSE)"
 
 
 @dataclass(frozen=True, slots=True)
