@@ -135,3 +135,4 @@ def test_time_types() -> None:
     assert [t for t in SCALARS if is_time_type(t)] == [
         "DATE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE", "TIMESTAMP_MS", "TIMESTAMP_NS", "TIMESTAMP_S",
     ]  # fmt: skip
+    assert not is_time_type("TIMESTAMP WITH TIME ZONE[]")

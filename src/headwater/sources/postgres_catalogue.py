@@ -80,6 +80,7 @@ class Table:
         oid: Of the relation; 0 for a query.
         sampled: TABLESAMPLE works on it.
         estimated_rows: None when unknown.
+        heap: It is one ordinary table, whose pages can be read in parallel.
     """
 
     sql: str
@@ -88,6 +89,7 @@ class Table:
     oid: int = 0
     sampled: bool = False
     estimated_rows: int | None = None
+    heap: bool = False
 
     def describe(self) -> TableDescription:
         """Return what the contract says of a table; whether rows changed cannot be known cheaply."""
@@ -134,7 +136,7 @@ def _table(
     sql = f"{quote_identifier(schema)}.{quote_identifier(relation)}"
     if rows is None and size_bytes is not None:
         rows = size_bytes // _ROW_BYTES if size_bytes > _COUNTED_BYTES else _count(session, sql)
-    return Table(sql, tuple(columns.get(oid, [])), tuple(key), oid, kind in "rpm", rows)
+    return Table(sql, tuple(columns.get(oid, [])), tuple(key), oid, kind in "rpm", rows, kind == "r")
 
 
 def _count(session: psycopg.Connection[Any], sql: str) -> int | None:

@@ -94,6 +94,32 @@ class RowPlan:
         columns = ", ".join([*selected, "bad", "undeclared"])
         return f"SELECT {columns} FROM postgres_query('pg', {quote_text(server_query)})"
 
+    def heap_query(self) -> tuple[str, str]:
+        """Return a SELECT of the whole table for a parallel scan, and one that tells whether the server must help.
+
+        Both are empty when a column needs the server's help.
+        """
+        pairs = [(column, found) for column, found in self._pairs() if found is not None]
+        names = [quote_identifier(found.name) for _, found in pairs]
+        exact = all(column.type == found.column.type for column, found in pairs)
+        sent = [server_sql(found.type, name) for (_, found), name in zip(pairs, names, strict=True)]
+        if not (self.table.heap and exact and sent == names) or self.undeclared or self.infinite:
+            return "", ""
+        tests = [test for (_, found), q in zip(pairs, names, strict=True) for test, _ in unfit_sql(found.type, q, q)]
+        exists = f"EXISTS (SELECT 1 FROM {self.table.sql} WHERE {' OR '.join(f'({test})' for test in tests)})"
+        return self._heap_scan(), f"SELECT {exists if tests else 'false'} AS found"
+
+    def _heap_scan(self) -> str:
+        selected = [
+            f"CAST({quote_identifier(found.name)} AS VARCHAR) AS c{index}"
+            if found.column.type == "VARCHAR"
+            else f"{quote_identifier(found.name)} AS c{index}"
+            for index, (_, found) in enumerate(self._pairs())
+            if found is not None
+        ]
+        selected += ["NULL::VARCHAR AS bad", "NULL::VARCHAR AS undeclared"]
+        return f"SELECT {', '.join(selected)} FROM pg.{self.table.sql}"
+
     def names(self) -> list[str]:
         """Return the columns of `server_query`."""
         given = [f"c{index}" for index, (_, found) in enumerate(self._pairs()) if found is not None]
@@ -189,8 +215,8 @@ class ScannerReader:
         import duckdb
 
         view = quote_identifier(f"{target}_arrow")
-        query = plan.client_query(plan.server_query(where, text=False))
         try:
+            query = self._query(plan, where)
             connection.register(f"{target}_arrow", self._instance.sql(query).to_arrow_reader(_BATCH_ROWS))
             connection.execute(
                 f"CREATE OR REPLACE TEMP TABLE {quote_identifier(target)} AS {plan.projection(view, text=False)}"
@@ -199,6 +225,15 @@ class ScannerReader:
             raise self._target.explain(error) from None
         finally:
             connection.unregister(f"{target}_arrow")
+
+    def _query(self, plan: RowPlan, where: str) -> str:
+        """Scan a whole table in parallel when every value arrives as it is; else have the server prepare the rows."""
+        scan, unfit = plan.heap_query() if not where else ("", "")
+        if scan:
+            found = self._instance.execute(f"SELECT found FROM postgres_query('pg', {quote_text(unfit)})").fetchone()
+            if found == (False,):
+                return scan
+        return plan.client_query(plan.server_query(where, text=False))
 
     def close(self) -> None:
         """End the transaction; one that is broken has to be rolled back first, or closing ends the process."""
