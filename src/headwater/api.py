@@ -9,24 +9,26 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headwater.core.run import Event, Run, StepResult
-from headwater.errors import HeadwaterError, PlanError, ProjectError, ProjectErrors, StateError
+from headwater.core.run import Run, StepResult
+from headwater.errors import BusyError, HeadwaterError, PlanError, StateError
 from headwater.plan.bind import Bound, bind_project
-from headwater.plan.breaks import find_breaks
+from headwater.plan.breaks import find_breaks, raise_errors
 from headwater.plan.build import Observed, Wish, build_plan
 from headwater.plan.intervals import parse_span
 from headwater.plan.lineage import Lineage, trace_project
-from headwater.plan.observe import Connectors, observe, open_sources, open_stores, pack_description, read_states
+from headwater.plan.observe import Connectors, Held, observe, open_sources, open_stores, pack_description, read_states
 from headwater.plan.select import select_datasets
 from headwater.project.cache import ParseCache
 from headwater.project.loader import load_project
 from headwater.project.references import redact
 from headwater.project.schema_files import find_unconfirmed, write_proposals
+from headwater.run.beside import answer_questions, ask_query, ask_states
 from headwater.run.context import RunContext, utc_now
 from headwater.run.execute import execute
+from headwater.run.journalist import Journalist
 from headwater.run.query import run_query
 from headwater.sql.placeholders import quote_identifier
-from headwater.state import Journal, Lease
+from headwater.state import Journal, Lease, find_holder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -84,7 +86,7 @@ class LoadedProject:
         """
         with self._session(read_only=True) as (_, connectors):
             bound = self._look(connectors, offline)[1]
-        _raise_errors(bound)
+        raise_errors(bound)
         return bound
 
     def plan(
@@ -103,7 +105,7 @@ class LoadedProject:
         with self._session(read_only=True) as (_, connectors):
             observed, bound = self._look(connectors, offline)
         breaks = self._breaks(observed, bound)
-        _raise_errors(bound, breaks)
+        raise_errors(bound, breaks)
         plan = build_plan(self.project, self._with_notes(observed, bound), now or datetime.now(UTC), wish)
         return replace(plan, breaks=breaks)
 
@@ -145,25 +147,26 @@ class LoadedProject:
         """
         clock = now or datetime.now(UTC)
         with (
-            Lease(self._folder, self.project.environment, wait=wait),
+            Lease(self._folder, self.project.environment, wait=wait) as lease,
             self._journal() as journal,
             self._session() as (session, connectors),
         ):
             observed, bound = self._look(connectors, offline=False)
             if unconfirmed := find_unconfirmed(self.project, observed.sources):
                 observed, bound = self._propose(unconfirmed, connectors, propose)
-            _raise_errors(bound)
+            raise_errors(bound)
             wish = self._wish(select, exclude, full, keep_history, (begin, end))
             plan = build_plan(self.project, self._with_notes(observed, bound), clock, wish)
             run_id = f"{clock.strftime('%Y%m%dT%H%M%S')}-{os.urandom(4).hex()}"
             states = dict(observed.states)
             context = RunContext(self.project, session, connectors, observed, wish, run_id, clock, states, bound)
-            journalist = _Journalist(journal, context)
+            journalist = Journalist(journal, context)
             context.listeners = [journalist, *listeners]
             journalist.write(lambda: journal.start_run(run_id, utc_now(), clock.isoformat()))
             if on_start is not None:
                 on_start(plan, context)
-            run = execute(plan, context, workers)
+            with answer_questions(context, observed.orphans, lease):
+                run = execute(plan, context, workers)
             journalist.write(lambda: journal.end_run(run))
             return run
 
@@ -211,11 +214,17 @@ class LoadedProject:
             ProjectError: The text is not one SELECT, or reads what is not declared.
             BusyError: Another process holds the warehouse's file.
         """
-        with self._session(read_only=True) as (session, connectors):
-            states, _ = read_states(self.project, connectors.stores)
-            observed, clock = Observed(states), datetime.now(UTC)
-            context = RunContext(self.project, session, connectors, observed, Wish(), "query", clock, states)
-            return run_query(context, sql)
+        try:
+            with self._session(read_only=True) as (session, connectors):
+                states, _ = read_states(self.project, connectors.stores)
+                observed, clock = Observed(states), datetime.now(UTC)
+                context = RunContext(self.project, session, connectors, observed, Wish(), "query", clock, states)
+                return run_query(context, sql)
+        except BusyError as busy:
+            answer = ask_query(self._socket(busy), sql)
+            if answer is None:
+                raise
+            return answer
 
     def rejects(self, dataset: str) -> tuple[Any, bool]:
         """Return the rejects of a source's table (Arrow) and whether they are those of a load that failed.
@@ -237,19 +246,14 @@ class LoadedProject:
     def states(self) -> dict[str, TableState]:
         """Return the state of every table, as the stores say."""
         with self._session(read_only=True) as (_, connectors):
-            return read_states(self.project, connectors.stores)[0]
+            return self._held(connectors)[0]
 
     def lineage(self) -> Lineage:
         """Return the column lineage of every dataset, by what sources were last observed to hold.
 
         A model that does not bind is traced as far as it goes: what is not known is said to be unknown.
         """
-        with self._session(read_only=True) as (_, connectors):
-            observed, bound = self._look(connectors, offline=True)
-        cache = ParseCache(self._folder / "cache" / "lineage.json")
-        lineage = trace_project(self.project, observed, bound, cache)
-        cache.save()
-        return lineage
+        return self._trace()[2]
 
     def last_results(self) -> dict[str, StepResult]:
         """Return the newest result of every step that did something, from the journal."""
@@ -308,9 +312,24 @@ class LoadedProject:
 
     def _look(self, connectors: Connectors, offline: bool) -> tuple[Observed, Bound]:
         """Ask stores and sources, then bind every model; what sources said is kept for `plan --offline`."""
+    def _held(self, connectors: Connectors) -> Held:
+        """Read what the stores hold; while a run holds the warehouse, ask the run."""
+        try:
+            return read_states(self.project, connectors.stores)
+        except BusyError as busy:
+            held = ask_states(self._socket(busy))
+            if held is None:
+                raise
+            return held
+
+    def _socket(self, busy: BusyError) -> str:
+        """Return where the run that is in the way can be asked, or ""."""
+        process_id, socket = find_holder(self._folder, self.project.environment)
+        return socket if process_id == busy.process_id else ""
+
         with self._journal() as journal:
             kept = journal.read_observations() if offline else None
-            observed = observe(self.project, connectors, offline=kept)
+            observed = observe(self.project, connectors, offline=kept, held=self._held(connectors))
             with suppress(StateError):
                 for name, description in observed.sources.items() if not offline else ():
                     journal.write_observation(name, utc_now(), pack_description(description))
@@ -353,47 +372,3 @@ class LoadedProject:
         if not stored:
             raise PlanError(f"{' '.join(terms)} names no stored dataset", fix="a view holds no rows of its own")
         return stored
-
-
-def _raise_errors(bound: Bound, breaks: Sequence[Break] = ()) -> None:
-    """Raise what does not bind, and with it whom else the columns that are gone would hit."""
-    if bound.errors:
-        lost = [ProjectError(str(one), fix="keep the column, or change what reads it as well") for one in breaks]
-        raise ProjectErrors([*bound.errors, *(error for error, one in zip(lost, breaks, strict=True) if one.hits)])
-
-
-class _Journalist:
-    """Writes events and results to the journal; when a step's result is durable, it says so to the others.
-
-    The journal is history, never the truth: when it cannot be written (a full disk), the run goes on without it.
-    """
-
-    def __init__(self, journal: Journal, context: RunContext) -> None:
-        self.journal, self.context = journal, context
-        self.broken = False
-
-    def write(self, action: Callable[[], None]) -> None:
-        """Write to the journal; the first failure is told as a warning, and nothing more is written."""
-        if self.broken:
-            return
-        try:
-            action()
-        except StateError as error:
-            self.broken = True
-            self._tell(Event("warning", utc_now(), "", {"text": f"{error.what}; the run goes on without its history"}))
-
-    def _tell(self, event: Event) -> None:
-        for listener in self.context.listeners[1:]:
-            listener(event)
-
-    def __call__(self, event: Event) -> None:
-        run_id, result = self.context.run_id, event.data.get("result")
-        if isinstance(result, StepResult):
-            self.write(lambda: self._write_result(result))
-            self._tell(Event("after_journal", utc_now(), event.step, {"status": result.status.value}))
-        elif event.name not in ("run_started", "run_finished"):
-            self.write(lambda: self.journal.write_event(run_id, event))
-
-    def _write_result(self, result: StepResult) -> None:
-        self.journal.write_result(self.context.run_id, result)
-        self.journal.flush()

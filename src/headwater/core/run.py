@@ -61,11 +61,11 @@ class StepResult:
         rows_inserted: Rows the commit added, or None.
         rows_deleted: Rows the commit removed, or None.
         rejected: Rows sent to quarantine.
-        superseded: Rows left out because another one of the same key won, by the cursor or by `dedupe`.
         version: The dataset's version afterwards.
         reason: Why it ran, was skipped or is blocked.
         error: The error's text when it failed.
         checks: Its checks' outcomes.
+        superseded: Rows left out because another one of the same key won, by the cursor or by `dedupe`.
     """
 
     step: str
@@ -76,11 +76,11 @@ class StepResult:
     rows_inserted: int | None = None
     rows_deleted: int | None = None
     rejected: int = 0
-    superseded: int = 0
     version: int | None = None
     reason: str = ""
     error: str = ""
     checks: tuple[CheckResult, ...] = ()
+    superseded: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,13 +74,19 @@ def read_states(project: Project, stores: Mapping[str, Store]) -> tuple[dict[str
     return states, tuple(sorted(orphans))
 
 
-def observe(project: Project, connectors: Connectors, *, offline: Mapping[str, Any] | None = None) -> Observed:
-    """Ask stores and sources.
+Held = tuple[dict[str, "TableState"], tuple[str, ...]]
+"""What the stores hold: the state of every table, and the orphans."""
+
+
+def observe(
+    project: Project, connectors: Connectors, *, offline: Mapping[str, Any] | None = None, held: Held | None = None
+) -> Observed:
+    """Ask stores (unless what they hold is known, `held`) and sources.
 
     A source that does not answer within two seconds, or cannot be reached, is noted and asked again at run. With
     `offline` (observations by dataset, as `pack_description` writes them) no source is asked.
     """
-    states, orphans = read_states(project, connectors.stores)
+    states, orphans = held or read_states(project, connectors.stores)
     if offline is not None:
         sources = {name: unpack_description(value) for name, value in offline.items() if name in project.sources}
         notes: list[str] = ["offline: sources as they were last observed"]

@@ -6,7 +6,7 @@ import fcntl
 import json
 import os
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from headwater.errors import BusyError
 
@@ -24,6 +24,9 @@ class Lease:
         environment: Name of the environment, "" for the default one.
         wait: Wait until the other run ends instead of raising.
 
+    Attributes:
+        left_socket: The socket that a holder which was killed has left, or "".
+
     Raises:
         BusyError: On entering, when another process holds it and `wait` is false; it names the process.
     """
@@ -31,6 +34,7 @@ class Lease:
     def __init__(self, folder: Path, environment: str = "", *, wait: bool = False) -> None:
         self.file = folder / f"lease{f'-{environment}' if environment else ''}"
         self.wait = wait
+        self.left_socket = ""
         self._descriptor = -1
 
     def __enter__(self) -> Self:
@@ -46,8 +50,8 @@ class Lease:
                 process_id=holder,
                 fix="wait for it (--wait waits), or stop that process",
             ) from None
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, json.dumps({"process_id": os.getpid(), "since": time.time()}).encode(), 0)
+        self.left_socket = str(_read(self._descriptor).get("socket", ""))
+        self._write({"process_id": os.getpid(), "since": time.time()})
         return self
 
     def __exit__(
@@ -56,8 +60,34 @@ class Lease:
         os.ftruncate(self._descriptor, 0)
         os.close(self._descriptor)
 
+    def announce(self, socket: str) -> None:
+        """Say where the holder can be asked."""
+        self._write({**_read(self._descriptor), "socket": socket})
+
+    def _write(self, said: dict[str, Any]) -> None:
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, json.dumps(said).encode(), 0)
+
     def _holder(self) -> int:
-        try:
-            return int(json.loads(os.pread(self._descriptor, 4096, 0)).get("process_id", 0))
-        except ValueError:
-            return 0
+        return int(_read(self._descriptor).get("process_id", 0))
+
+
+def find_holder(folder: Path, environment: str = "") -> tuple[int, str]:
+    """Return the process that holds a project's lease, by its own word, and the socket where it can be asked."""
+    try:
+        descriptor = os.open(Lease(folder, environment).file, os.O_RDONLY)
+    except OSError:
+        return 0, ""
+    try:
+        said = _read(descriptor)
+    finally:
+        os.close(descriptor)
+    return int(said.get("process_id", 0)), str(said.get("socket", ""))
+
+
+def _read(descriptor: int) -> dict[str, Any]:
+    try:
+        said = json.loads(os.pread(descriptor, 4096, 0))
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}
