@@ -17,8 +17,16 @@ from headwater.cli.options import errors_as_json, json_option, load, print_json
 if TYPE_CHECKING:
     from headwater.api import LoadedProject
 
-_FORMATS = ("svg", "dot", "mermaid", "text", "png")
-_SUFFIXES = {".svg": "svg", ".dot": "dot", ".gv": "dot", ".mmd": "mermaid", ".txt": "text", ".png": "png"}
+_FORMATS = ("svg", "dot", "mermaid", "text", "png", "html")
+_SUFFIXES = {
+    ".svg": "svg",
+    ".dot": "dot",
+    ".gv": "dot",
+    ".mmd": "mermaid",
+    ".txt": "text",
+    ".png": "png",
+    ".html": "html",
+}
 
 
 @click.command()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from headwater.diagram.draw import FORMATS, LEVELS, draw
-from headwater.diagram.picture import node_id
+from headwater.diagram.draw import FORMATS, draw
+from headwater.diagram.picture import LEVELS, node_id
 from headwater.diagram.status import NodeStatus
 
 __all__ = ["FORMATS", "LEVELS", "NodeStatus", "draw", "node_id"]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from headwater.diagram.dot import write_dot
+from headwater.diagram.html import write_html
 from headwater.diagram.lanes import place_in_lanes
 from headwater.diagram.mermaid import write_mermaid
-from headwater.diagram.picture import Picture, copy_graph
+from headwater.diagram.picture import LEVELS, Picture, copy_graph
 from headwater.diagram.png import write_png
 from headwater.diagram.svg import write_svg
 from headwater.diagram.text import write_text
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from headwater.diagram.geometry import Layout
     from headwater.diagram.status import NodeStatus
 
-LEVELS = ("architecture", "domains", "datasets")
-"""What a box stands for: a family, a family of a domain, a node."""
-
 _WRITERS: dict[str, Callable[[Picture], str | bytes]] = {
     "svg": lambda picture: write_svg(_place(picture)),
     "dot": write_dot,
@@ -33,8 +31,8 @@ _WRITERS: dict[str, Callable[[Picture], str | bytes]] = {
     "png": lambda picture: write_png(write_svg(_place(picture), dark=False)),
 }
 
-FORMATS = tuple(_WRITERS)
-"""The formats: an SVG document, Graphviz, Mermaid, plain text, and a picture in pixels."""
+FORMATS = (*_WRITERS, "html")
+"""The formats: an SVG document, Graphviz, Mermaid, plain text, a picture in pixels, and a page to walk through."""
 
 
 @overload
@@ -42,9 +40,10 @@ def draw(
     graph: Graph,
     *,
     level: str = "datasets",
-    format: Literal["svg", "dot", "mermaid", "text"] = "svg",
+    format: Literal["svg", "dot", "mermaid", "text", "html"] = "svg",
     results: Mapping[str, NodeStatus] | None = None,
     title: str = "",
+    datasets: Mapping[str, Any] | None = None,
 ) -> str: ...
 
 
@@ -56,6 +55,7 @@ def draw(
     format: Literal["png"],
     results: Mapping[str, NodeStatus] | None = None,
     title: str = "",
+    datasets: Mapping[str, Any] | None = None,
 ) -> bytes: ...
 
 
@@ -67,6 +67,7 @@ def draw(
     format: str,
     results: Mapping[str, NodeStatus] | None = None,
     title: str = "",
+    datasets: Mapping[str, Any] | None = None,
 ) -> str | bytes: ...
 
 
@@ -77,16 +78,18 @@ def draw(
     format: str = "svg",
     results: Mapping[str, NodeStatus] | None = None,
     title: str = "",
+    datasets: Mapping[str, Any] | None = None,
 ) -> str | bytes:
     """Draw a graph.
 
     Args:
         graph: The graph that is also planned and run.
-        level: One of `LEVELS`.
+        level: One of `LEVELS`; a page has all, and shows this one first.
         format: One of `FORMATS`.
         results: What is known of nodes, by node name. A node that is not in it is drawn without a status: a dataset
             does not take the status of the node that writes it, for after a failure it still holds its last version.
         title: Heading of the drawing.
+        datasets: For html: what is known of each dataset, as `html_data.describe_datasets` gives it.
 
     Returns:
         The drawing: bytes for png, else text.
@@ -96,6 +99,8 @@ def draw(
     """
     _expect("level", level, LEVELS)
     _expect("format", format, FORMATS)
+    if format == "html":
+        return write_html(graph, level=level, results=results, title=title, datasets=datasets)
     return _WRITERS[format](copy_graph(graph, level, results, title))
 
 

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 
+LEVELS = ("architecture", "domains", "datasets")
+"""What a box stands for: a family, a family of a domain, a node."""
+
+
 def node_id(name: str) -> str:
     """Return the id of a node's element: another for every name, safe in XML, in a URL and in Graphviz.
 
@@ -134,7 +138,7 @@ def copy_graph(graph: Graph, level: str, results: Mapping[str, NodeStatus] | Non
     if level == "datasets":
         boxes, box_of = _node_boxes(graph, results or {}), {name: name for name in graph.nodes}
     else:
-        box_of = {node.name: _group_id(node, level) for node in graph.nodes.values()}
+        box_of = {node.name: group_id(node, level) for node in graph.nodes.values()}
         boxes = _group_boxes(graph, level, box_of, results or {})
     boxes.sort(key=sort_key)
     place = {box.id: index for index, box in enumerate(boxes)}
@@ -195,7 +199,8 @@ def _title(node: Node, status: NodeStatus | None) -> str:
     return f"{said}: {describe_status(status)}" if status else said
 
 
-def _group_id(node: Node, level: str) -> str:
+def group_id(node: Node, level: str) -> str:
+    """Return the id of the box that stands for a node at a level above datasets."""
     return node.family.value if level == "architecture" else f"{node.domain}/{node.family.value}"
 
 

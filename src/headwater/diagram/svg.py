@@ -21,7 +21,6 @@ _HEAD = "M0 0.6 L7.4 4 L0 7.4 Z"
 def write_svg(layout: Layout, *, dark: bool = True) -> str:
     """Write a layout as one SVG document; with `dark`, its colours follow the reader's preference."""
     width, height = number(layout.width), number(layout.height)
-    names = {placed.box.id: placed.box.name for placed in layout.boxes}
     title = layout.picture.title or f"Data architecture, {layout.picture.level}"
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" class="headwater" role="img" width="{width}" height="{height}" '
@@ -32,18 +31,29 @@ def write_svg(layout: Layout, *, dark: bool = True) -> str:
         '<defs><marker id="headwater-head" viewBox="0 0 8 8" refX="7.4" refY="4" markerWidth="8" markerHeight="8" '
         f'markerUnits="userSpaceOnUse" orient="auto"><path class="head" d="{_HEAD}"/></marker></defs>',
         f'<rect class="ground" width="{width}" height="{height}"/>',
-        *([_text(layout.heading)] if layout.heading else []),
-        *(_band(band) for band in layout.bands),
-        *(_rule(rule) for rule in layout.rules),
-        *(_route(route, names) for route in layout.routes),
-        *(_text(route.label) for route in layout.routes if route.label),
-        *(part for layer in Layer for part in _layer(layout, layer)),
-        '<g class="legend-line">',
-        *(_sample(sample) for sample in layout.legend),
-        "</g>",
+        *draw_inside(layout),
         "</svg>",
     ]
     return "\n".join(parts) + "\n"
+
+
+def draw_inside(layout: Layout, *, walkable: bool = False) -> list[str]:
+    """Draw all that stands on the ground of a layout.
+
+    With `walkable`, as in a page, boxes are buttons that a key can reach, and arrows name the boxes at their ends.
+    """
+    names = {placed.box.id: placed.box.name for placed in layout.boxes}
+    return [
+        *([_text(layout.heading)] if layout.heading else []),
+        *(_band(band) for band in layout.bands),
+        *(_rule(rule) for rule in layout.rules),
+        *(_route(route, names, walkable=walkable) for route in layout.routes),
+        *(_text(route.label) for route in layout.routes if route.label),
+        *(part for layer in Layer for part in _layer(layout, layer, walkable=walkable)),
+        '<g class="legend-line">',
+        *(_sample(sample) for sample in layout.legend),
+        "</g>",
+    ]
 
 
 def _text(line: Line) -> str:
@@ -68,22 +78,25 @@ def _path(curve: Curve) -> str:
     return f"M{number(curve.start[0])} {number(curve.start[1])} " + " ".join(f"C{piece}" for piece in pieces)
 
 
-def _route(route: Route, names: dict[str, str]) -> str:
+def _route(route: Route, names: dict[str, str], *, walkable: bool) -> str:
     arrow = route.arrow
     kind = f"arrow {arrow.direction}" + (" stream" if arrow.stream else "")
     said = f"{names[arrow.upstream]} to {names[arrow.downstream]}" + (f": {arrow.label}" if arrow.label else "")
-    path = f'<path class="{kind}" d="{_path(route.curve)}" marker-end="url(#headwater-head)">'
+    ends = f" data-from={quoteattr(clean(arrow.upstream))} data-to={quoteattr(clean(arrow.downstream))}"
+    path = f'<path class="{kind}" d="{_path(route.curve)}" marker-end="url(#headwater-head)"{ends if walkable else ""}>'
     return f"{path}<title>{escape(said)}</title></path>"
 
 
-def _layer(layout: Layout, layer: Layer) -> list[str]:
+def _layer(layout: Layout, layer: Layer, *, walkable: bool) -> list[str]:
     placed = [box for box in layout.boxes if box.box.layer is layer]
     if not placed:
         return []
-    return [f'<g class="layer-{layer}" role="list" aria-label="{layer.heading}">', *map(_node, placed), "</g>"]
+    role = "group" if walkable else "list"
+    nodes = [_node(box, walkable=walkable) for box in placed]
+    return [f'<g class="layer-{layer}" role="{role}" aria-label="{layer.heading}">', *nodes, "</g>"]
 
 
-def _node(placed: PlacedBox) -> str:
+def _node(placed: PlacedBox, *, walkable: bool) -> str:
     box = placed.box
     status = f" status-{box.badge.word}" if box.badge else ""
     said = f"<title>{escape(box.title)}</title>"
@@ -92,7 +105,10 @@ def _node(placed: PlacedBox) -> str:
         line = placed.lines[-1]
         icon = draw_icon(box.badge.word, line.x - _ICON_SIZE - 4, line.y - _ICON_SIZE + 1)
     texts = "".join(map(_text, placed.lines))
-    opening = f'<g id="{node_id(box.id)}" data-node={quoteattr(clean(box.id))} class="node{status}" role="listitem">'
+    role = 'role="listitem"'
+    if walkable:
+        role = f'role="button" tabindex="-1" aria-pressed="false" aria-label={quoteattr(box.title)}'
+    opening = f'<g id="{node_id(box.id)}" data-node={quoteattr(clean(box.id))} class="node{status}" {role}>'
     return f"{opening}{said}{draw_shape(placed.shape, placed.rect)}{icon}{texts}</g>"
 
 

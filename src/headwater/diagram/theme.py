@@ -111,6 +111,30 @@ def style_sheet(*, dark: bool) -> str:
     return _scoped(sheet)
 
 
+def page_style() -> str:
+    """Return the style sheet of a drawing in a page, whose theme is the reader's preference or `data-theme`.
+
+    On paper it is light.
+    """
+    dark = _scoped(_colours(DARK))
+    system = dark.replace(".headwater ", ':root:not([data-theme="light"]) .headwater ')
+    chosen = dark.replace(".headwater ", ':root[data-theme="dark"] .headwater ')
+    names = f"{{ color-scheme: dark; {_PAGE_DARK} }}"
+    return (
+        f"{style_sheet(dark=False)}\n@media screen and (prefers-color-scheme: dark) {{\n"
+        f':root:not([data-theme="light"]) {names}\n{system}\n}}\n'
+        f'@media screen {{\n:root[data-theme="dark"] {names}\n{chosen}\n}}'
+    )
+
+
+_PAGE_DARK = f"""
+--ground: {DARK.ground}; --raised: #12181f; --sunken: #1c242e; --line: #2e3844; --text: {DARK.text}; --quiet: #a9b4c0;
+--accent: #6cb0ff; --accent-ground: #17304d; --up: #6cb0ff; --down: #f0a15e; --good: #8be59a; --bad: #ffb3ad;
+--warn: #f2c879; --code: #0d1319; --keyword: #f0a3d8; --string: #8fe0c0; --comment: #93a0ae; --number: #9cc8ff;
+--shadow: 0 1px 2px rgb(0 0 0 / 50%), 0 6px 24px rgb(0 0 0 / 45%);
+"""
+
+
 def _colours(theme: Theme) -> str:
     rules = [
         (".ground", f"fill: {theme.ground}"),

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 from headwater.core.commit import Column
 from headwater.core.graph import Role
 from headwater.core.plan import Break, Hit
+from headwater.errors import ProjectError, ProjectErrors
 from headwater.plan.bind import visible_columns
 from headwater.plan.lineage import Lineage, Tracer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from headwater.core.project import Model, Project
     from headwater.plan.bind import Bound, Columns
@@ -99,3 +100,15 @@ def _hits(lineage: Lineage, dataset: str, column: str) -> tuple[Hit, ...]:
         if reads_hit and (below.traced.unknown or any(traced.unknown for traced in below.columns)):
             found.append(Hit(name, "", "unknown"))
     return tuple(found)
+
+
+def raise_errors(bound: Bound, breaks: Sequence[Break] = ()) -> None:
+    """Raise what does not bind, and with it what else the columns that are gone would hit.
+
+    Raises:
+        ProjectErrors: A model, or a check, does not bind.
+    """
+    if bound.errors:
+        told = [ProjectError(str(one), fix="keep the column, or change what reads it as well") for one in breaks]
+        hits = [error for error, one in zip(told, breaks, strict=True) if one.hits]
+        raise ProjectErrors([*bound.errors, *hits])
