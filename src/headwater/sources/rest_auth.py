@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 import threading
 import time
@@ -93,7 +94,7 @@ class Credentials:
     def _remember(self, *secrets: str) -> None:
         for secret in secrets:
             if len(secret) >= _MIN_SECRET_LENGTH:
-                self._secrets |= {secret, quote(secret, safe=""), quote_plus(secret)}
+                self._secrets |= {secret, quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1]}
 
 
 def basic_header(user: str, password: str) -> str:

@@ -215,7 +215,8 @@ class Client:
 
         self._take(str(url))
         try:
-            with self._http.stream(method, url, headers=headers, data=form) as response:
+            sent = httpx.Headers(headers, encoding="utf-8")
+            with self._http.stream(method, url, headers=sent, data=form) as response:
                 budget_of(_host(str(url))).learn(response.headers)
                 blocks, size_bytes = [], 0
                 for block in response.iter_bytes():

@@ -68,6 +68,7 @@ def parse_page(answer: Answer, records: str, client: Client) -> Page:
     shown = client.show(answer.url)
     try:
         body.decode()
+        msgspec.json.decode(body, type=msgspec.Raw)
         found = find_records(body, parse_path(records))
     except UnicodeDecodeError:
         raise RestError(f"{shown}: the answer is not UTF-8", fix="ask the API for UTF-8, by a header") from None
