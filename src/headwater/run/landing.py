@@ -120,6 +120,8 @@ class Landing:
 def decide_load(facts: LoadFacts) -> Landing | None:
     """Decide a load; None when there is nothing to write, neither a position nor a changed declaration.
 
+    Staged chunks are written off by a commit, though it says nothing new: the next load would take them for its own.
+
     Raises:
         CheckFailedError: A limit is broken (`max_rejected`, `max_deleted`, an empty source).
         ConnectorError: The store cannot do what the load needs.
@@ -127,7 +129,8 @@ def decide_load(facts: LoadFacts) -> Landing | None:
     if not facts.rows and (not facts.replaces or facts.flags_whole_load):
         return _nothing_new(facts)
     landing = _decide(facts)
-    if landing.change.mode == "record" and not landing.rejected and not _tells(facts, landing.position):
+    silent = landing.change.mode == "record" and not landing.rejected and not _tells(facts, landing.position)
+    if silent and not facts.parts:
         return None
     if facts.ingest.key and facts.rows and facts.ingest.load != "cdc":
         superseded = facts.count("SELECT count(*) FROM temp._hw_merge WHERE _outcome = 'superseded'")
@@ -313,7 +316,11 @@ def _changed_files(facts: LoadFacts) -> list[str]:
 
 
 def _in_files(files: list[str]) -> str:
-    return f"_file IN ({', '.join(quote_text(path) for path in files)})" if files else ""
+    """Return the predicate of rows that came from some files, or from the members of some archives."""
+    if not files:
+        return ""
+    members = "".join(f" OR starts_with(_file, {quote_text(path + '/')})" for path in files if path.endswith(".zip"))
+    return f"(_file IN ({', '.join(quote_text(path) for path in files)}){members})"
 
 
 def _settle_rejects(facts: LoadFacts, rejects: str) -> tuple[str, int, int]:

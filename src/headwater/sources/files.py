@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -19,7 +20,7 @@ from headwater.errors import ProjectError
 from headwater.sources.files_csv import CsvReader
 from headwater.sources.files_describe import describe_files
 from headwater.sources.files_json import JsonReader
-from headwater.sources.files_layout import Dialect, read_layout
+from headwater.sources.files_layout import PACKED, Dialect, read_layout
 from headwater.sources.files_listing import (
     check_unchanged,
     explain_errors,
@@ -29,6 +30,7 @@ from headwater.sources.files_listing import (
 )
 from headwater.sources.files_parquet import parquet_columns, parquet_query
 from headwater.sources.files_scan import CsvScan, empty_query, read_type, typed_sql
+from headwater.sources.files_zip import Unpacked
 from headwater.sql.placeholders import quote_identifier
 
 if TYPE_CHECKING:
@@ -62,7 +64,8 @@ class FilesConnection(Spec):
 class FilesTable(Spec):
     """One table of files.
 
-    `path` may hold `*`, `?`, `[…]` and `**`. `format` comes from the extension when left out (`.gz` is passed over).
+    `path` may hold `*`, `?`, `[…]` and `**`. `format` comes from the extension when left out (`.gz`, `.zst`
+    and `.zip` are passed over; every file of an archive is read).
     The other keys are for CSV and TSV: `null_values` are texts that mean NULL (the empty one by default),
     `timestamp_format` and `date_format` are in strptime's language.
     """
@@ -86,7 +89,9 @@ class FilesTable(Spec):
         """
         if self.format:
             return self.format
-        name = self.path.lower().removesuffix(".gz")
+        name = self.path.lower()
+        for packed in (*PACKED, ".zip"):
+            name = name.removesuffix(packed)
         found = _EXTENSIONS.get(PurePosixPath(name).suffix)
         if found is None:
             raise ProjectError(
@@ -149,7 +154,8 @@ class Files:
             ledger = request.position.get("files", {}) if request.incremental else {}
             files = list_files(self._base, options.path)
             manifest = make_manifest(files, ledger, incremental=request.incremental)
-        return _FileRead(self._base, table, request, dict(manifest)).begin()
+        unpacked = Unpacked.of(self._base, manifest_files(manifest))
+        return _FileRead(self._base, table, request, dict(manifest), unpacked).begin()
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,11 +166,16 @@ class _FileRead:
     table: str
     request: ReadRequest
     manifest: dict[str, Any]
+    unpacked: Unpacked
 
     def begin(self) -> Reading:
         options: FilesTable = self.request.options
         files = manifest_files(self.manifest)
-        columns = self._columns(options, files)
+        try:
+            columns = self._columns(options, self.unpacked.members(files))
+        except BaseException:
+            self.unpacked.close()
+            raise
         kept = self._kept(columns)
         return Reading(self.manifest, self._chunks(files, columns), _EXTRA[options.kind], columns=kept)
 
@@ -182,7 +193,7 @@ class _FileRead:
                 fix="declare columns, or run once in a terminal to have them proposed",
             )
         if options.kind == "parquet":
-            found = parquet_columns(self.base, files)
+            found = parquet_columns(self.unpacked.base, files)
         elif options.kind in ("csv", "tsv") and options.header:
             found = self._headers(options, files)
         else:
@@ -197,8 +208,8 @@ class _FileRead:
         names: dict[str, Column] = {}
         declared = [column.name for column in self.request.columns]
         for file in files:
-            with explain_errors(self.base, [file]):
-                layout = read_layout(self.base, file.path, options.dialect, declared)
+            with explain_errors(self.unpacked.base, [file]):
+                layout = read_layout(self.unpacked.base, file.path, options.dialect, declared)
             for name in layout.names if layout else ():
                 names.setdefault(name.lower(), Column(name, "VARCHAR"))
         return list(names.values())
@@ -218,6 +229,10 @@ class _FileRead:
             )
 
     def _chunks(self, files: Sequence[File], columns: tuple[Column, ...]) -> Iterator[Chunk]:
+        with closing(self.unpacked):
+            yield from self._groups(files, columns)
+
+    def _groups(self, files: Sequence[File], columns: tuple[Column, ...]) -> Iterator[Chunk]:
         complete = not self.request.incremental
         if complete and not files:
             if "empty" not in self.request.finished:
@@ -248,32 +263,30 @@ class _FileRead:
         position: dict[str, Any] = {"files": {file.path: file.entry for file in group}}
         if complete:
             position["complete"] = True
-        connection = self.request.connection
+        connection, base, members = self.request.connection, self.unpacked.base, self.unpacked.members(group)
         lenient = self.request.ingest.schema_policy == "discard_value"
         kept = self._kept(columns)
         unknown = () if lenient else tuple(column.name for column in columns if column not in kept)
         if options.kind == "parquet":
-            query = parquet_query(self.base, group, kept, unknown, absolute=absolute, lenient=lenient)
+            query = parquet_query(base, members, kept, unknown, absolute=absolute, lenient=lenient)
             return Chunk(name, query, lambda: self._end(group, position, "", 0))
         if options.kind in ("json", "jsonl"):
             policy = self.request.ingest.schema_policy
-            reader = JsonReader(
-                connection, self.base, columns, policy, ordered, options.kind == "jsonl", token, absolute
-            )
-            with explain_errors(self.base, group):
-                query = reader.query(group, "j")
+            reader = JsonReader(connection, base, columns, policy, ordered, options.kind == "jsonl", token, absolute)
+            with explain_errors(base, members):
+                query = reader.query(members, "j")
 
             def end() -> ChunkEnd:
-                with explain_errors(self.base, group):
-                    found, broken = reader.rejects(group, "j")
+                with explain_errors(base, members):
+                    found, broken = reader.rejects(members, "j")
                 return self._end(group, position, found, broken)
 
             return Chunk(name, query, end)
         read = tuple(Column(column.name, "VARCHAR") for column in kept) if lenient else columns
-        scan = CsvScan(connection, self.base, options.dialect, read, ordered, token, absolute)
+        scan = CsvScan(connection, base, options.dialect, read, ordered, token, absolute)
         loaded = CsvReader(scan, unknown)
-        with explain_errors(self.base, group):
-            query, rejects, rejected = loaded.read_group(group)
+        with explain_errors(base, members):
+            query, rejects, rejected = loaded.read_group(members)
         if lenient:
             query = _fitting(query, options.dialect, kept)
 

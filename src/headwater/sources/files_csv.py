@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from headwater.sources.files_layout import Layout, open_bytes, open_text, read_layout
+from headwater.sources.files_layout import PACKED, Layout, open_bytes, open_text, read_layout
 from headwater.sources.files_loose import scan_loosely
 from headwater.sources.files_scan import LATE, CsvScan, read_type
 from headwater.sql.placeholders import quote_identifier, quote_text
@@ -69,7 +69,7 @@ class CsvReader:
     def _may_be_cut(self, file: File) -> bool:
         """Whether the text, unpacked and in UTF-8, may be longer than what DuckDB reads in one piece."""
         size_bytes = file.size_bytes if self.scan.dialect.encoding == "utf-8" else 2 * file.size_bytes
-        if size_bytes > SPLIT_BYTES or not file.path.endswith(".gz"):
+        if size_bytes > SPLIT_BYTES or not file.path.endswith(PACKED):
             return size_bytes > SPLIT_BYTES
         unpacked = 0
         for block in self._blocks(file.path):

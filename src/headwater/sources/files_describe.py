@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from headwater.contracts import TableDescription
 from headwater.core.commit import Column
-from headwater.sources.files_layout import open_bytes
+from headwater.sources.files_layout import PACKED, open_bytes
 from headwater.sources.files_listing import duckdb_path, list_files, listing_version, missing_folder
 from headwater.sources.files_parquet import parquet_columns, scan_sql
+from headwater.sources.files_zip import is_archive
 from headwater.sources.json_rows import proposed_type
 from headwater.sql.placeholders import quote_text
 
@@ -32,6 +33,10 @@ def describe_files(base: str, pattern: str, kind: str, dialect: Dialect) -> Tabl
     full = [file for file in files if file.size_bytes]
     if len(full) < len(files):
         notes.append(f"{len(files) - len(full)} of {len(files)} files are empty")
+    if any(is_archive(file.path) for file in full):
+        return TableDescription(
+            (), (), None, version, notes=(*notes, "what is in archives is not looked at: declare it")
+        )
     if kind == "parquet":
         exact = _parquet_rows(base, full)
         return TableDescription(tuple(parquet_columns(base, full)), (), exact, version, notes=tuple(notes))
@@ -54,7 +59,7 @@ def _estimate_rows(base: str, files: Sequence[File], *, header: bool) -> int | N
     """Estimate rows from sizes and the length of the first file's first lines; None for packed files."""
     if not files:
         return 0
-    if files[0].path.endswith(".gz"):
+    if files[0].path.endswith((*PACKED, ".zip")):
         return None
     with open_bytes(base, files[0].path) as data:
         sample = data.read(_SAMPLE_BYTES)

@@ -19,6 +19,10 @@ RAW_CHARACTERS = 100_000
 """How much of a rejected row is kept."""
 
 
+PACKED = (".gz", ".zst")
+"""What the name of a packed file ends with; what is before tells its format."""
+
+
 @dataclass(frozen=True, slots=True)
 class Dialect:
     """How the files of a table are written."""
@@ -78,14 +82,18 @@ def read_layout(base: str, path: str, dialect: Dialect, declared: Sequence[str])
 
 
 def open_text(base: str, path: str, encoding: str, errors: str) -> io.TextIOWrapper:
-    """Open a file as text, line ends as they are; `.gz` is unpacked and a byte order mark is passed over."""
+    """Open a file as text, line ends as they are; it is unpacked and a byte order mark is passed over."""
     codec = "utf-8-sig" if encoding == "utf-8" else encoding
     return io.TextIOWrapper(open_bytes(base, path), encoding=codec, errors=errors, newline="")
 
 
 def open_bytes(base: str, path: str) -> BinaryIO:
-    """Open a file as bytes; `.gz` is unpacked."""
+    """Open a file as bytes; `.gz` and `.zst` are unpacked."""
     whole = os.path.join(base, path)
+    if path.endswith(".zst"):
+        import pyarrow as pa
+
+        return cast("BinaryIO", pa.input_stream(whole, compression="zstd"))
     return cast("BinaryIO", gzip.open(whole, "rb") if path.endswith(".gz") else open(whole, "rb"))
 
 

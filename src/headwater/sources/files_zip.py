@@ -1,0 +1,104 @@
+"""Zip archives: their members, unpacked aside for as long as a read lasts."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from headwater.errors import ProjectError
+from headwater.sources.files_listing import File, FileFormatError, check_unchanged
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Self
+
+
+@dataclass(slots=True)
+class Unpacked:
+    """The files of a read, with the members of archives in place of the archives.
+
+    A member of `in/a.zip` is the file `in/a.zip/<member>`. Without an archive, nothing is copied.
+
+    Attributes:
+        base: The folder that the paths of `members` are relative to.
+    """
+
+    base: str
+    _members: dict[str, list[File]] = field(default_factory=dict)
+    _folder: str = ""
+
+    @classmethod
+    def of(cls, base: str, files: Sequence[File]) -> Self:
+        """Unpack the archives among some files.
+
+        Raises:
+            FileFormatError: An archive is damaged or encrypted, or holds no file.
+            ProjectError: An archive was listed by an absolute path.
+        """
+        archives = [file for file in files if is_archive(file.path)]
+        if not archives:
+            return cls(base)
+        if any(os.path.isabs(file.path) for file in archives):
+            raise ProjectError(
+                f"{archives[0].path} is an archive in a table with an absolute path",
+                fix="make the folder the source's path, and the table's path relative to it",
+            )
+        unpacked = cls(base, {}, tempfile.mkdtemp(prefix="headwater-unpacked-"))
+        try:
+            for file in files:
+                unpacked._members[file.path] = unpacked._take(file)
+        except BaseException:
+            unpacked.close()
+            raise
+        unpacked.base = unpacked._folder
+        return unpacked
+
+    def members(self, files: Sequence[File]) -> list[File]:
+        """Return files with the members of archives in place of the archives."""
+        return [member for file in files for member in self._members.get(file.path, [file])]
+
+    def close(self) -> None:
+        """Remove what was unpacked."""
+        if self._folder:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _take(self, file: File) -> list[File]:
+        target = Path(self._folder, file.path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not is_archive(file.path):
+            target.symlink_to(os.path.join(self.base, file.path))
+            return [file]
+        try:
+            with zipfile.ZipFile(os.path.join(self.base, file.path)) as archive:
+                members = [self._extract(archive, member, file) for member in archive.infolist() if _counts(member)]
+        except (zipfile.BadZipFile, RuntimeError, NotImplementedError, OSError, EOFError) as error:
+            check_unchanged(self.base, [file])
+            raise FileFormatError(
+                f"{file.path} cannot be unpacked: {error}", fix="pack it anew, without a password", path=file.path
+            ) from error
+        if not members:
+            raise FileFormatError(f"{file.path} holds no file", fix="take it out of the folder", path=file.path)
+        return sorted(members, key=lambda member: member.path)
+
+    def _extract(self, archive: zipfile.ZipFile, member: zipfile.ZipInfo, file: File) -> File:
+        """Unpack a member under its own name; a name that leads out of the archive is taken apart by zipfile."""
+        place = archive.extract(member, os.path.join(self._folder, file.path))
+        status = os.stat(place)
+        name = PurePosixPath(Path(place).relative_to(self._folder).as_posix())
+        return File(str(name), status.st_size, status.st_mtime_ns)
+
+
+def is_archive(path: str) -> bool:
+    """Whether a file holds other files."""
+    return path.lower().endswith(".zip")
+
+
+def _counts(member: zipfile.ZipInfo) -> bool:
+    """Leave out folders, hidden files and what macOS adds."""
+    parts = [part for part in PurePosixPath(member.filename).parts if part != ".."]
+    return not member.is_dir() and not any(part.startswith(".") or part == "__MACOSX" for part in parts)
