@@ -65,7 +65,7 @@ def _unprivileged() -> list[str]:
         return []
     if not shutil.which("setpriv"):
         raise ServerUnavailableError("root cannot run PostgreSQL, and setpriv (util-linux) is not there")
-    return ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
+    return ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "--pdeathsig=INT"]
 
 
 def free_port() -> int:
