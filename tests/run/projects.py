@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.services.http import Asked
 
 STORES = ("warehouse", "lakehouse", "lake")
 
@@ -91,6 +97,39 @@ def change_sqlite(folder: Path, mode: str) -> None:
             connection.execute("UPDATE orders SET item = 'changed', at = '2026-01-03 00:00:00' WHERE id = 2")
             connection.execute("DELETE FROM orders WHERE id = 3")
     connection.close()
+
+
+def rest_project(folder: Path, store: str, mode: str, url: str) -> Path:
+    """A table of an API whose pages are two rows: full, or merge by key with a cursor that is sent."""
+    options = {
+        "full": "load: full",
+        "merge": "load: incremental\n    cursor: at\n    key: id\n    send_cursor: {as: since}\n    lag: 0s",
+    }[mode]
+    return write(
+        folder,
+        {
+            "headwater.yaml": "name: kills\n",
+            "sources/api.yaml": (
+                f"kind: rest\nconnection: {url}\ntables:\n  orders:\n    path: /orders\n    records: $.data\n"
+                '    paginate: {kind: cursor, from: "$.next", as: after}\n'
+                f"    {options}\n    into: {store}\n    columns: {{id: bigint, item: varchar, at: epoch_s}}\n"
+            ),
+            "models/marts/totals.sql": (
+                f"/* headwater\nstore: {store}\n*/\nselect item, count(*) as n from api.orders group by all\n"
+            ),
+        },
+    )
+
+
+def rest_orders(rows: list[dict[str, object]]) -> Callable[[Asked], object]:
+    """The route `/orders` of `rest_project` over these rows, in the order of `at`."""
+
+    def answer(asked: Asked) -> object:
+        since, first = int(asked.value("since", "0")), int(asked.value("after", "0"))
+        found = [row for row in rows if int(str(row["at"])) >= since]
+        return {"data": found[first : first + 2], "next": first + 2 if first + 2 < len(found) else None}
+
+    return answer
 
 
 def models_project(folder: Path, store: str) -> Path:

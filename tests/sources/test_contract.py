@@ -13,11 +13,14 @@ import pytest
 from headwater.core.commit import Column
 from headwater.sources import files_listing
 from headwater.sources.files import Files, FilesConnection, FilesTable
+from headwater.sources.rest import Rest
+from headwater.sources.rest_spec import RestConnection, RestTable
 from headwater.sources.sqlite import Sqlite, SqliteConnection, SqliteTable
 from headwater.testing.sources import SourceContract
+from tests.services.http import Asked, serve
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from headwater.contracts import TableDescription
@@ -95,3 +98,36 @@ class TestSqliteWal(TestSqlite):
 class TestSqliteQuery(TestSqlite):
     many_chunks = False
     table_options: ClassVar[Mapping[str, Any]] = {"query": "SELECT id, changed, name FROM items -- all of them"}
+
+
+class TestRest(SourceContract):
+    """A folder is a path of one server; pages of two rows, in the order in which they changed."""
+
+    fixes_bound = False
+
+    @pytest.fixture(autouse=True)
+    def _serve(self) -> Iterator[None]:
+        with serve() as self.server:
+            yield
+
+    def make_source(self, folder: Path) -> Rest:
+        self.tables: dict[str, dict[int, Any]] = getattr(self, "tables", {})
+        path = f"/{folder.name}/items"
+        self.server.routes.setdefault(path, lambda asked: self.answer(asked, self.tables.get(path, {})))
+        return Rest(RestConnection(connection=f"{self.server.url}/{folder.name}"), str(folder))
+
+    def answer(self, asked: Asked, table: dict[int, Any]) -> dict[str, Any]:
+        since, first = int(asked.value("since", "-1")), int(asked.value("offset", "0"))
+        rows = sorted((row for row in table.values() if row["changed"] >= since), key=lambda row: row["changed"])
+        return {"rows": rows[first : first + 2]}
+
+    def options(self) -> RestTable:
+        paginate = {"kind": "offset", "as": "offset", "size": 2}
+        return RestTable.model_validate(
+            {"path": "/items", "records": "$.rows", "paginate": paginate, "send_cursor": {"as": "since"}}
+        )
+
+    def write(self, folder: Path, rows: Sequence[tuple[Any, ...]]) -> None:
+        self.make_source(folder)
+        table = self.tables.setdefault(f"/{folder.name}/items", {})
+        table.update({row[0]: dict(zip(("id", "changed", "name"), row, strict=True)) for row in rows})

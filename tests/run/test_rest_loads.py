@@ -1,0 +1,155 @@
+"""Tables of an API from the request to the table: full, merged, killed and resumed, failing in the middle."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from headwater.api import load
+from headwater.sources import rest_client, rest_read
+from tests.run.kill import NOW, copy_project, run_child
+from tests.run.projects import rest_orders, rest_project
+from tests.run.runner import rows, run, run_well, version
+from tests.services.http import Asked, Reply, Server, serve
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LATER = NOW + timedelta(days=1)
+FIRST: list[dict[str, Any]] = [{"id": n, "item": f"item {n % 3}", "at": 100 + n} for n in range(1, 8)]
+SECOND = [*FIRST[:1], *FIRST[2:], {"id": 8, "item": "new", "at": 107}, {"id": 2, "item": "changed", "at": 200}]
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with serve() as found:
+        yield found
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rest_read, "PAGES_PER_CHUNK", 1)
+    monkeypatch.setattr(rest_client, "BACKOFF_S", 0.01)
+
+
+def wanted(table: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
+    return sorted((row["id"], row["item"], str(row["at"])) for row in table)
+
+
+SQL = 'select id, item, epoch("at")::bigint::varchar as moment from api.orders'
+
+
+@pytest.mark.parametrize("store", ["warehouse", "lakehouse"])
+@pytest.mark.parametrize("mode", ["full", "merge"])
+def test_new_and_changed_rows_land(store: str, mode: str, server: Server, tmp_path: Path) -> None:
+    folder = rest_project(tmp_path, store, mode, server.url)
+    server.routes["/orders"] = rest_orders(FIRST)
+    run_well(folder)
+    assert rows(folder, SQL) == wanted(FIRST)
+    before = version(folder, "api.orders")
+    run_well(folder)
+    assert version(folder, "api.orders") == before
+    server.routes["/orders"] = rest_orders(SECOND)
+    server.asked.clear()
+    run_well(folder)
+    assert rows(folder, SQL) == wanted(SECOND)
+    if mode == "merge":
+        assert {asked.value("since") for asked in server.asked} == {"107"}
+    assert rows(folder, "select count(*) from system.api__orders where _raw like '%\"item\"%'") == [(len(SECOND),)]
+
+
+@pytest.mark.parametrize("store", ["warehouse", "lakehouse"])
+def test_a_load_that_failed_at_a_page_goes_on_there(store: str, server: Server, tmp_path: Path) -> None:
+    folder = rest_project(tmp_path, store, "merge", server.url)
+    good = rest_orders(FIRST)
+    server.routes["/orders"] = lambda asked: Reply({}, 400) if asked.value("after") == "4" else good(asked)
+    failed = run(folder)
+    assert "400 Bad Request" in str(failed["api.orders/extract"].error)
+    server.routes["/orders"] = good
+    server.asked.clear()
+    run_well(folder)
+    assert rows(folder, SQL) == wanted(FIRST)
+    assert [asked.value("after") for asked in server.asked] == ["2", "4", "6"], "a held chunk is read again"
+    staged = load(folder).states()["api.orders"].position
+    assert staged == {"cursor": "1970-01-01 00:01:47.000000+00:00"}
+
+
+def test_killed_at_every_boundary(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    many = [{"id": n, "item": f"item {n % 3}", "at": 100 + n} for n in range(1, 130)]
+    fresh = rest_project(tmp_path / "fresh", "lakehouse", "merge", server.url)
+    server.routes["/orders"] = rest_orders(many)
+    whole = copy_project(fresh, tmp_path / "whole")
+    undisturbed = run_child(whole)
+    assert undisturbed.code == 0
+    assert len(undisturbed.tables["api.orders"]) == 130
+    for at in range(1, undisturbed.events + 1, 2):
+        work = copy_project(fresh, tmp_path / "work")
+        assert run_child(work, at=at).code == -9
+        again = run_child(work)
+        assert again.code == 0
+        assert again.tables == undisturbed.tables, f"killed at event {at}"
+
+
+def test_an_unchanged_answer_is_skipped_by_its_etag(server: Server, tmp_path: Path) -> None:
+    folder = rest_project(tmp_path, "warehouse", "full", server.url)
+    source = folder / "sources" / "api.yaml"
+    kept = [line for line in source.read_text().splitlines() if "paginate" not in line]
+    source.write_text("\n".join(kept) + "\n")
+    server.routes["/orders"] = lambda _: Reply({"data": FIRST}, headers={"ETag": '"1"'})
+    run_well(folder)
+    server.asked.clear()
+    run_well(folder)
+    assert {asked.method for asked in server.asked} == {"HEAD"}
+    server.routes["/orders"] = lambda _: Reply({"data": SECOND}, headers={"ETag": '"2"'})
+    run_well(folder)
+    assert rows(folder, SQL) == wanted(SECOND)
+
+
+def test_no_secret_is_left_behind(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_KEY", "the-secret-key")
+    folder = rest_project(tmp_path, "warehouse", "full", server.url)
+    source = folder / "sources" / "api.yaml"
+    auth = 'auth: {kind: api_key, name: k, value: "${env:API_KEY}", in: query}\ntables:'
+    source.write_text(source.read_text().replace("tables:", auth))
+
+    def refuse(asked: Asked) -> Reply:
+        return Reply({"refused": asked.value("k")}, 403)
+
+    server.routes["/orders"] = refuse
+    results = run(folder)
+    told = str(results["api.orders/extract"].error)
+    assert "403" in told
+    assert server.asked[-1].value("k") == "the-secret-key"
+    assert "the-secret-key" not in told
+    for file in folder.rglob("*"):
+        assert not file.is_file() or b"the-secret-key" not in file.read_bytes(), file
+
+
+def test_the_shops_file_is_accepted_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STRIPE_KEY", "sk_test_1")
+    text = """kind: rest
+connection: https://api.example.com/v1
+auth: {kind: bearer, token: "${env:STRIPE_KEY}"}
+rate: {requests: 100, per: 1s}
+tables:
+  charges:
+    path: /charges
+    params: {limit: 100}
+    records: $.data
+    paginate: {kind: cursor, from: "$.data[-1].id", as: starting_after, stop_when: "$.has_more == false"}
+    load: incremental
+    key: id
+    cursor: created
+    send_cursor: {as: "created[gte]"}
+    deletes: ignore
+    columns: {id: varchar, amount: bigint, currency: varchar, created: epoch_s}
+"""
+    (tmp_path / "sources").mkdir()
+    (tmp_path / "sources" / "stripe.yaml").write_text(text)
+    (tmp_path / "headwater.yaml").write_text("name: shop\n")
+    options = load(tmp_path).project.sources["stripe.charges"].options
+    assert options.params == {"limit": ["100"]}
+    assert options.paginate.stop_when == "$.has_more == false"
