@@ -275,12 +275,14 @@ class LoadedProject:
 
         Args:
             level: architecture, domains or datasets.
-            format: svg, dot, mermaid, text or png (png needs the extra `charts`).
+            format: svg, dot, mermaid, text, png (which needs the extra `charts`) or html (a page with every level).
             now: The clock that freshness is told by.
         """
         from headwater.diagram import draw
 
-        return draw(self.graph, level=level, format=format, results=self.node_statuses(now), title=self.project.name)
+        datasets = self._describe_datasets() if format == "html" else None
+        results, title = self.node_statuses(now), self.project.name
+        return draw(self.graph, level=level, format=format, results=results, title=title, datasets=datasets)
 
     def node_statuses(self, now: datetime | None = None) -> dict[str, NodeStatus]:
         """Return the status of every node, for the diagram; from the journal and, when it can be had, the stores."""
@@ -310,8 +312,6 @@ class LoadedProject:
     def _journal(self) -> Journal:
         return Journal(self._folder, self.project.environment)
 
-    def _look(self, connectors: Connectors, offline: bool) -> tuple[Observed, Bound]:
-        """Ask stores and sources, then bind every model; what sources said is kept for `plan --offline`."""
     def _held(self, connectors: Connectors) -> Held:
         """Read what the stores hold; while a run holds the warehouse, ask the run."""
         try:
@@ -327,6 +327,8 @@ class LoadedProject:
         process_id, socket = find_holder(self._folder, self.project.environment)
         return socket if process_id == busy.process_id else ""
 
+    def _look(self, connectors: Connectors, offline: bool) -> tuple[Observed, Bound]:
+        """Ask stores and sources, then bind every model; what sources said is kept for `plan --offline`."""
         with self._journal() as journal:
             kept = journal.read_observations() if offline else None
             observed = observe(self.project, connectors, offline=kept, held=self._held(connectors))
@@ -344,6 +346,26 @@ class LoadedProject:
         if breaks:
             cache.save()
         return breaks
+
+    def _trace(self) -> tuple[Observed, Bound, Lineage]:
+        """Look at the stores, and trace every column by what sources were last observed to hold."""
+        with self._session(read_only=True) as (_, connectors):
+            observed, bound = self._look(connectors, offline=True)
+        cache = ParseCache(self._folder / "cache" / "lineage.json")
+        lineage = trace_project(self.project, observed, bound, cache)
+        cache.save()
+        return observed, bound, lineage
+
+    def _describe_datasets(self) -> dict[str, Any]:
+        """Return what the page of `draw` says of every dataset."""
+        from headwater.diagram.html_data import KEPT_RUNS, describe_datasets
+
+        observed, bound, lineage = self._trace()
+        with self._journal() as journal:
+            history = {
+                name: [result for _, result in journal.step_history(name, KEPT_RUNS)] for name in self.graph.nodes
+            }
+        return describe_datasets(self.project, observed.states, bound.schemas, lineage, history)
 
     def _propose(
         self, unconfirmed: Mapping[str, Any], connectors: Connectors, propose: Callable[[str], None] | None

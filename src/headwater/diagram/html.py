@@ -50,7 +50,7 @@ def write_html(
     data = {
         "level": level,
         "levels": {name: _level_data(graph, layout, results or {}) for name, layout in layouts.items()},
-        "datasets": {**dict.fromkeys({n.dataset for n in graph.nodes.values()}, _NOTHING), **(datasets or {})},
+        "datasets": {**dict.fromkeys({n.dataset for n in graph.nodes.values()}, NOTHING), **(datasets or {})},
         "symbols": SYMBOLS,
     }
     shown = layouts[level].picture
@@ -69,7 +69,7 @@ def write_html(
     return head + "".join(parts[word] + text for word, text in (part.split("}}", 1) for part in rest))
 
 
-_NOTHING: dict[str, Any] = {
+NOTHING: dict[str, Any] = {
     "description": "", "owner": "", "tags": [], "kind": "", "store": "", "rows": None, "version": None, "declared": "",
     "reads": [], "read_by": [], "columns": [], "unknown": "", "decided": {}, "checks": [], "rules": [], "runs": [],
     "code": "", "language": "",
