@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from headwater.api import load
+from headwater.cli import group
 from headwater.diagram import LEVELS, draw
 from headwater.diagram.html import NOTHING
 
@@ -173,3 +175,43 @@ def test_the_wheel_ships_the_page(tmp_path: Path) -> None:
     parts = {f"headwater/diagram/page/{file.name}" for file in (ROOT / "src/headwater/diagram/page").iterdir()}
     assert len(parts) == 8
     assert parts <= names
+
+
+def test_the_command_writes_the_page_and_show_names_where_columns_come_from(write_project: Write) -> None:
+    folder = write_project(PROJECT)
+    runner = CliRunner()
+
+    def call(*arguments: str) -> str:
+        done = runner.invoke(group, ["-p", str(folder), *arguments])
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    call("run")
+    file = folder / "map.html"
+    assert call("draw", "-o", str(file)).strip() == str(file)
+    assert data_of(file.read_text(encoding="utf-8"))["level"] == "datasets"
+    assert data_of(call("draw", "--format", "html", "--level", "domains"))["level"] == "domains"
+    told = call("show", "m.t")
+    assert "name=s, type=DOUBLE, source_type=" not in told
+    assert "from=shop.orders.vat" in told
+    assert "decided by group: shop.orders.id" in told
+    about = json.loads(call("show", "shop.orders", "--json"))
+    assert about["columns"][2]["from"] == ["shop.orders/source.mail"]
+    assert about["decided_by"] == {"filter": ["shop.orders/source.amount"], "group": ["shop.orders/source.id"],
+                                   "sort": ["shop.orders/source.amount"]}  # fmt: skip
+    assert [column["name"] for column in json.loads(call("show", "m.v", "--json"))["columns"]] == ["id", "vat"]
+
+
+def test_the_command_plan_tells_what_a_lost_column_hits(write_project: Write) -> None:
+    folder = write_project(PROJECT)
+    assert load(folder).run().status == "done"
+    write_project({"models/m/t.sql": "select id::varchar as k from m.v", "models/m/u.sql": "select k from m.t"})
+    done = CliRunner().invoke(group, ["-p", str(folder), "plan"])
+    assert done.exit_code == 0
+    assert "! m.t: column k changes from BIGINT to VARCHAR; hits m.u.k (value)" in done.output
+    assert "! m.t: column s is gone; nothing reads it" in done.output
+    told = json.loads(CliRunner().invoke(group, ["-p", str(folder), "plan", "--json"]).output)["breaks"]
+    assert told[0] == {
+        "dataset": "m.t", "column": "k", "change": "changes from BIGINT to VARCHAR",
+        "hits": [{"dataset": "m.u", "column": "k", "how": "value"}],
+    }  # fmt: skip

@@ -9,10 +9,11 @@ import json
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
-from xml.sax.saxutils import escape, quoteattr
+from xml.sax.saxutils import escape
 
 from headwater.diagram.lanes import place_in_lanes
 from headwater.diagram.picture import LEVELS, copy_graph, group_id
+from headwater.diagram.shapes import ICONS
 from headwater.diagram.status import SYMBOLS
 from headwater.diagram.svg import draw_inside
 from headwater.diagram.theme import page_style
@@ -51,7 +52,7 @@ def write_html(
         "level": level,
         "levels": {name: _level_data(graph, layout, results or {}) for name, layout in layouts.items()},
         "datasets": {**dict.fromkeys({n.dataset for n in graph.nodes.values()}, NOTHING), **(datasets or {})},
-        "symbols": SYMBOLS,
+        "icons": ICONS,
     }
     shown = layouts[level].picture
     parts = {
@@ -104,8 +105,8 @@ def _counts(picture: Picture) -> str:
             counts[box.badge.word] = counts.get(box.badge.word, 0) + 1
     said = [(word, counts[word]) for word in SYMBOLS if word in counts]
     return "".join(
-        f"<span class={quoteattr(f'state state-{word}')}>{SYMBOLS[word]} {number:,} "
-        f"{'never run' if word == 'never' else word}</span>"
+        f'<span class="state state-{word}"><svg class="icon icon-{word}" viewBox="0 0 10 10" aria-hidden="true">'
+        f'<path d="{ICONS[word]}"/></svg> {number:,} {"never run" if word == "never" else word}</span>'
         for word, number in said
     )
 

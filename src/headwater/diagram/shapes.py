@@ -9,7 +9,7 @@ from headwater.diagram.geometry import CAP, SKEW
 if TYPE_CHECKING:
     from headwater.diagram.geometry import Rect
 
-_ICONS = {
+ICONS = {
     "done": "M1.5 5.5 L4 8 L8.5 2.2",
     "unchanged": "M1.5 3.4 H8.5 M1.5 6.6 H8.5",
     "skipped": "M1.5 5 H8.5",
@@ -29,7 +29,7 @@ def number(value: float) -> str:
 
 def draw_icon(word: str, x: float, y: float) -> str:
     """Return a status's icon, its square's top left corner at x, y."""
-    return f'<path class="icon icon-{word}" transform="translate({number(x)} {number(y)})" d="{_ICONS[word]}"/>'
+    return f'<path class="icon icon-{word}" transform="translate({number(x)} {number(y)})" d="{ICONS[word]}"/>'
 
 
 def draw_shape(shape: str, rect: Rect) -> str:

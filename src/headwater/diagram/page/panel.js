@@ -1,7 +1,7 @@
 // The panel: all that is known of a box. Text is only ever set as text.
 
 const panel = document.getElementById("panel");
-const SYMBOLS = data.symbols;
+const SVG = map.namespaceURI;
 
 // Makes an element: make("p", {class: "x"}, "text", child, …).
 function make(tag, attributes = {}, ...children) {
@@ -12,6 +12,17 @@ function make(tag, attributes = {}, ...children) {
   }
   element.append(...children.filter((child) => child !== null && child !== undefined && child !== ""));
   return element;
+}
+
+// The icon of a status: the same shape as on the map.
+function icon(word) {
+  const svg = document.createElementNS(SVG, "svg"), path = document.createElementNS(SVG, "path");
+  svg.setAttribute("class", `icon icon-${word}`);
+  svg.setAttribute("viewBox", "0 0 10 10");
+  svg.setAttribute("aria-hidden", "true");
+  path.setAttribute("d", data.icons[word] ?? "");
+  svg.append(path);
+  return svg;
 }
 
 const count = (number) => (number === null || number === undefined ? "" : number.toLocaleString("en"));
@@ -38,7 +49,7 @@ function pills(box) {
 }
 
 function state(word, said) {
-  return make("p", {}, make("span", { class: `state state-${word}` }, `${SYMBOLS[word] ?? ""} ${word === "never" ? "never run" : word}`),
+  return make("p", {}, make("span", { class: `state state-${word}` }, icon(word), word === "never" ? " never run" : ` ${word}`),
     said ? ` · ${said}` : "");
 }
 
@@ -67,7 +78,7 @@ function facts(pairs) {
 function describeGroup(box) {
   const members = (box.members ?? []).map((name) => data.levels.datasets.boxes.find((one) => one.id === name));
   const rows = members.map((member) => make("tr", {}, make("td", {}, goLink(member.id, member.label)),
-    make("td", { class: "type" }, member.detail), make("td", {}, member.status ? `${SYMBOLS[member.status]} ${member.said}` : "")));
+    make("td", { class: "type" }, member.detail), make("td", {}, ...(member.status ? [icon(member.status), ` ${member.said}`] : []))));
   return section("What it holds", table(["Dataset", "Kind", "Status"], rows));
 }
 
@@ -89,19 +100,23 @@ function describeDataset(box, about) {
 function describeColumns(dataset, about) {
   if (!about.columns.length) return section("Columns", make("p", { class: "unknown" }, about.unknown || "not known yet"));
   const rows = about.columns.map((column) => make("tr", { "data-column": column.name },
-    make("td", {}, make("button", { class: "link column", type: "button", title: "Follow this column", click: () => traceColumn(dataset, column.name) },
+    make("td", { class: column.name.length < 22 ? "whole" : "" }, make("button", { class: "link column", type: "button", title: "Follow this column", click: () => traceColumn(dataset, column.name) },
       column.name), column.description ? make("small", {}, column.description) : ""),
-    make("td", { class: "type" }, column.type),
-    make("td", {}, column.unknown ? make("span", { class: "unknown", title: column.unknown }, "unknown") : leafList(column.from))));
+    make("td", { class: column.type.length < 27 ? "type whole" : "type" }, shortType(column.type)),
+    make("td", {}, column.unknown ? make("span", { class: "unknown", title: column.unknown }, "unknown") : leafList(column.from, dataset))));
   return section("Columns", make("div", { id: "path" }), table(["Column", "Type", "Made of"], rows));
 }
 
-const shortLeaf = (dataset, column) => `${dataset.replace("/source", " (source)")}.${column}`;
+const shortType = (type) => type.replace("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ");
 
-function leafList(leaves) {
+// Names a column; one of a dataset's own source without the dataset.
+const shortLeaf = (dataset, column, own) =>
+  dataset === `${own}/source` ? `source.${column}` : `${dataset.replace("/source", " (source)")}.${column}`;
+
+function leafList(leaves, own = "") {
   if (!leaves.length) return make("span", { class: "unknown" }, "no column");
   return list(leaves.map(([dataset, column]) => goLink(dataset.endsWith("/source") ? dataset : `${dataset}.${column}`,
-    shortLeaf(dataset, column))));
+    shortLeaf(dataset, column, own))));
 }
 
 function describeInfluence(about) {
@@ -123,8 +138,8 @@ function describeChecks(about) {
 
 function describeRuns(about) {
   if (!about.runs.length) return [];
-  const rows = about.runs.map((run) => make("tr", {}, make("td", {}, run.started.replace("T", " ").slice(0, 16)),
-    make("td", { class: `state state-${run.status}` }, `${SYMBOLS[run.status] ?? ""} ${run.status}`),
+  const rows = about.runs.map((run) => make("tr", {}, make("td", { class: "whole" }, run.started.replace("T", " ").slice(0, 16)),
+    make("td", { class: `whole state state-${run.status}` }, icon(run.status), ` ${run.status}`),
     make("td", {}, run.error || run.reason), make("td", { class: "number" }, run.changed),
     make("td", { class: "number" }, `${run.duration_s.toFixed(run.duration_s < 10 ? 2 : 0)} s`)));
   return section("Last runs (UTC)", table(["Started", "Status", "Why", "Rows", "Took"], rows));

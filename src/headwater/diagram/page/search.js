@@ -67,7 +67,8 @@ function take(name) {
 function searchByKeys() {
   fillEntries();
   input.addEventListener("input", find);
-  input.addEventListener("blur", () => setTimeout(hideResults, 150));
+  input.addEventListener("blur", hideResults);
+  results.addEventListener("pointerdown", (event) => event.preventDefault());
   input.addEventListener("keydown", (event) => {
     if (event.key === "ArrowDown" || event.key === "ArrowUp") {
       event.preventDefault();

@@ -40,7 +40,7 @@ function fit({ readable = false } = {}) {
 // Moves a box into sight, and no further than that.
 function reveal([x, y, w, h]) {
   const [width, height] = stageSize();
-  const margin = 48;
+  const margin = 60;
   if (view.scale < 0.45) zoomAt(0.7 / view.scale, 0, 0);
   const left = view.x + x * view.scale, right = left + w * view.scale;
   const top = view.y + y * view.scale, bottom = top + h * view.scale;
