@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from headwater.errors import ProjectError, ProjectErrors
+from headwater.plugins import list_kinds
 from headwater.project.documents import read_text
 from headwater.project.loader import load_project
 
@@ -88,7 +89,7 @@ CASES: dict[str, tuple[Files, list[str]]] = {
     ),
     "no kind": (
         {"sources/shop.yaml": "tables: {a: {path: x.csv}}\n"},
-        ["sources/shop.yaml:1: `kind` is missing\n  fix: known: files, sqlite"],
+        [f"sources/shop.yaml:1: `kind` is missing\n  fix: known: {', '.join(list_kinds('sources'))}"],
     ),
     "no tables": (
         {"sources/shop.yaml": "kind: files\n"},

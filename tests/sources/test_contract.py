@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pytest
 
 from headwater.core.commit import Column
-from headwater.sources import files_listing
+from headwater.sources import files_listing, logs_lines
 from headwater.sources.files import Files, FilesConnection, FilesTable
+from headwater.sources.logs import Logs, LogsConnection, LogsTable
 from headwater.sources.rest import Rest
 from headwater.sources.rest_spec import RestConnection, RestTable
 from headwater.sources.sqlite import Sqlite, SqliteConnection, SqliteTable
@@ -131,3 +132,26 @@ class TestRest(SourceContract):
         self.make_source(folder)
         table = self.tables.setdefault(f"/{folder.name}/items", {})
         table.update({row[0]: dict(zip(("id", "changed", "name"), row, strict=True)) for row in rows})
+
+
+class TestLogs(SourceContract):
+    """Every write goes on in the same log."""
+
+    incremental: ClassVar[Mapping[str, Any]] = {"load": "incremental"}
+    lists_keys = False
+    rereads_last = False
+
+    @pytest.fixture(autouse=True)
+    def _small_chunks(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(logs_lines, "CHUNK_BYTES", 60)
+
+    def make_source(self, folder: Path) -> Logs:
+        return Logs(LogsConnection(), str(folder))
+
+    def options(self) -> LogsTable:
+        types = {"id": "BIGINT", "changed": "BIGINT"}
+        return LogsTable(path="*.log", pattern=r"^(?P<id>\d*)\|(?P<changed>\d*)\|(?P<name>.*)$", types=types)
+
+    def write(self, folder: Path, rows: Sequence[tuple[Any, ...]]) -> None:
+        with (folder / "a.log").open("a", encoding="utf-8") as log:
+            log.writelines("|".join("" if v is None else str(v) for v in row) + "\n" for row in rows)

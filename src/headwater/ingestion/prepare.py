@@ -252,13 +252,7 @@ def compile_prepare(
     if ingest.flags_deletes:
         landed_columns = (*landed_columns, _add_deleted_at(compiler))
     origins = {origin for c in compiler.columns if c.name in key for origin in c.origins}
-    tests = [("null_key", f"key column {quote_identifier(n)} is NULL", f"{quote_identifier(n)} IS NULL") for n in key]
-    if ingest.load == "incremental" and ingest.cursor:
-        value = f"{INTERNAL}in_{_index_of(columns, ingest.cursor)}"
-        tests.append(("null_cursor", f"cursor {quote_identifier(ingest.cursor)} is NULL", f"{value} IS NULL"))
-    if changes := CHANGE_COLUMNS[0] in extra:
-        compiler.inner = _spare_deletes(compiler.inner)
-        tests = [(rule, reason, f"{CHANGE_COLUMNS[0]} <> 'truncate' AND {test}") for rule, reason, test in tests]
+    changes = CHANGE_COLUMNS[0] in extra
     return Preparation(
         columns=landed_columns,
         cursor=cursor,
@@ -271,7 +265,7 @@ def compile_prepare(
         _lenient=lenient,
         _key=key,
         _source_columns=tuple(columns),
-        _prepared=reject_layer(compiler.inner, tests),
+        _prepared=_test_keys(compiler.inner, ingest, columns, key, changes=changes),
         _masked=tuple(compiler.masked),
         _raw="_raw" in extra,
         _judged="_rule" in extra,
@@ -289,6 +283,20 @@ def _input_layer(columns: Sequence[Column], extra: Collection[str]) -> str:
     carried += [f"_rule IS NOT NULL AS {_UNREADABLE}"] if judged else []
     carried += [name for name in CHANGE_COLUMNS if name in extra]
     return f"SELECT {', '.join([*names, *carried])} FROM ({_SOURCE})"
+
+
+def _test_keys(
+    inner: str, ingest: IngestSpec, columns: Sequence[Column], key: Sequence[str], *, changes: bool
+) -> str:
+    """Reject rows without a key or cursor; of a log of changes, deletes need a key alone and truncates nothing."""
+    tests = [("null_key", f"key column {quote_identifier(n)} is NULL", f"{quote_identifier(n)} IS NULL") for n in key]
+    if ingest.load == "incremental" and ingest.cursor:
+        value = f"{INTERNAL}in_{_index_of(columns, ingest.cursor)}"
+        tests.append(("null_cursor", f"cursor {quote_identifier(ingest.cursor)} is NULL", f"{value} IS NULL"))
+    if changes:
+        inner = _spare_deletes(inner)
+        tests = [(rule, reason, f"{CHANGE_COLUMNS[0]} <> 'truncate' AND {test}") for rule, reason, test in tests]
+    return reject_layer(inner, tests)
 
 
 def _spare_deletes(inner: str) -> str:

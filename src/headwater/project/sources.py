@@ -133,7 +133,7 @@ def table_spec_of(kind: str) -> type[IngestSpec]:
     own: Any = load_source(kind).table_spec
     bases = (own,) if issubclass(own, IngestSpec) else (own, IngestSpec)
     loads = getattr(load_source(kind), "loads", ("full", "incremental"))
-    load: Any = (Literal[tuple(loads)], "full")
+    load: Any = (Literal[tuple(loads)], own.model_fields["load"].default if issubclass(own, IngestSpec) else "full")
     return cast("type[IngestSpec]", create_model(f"{kind.capitalize()}Table", __base__=bases, load=load))
 
 

@@ -76,7 +76,7 @@ class Unpacked:
         try:
             with zipfile.ZipFile(os.path.join(self.base, file.path)) as archive:
                 members = [self._extract(archive, member, file) for member in archive.infolist() if _counts(member)]
-        except (zipfile.BadZipFile, RuntimeError, NotImplementedError, OSError, EOFError) as error:
+        except (zipfile.BadZipFile, RuntimeError, OSError, EOFError) as error:
             check_unchanged(self.base, [file])
             raise FileFormatError(
                 f"{file.path} cannot be unpacked: {error}", fix="pack it anew, without a password", path=file.path

@@ -1,0 +1,219 @@
+"""Logs: lines of a known format, or of a pattern of one's own, followed through rotation."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from headwater.contracts import Chunk, ChunkEnd, Reading, TableDescription
+from headwater.core.commit import Column
+from headwater.core.layers import Family
+from headwater.core.specs import IngestSpec, LoadMode, Spec, StoreName, TypeName
+from headwater.errors import ProjectError
+from headwater.sources.files_listing import File, list_files, listing_version, missing_folder
+from headwater.sources.logs_follow import Log, Part, follow, next_logs, read_logs
+from headwater.sources.logs_format import FORMATS, LogFormat, own_format
+from headwater.sources.logs_lines import LineReader
+from headwater.sql.placeholders import quote_identifier, quote_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from headwater.contracts import ReadRequest
+
+COMPLETE_AFTER_S = 60.0
+"""A last line without a line end is taken once its file has not been written for so long."""
+
+
+class LogsConnection(Spec):
+    """Where the logs are: a folder relative to the project, the project's own when left out."""
+
+    path: str = ""
+
+
+class LogsTable(IngestSpec):
+    """One table of logs.
+
+    `path` may hold `*`, `?`, `[…]` and `**`; let it match the rotated files too. `format` is a name, or `pattern` is a
+    regular expression of RE2 with a named group per column; `types` says what is not text, and timestamps are read by
+    `time_format` (in strptime's language). `json` needs `columns`.
+    """
+
+    path: str = Field(min_length=1)
+    format: Literal["common", "combined", "json", "syslog", "rfc3164", "rfc5424"] | None = None
+    pattern: str = ""
+    types: dict[str, TypeName] = Field(default_factory=dict)
+    time_format: str = ""
+    load: LoadMode = "incremental"
+    into: StoreName = "lake"
+
+    @model_validator(mode="after")
+    def _says_how_lines_are_read(self) -> LogsTable:
+        if bool(self.format) == bool(self.pattern):
+            raise ValueError("a log has either a format or a pattern")
+        if self.format == "json" and not self.columns:
+            raise ValueError("format: json needs columns")
+        if (self.types or self.time_format) and not self.pattern:
+            raise ValueError("types and time_format belong to a pattern")
+        if self.pattern:
+            try:
+                own_format(self.pattern, self.types, self.time_format)
+            except ProjectError as error:
+                raise ValueError(f"{error.what}; {error.fix}") from None
+        return self
+
+
+class Logs:
+    """Log files.
+
+    Emits: the format's columns (`describe`), or the pattern's, `_file` and, for JSON, `_raw`. A line that does not fit
+    is a reject `unparsed` with its number; an empty line is passed over.
+    Units and time zone: times with an offset become instants in UTC; those of RFC 3164, which have neither year nor
+    zone, are taken in UTC and in the newest year that is not after the file's last change.
+    State: `logs`: per log what it began with and how far it was read, so that a renamed, copied or packed file goes on
+    where it stood. A full load says `complete`.
+    Delivery: every line once. The end of a file without a line end waits until it has one, or for a minute. A log whose
+    file was truncated or moved out of sight is a reject `truncated`: what was written last may not have been read.
+    Raises: ChangedFileError (retryable) when a file vanishes or is truncated while it is read.
+    Source: the folder below `path` of the connection, or the project's.
+    """
+
+    kind: ClassVar[str] = "logs"
+    family: ClassVar[Family] = Family.FILES
+    connection_spec: ClassVar[type[Spec]] = LogsConnection
+    table_spec: ClassVar[type[Spec]] = LogsTable
+
+    def __init__(self, spec: LogsConnection, root: str) -> None:
+        self._base = os.path.abspath(os.path.join(root, spec.path))
+
+    def describe(self, tables: Mapping[str, LogsTable]) -> dict[str, TableDescription]:
+        """Describe tables: the columns of their formats; the version changes when any file does."""
+        return {name: self._describe(options) for name, options in tables.items()}
+
+    def _describe(self, options: LogsTable) -> TableDescription:
+        files = list_files(self._base, options.path)
+        folder = missing_folder(self._base, options.path)
+        notes = (
+            [f"the folder {folder} does not exist"] if folder else [] if files else [f"no file matches {options.path}"]
+        )
+        found = format_of(options)
+        return TableDescription(found.columns if found else (), (), None, listing_version(files), notes=tuple(notes))
+
+    def read(self, table: str, request: ReadRequest) -> Reading:
+        """Begin a read: the sizes of the plain files, as they are now, are its bounds."""
+        options: LogsTable = request.options
+        known = read_logs(request.position.get("logs", [])) if request.incremental else []
+        if request.manifest is None:
+            following = follow(self._base, list_files(self._base, options.path), known)
+            manifest = {
+                "parts": [_pack(part) for part in following.parts],
+                "lost": [log.to_json() for log in following.lost],
+            }
+        else:
+            manifest = dict(request.manifest)
+        columns = request.columns or self._describe(options).columns
+        if not columns:
+            raise ProjectError(f"table {table!r} has no columns", fix="declare columns")
+        read = _LogRead(self._base, request, manifest, columns, tuple(known))
+        return Reading(manifest, read.chunks(), read.extra, columns=columns)
+
+
+def format_of(options: LogsTable) -> LogFormat | None:
+    """Return the format of a table's lines; None for JSON."""
+    if options.pattern:
+        return own_format(options.pattern, options.types, options.time_format)
+    if options.format == "json":
+        return None
+    return FORMATS["rfc5424" if options.format == "syslog" else str(options.format)]
+
+
+def _pack(part: Part) -> list[Any]:
+    file = [part.file.path, part.file.size_bytes, part.file.mtime_ns]
+    return [file, part.log.to_json(), part.end, part.before.to_json() if part.before else None]
+
+
+def _unpack(data: list[Any]) -> Part:
+    file, log, end, before = data
+    return Part(File(*file), Log(*log), end, Log(*before) if before else None)
+
+
+@dataclass(frozen=True, slots=True)
+class _LogRead:
+    """One read of one table."""
+
+    base: str
+    request: ReadRequest
+    manifest: dict[str, Any]
+    columns: tuple[Column, ...]
+    known: tuple[Log, ...]
+
+    @property
+    def extra(self) -> tuple[str, ...]:
+        raw = ("_raw",) if self.request.options.format == "json" else ()
+        return ("_file", "_line", *raw, "_rule", "_reason")
+
+    def chunks(self) -> Iterator[Chunk]:
+        lost = read_logs(self.manifest["lost"])
+        done: list[tuple[Log | None, Log]] = []
+        silent = False
+        if lost and "lost" not in self.request.finished:
+            yield self._lost(lost, done)
+        for number, data in enumerate(self.manifest["parts"]):
+            part = _unpack(data)
+            log = part.log
+            while True:
+                name = f"log-{number:05d}-{log.offset}"
+                if name in self.request.finished:
+                    log = Log(*self.request.ends[name]["log"])
+                    continue
+                reader = LineReader(
+                    self.request.connection, self.base, self.request.options, self.columns,
+                    self.request.ingest.schema_policy, uuid.uuid4().hex[:12],
+                )  # fmt: skip
+                taken = reader.take(part, log, complete=_is_complete(part))
+                if taken is None:
+                    break
+                log = replace(log, offset=taken.offset, lines=taken.lines)
+                yield Chunk(name, taken.query, self._end(reader, [*done, (part.before, log)], log), reader.drop)
+            silent = log == part.log
+            done.append((part.before, log))
+        if silent and "seen" not in self.request.finished:
+            yield Chunk("seen", self._nothing(), lambda: ChunkEnd(self._position(done)))
+
+    def _position(self, done: list[tuple[Log | None, Log]]) -> dict[str, Any]:
+        logs = next_logs(self.known, read_logs(self.manifest["lost"]), done)
+        position: dict[str, Any] = {"logs": [log.to_json() for log in logs]}
+        return position if self.request.incremental else {**position, "complete": True}
+
+    def _end(self, reader: LineReader, done: list[tuple[Log | None, Log]], log: Log) -> Any:
+        def end() -> ChunkEnd:
+            rejects, rejected = reader.rejects()
+            return ChunkEnd(self._position(done), rejects, rejected, {"log": log.to_json()})
+
+        return end
+
+    def _lost(self, lost: list[Log], done: list[tuple[Log | None, Log]]) -> Chunk:
+        """Tell of logs that cannot be followed any more; no rows."""
+        reason = "the file was truncated, or moved to where the table does not look, after it was last read"
+        told = [
+            f"SELECT {quote_text(log.path)} AS _file, {log.lines}::BIGINT AS _line, 'truncated' AS rule, "
+            f"{quote_text(reason)} AS reason, {quote_text(f'after byte {log.offset} of log {log.head}')} AS raw"
+            for log in lost
+        ]
+        end = ChunkEnd(self._position(done), " UNION ALL ".join(told), len(told))
+        return Chunk("lost", self._nothing(), lambda: end)
+
+    def _nothing(self) -> str:
+        nulls = [f"CAST(NULL AS {column.type}) AS {quote_identifier(column.name)}" for column in self.columns]
+        nulls += [f"CAST(NULL AS {'BIGINT' if name == '_line' else 'VARCHAR'}) AS {name}" for name in self.extra]
+        return f"SELECT {', '.join(nulls)} WHERE FALSE"
+
+
+def _is_complete(part: Part) -> bool:
+    """Whether a last line without a line end is all there will be of it."""
+    return part.end is None or time.time() - part.file.mtime_ns / 1e9 > COMPLETE_AFTER_S
