@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from headwater.core.commit import Column
 from headwater.sql.lineage import KINDS, ColumnLineage, Leaf, trace_columns
 
+from .lineage_shapes import SHAPES
+
 TABLES = {
     "s.a": {"id": "INTEGER", "x": "INTEGER", "y": "INTEGER", "day": "DATE"},
     "s.b": {"id": "INTEGER", "x": "INTEGER", "w": "INTEGER"},
@@ -78,6 +80,15 @@ CASES: dict[str, tuple[str, dict[str, str], dict[str, str]]] = {
         "select id, x from s.a union all by name select w, id from s.b",
         {"id": "a.id b.id", "x": "a.x", "w": "b.w"}, {},
     ),
+    "union by name of different columns": (
+        "select id from s.a union by name select x, id from s.b", {"id": "a.id b.id", "x": "b.x"},
+        {"group": "a.id b.id b.x"},
+    ),
+    "limit by a subquery": ("select x from s.a limit (select max(w) from s.b)", {"x": "a.x"}, {"filter": "b.w"}),
+    "table function": (
+        "select a.x, g.g from s.a, generate_series(1, a.id) as g(g)", {"x": "a.x", "g": "a.id"}, {"join": "a.id"},
+    ),
+    "table function without alias": ("select range as r from range(3), s.a", {"r": ""}, {}),
     "except": ("select x from s.a except select w from s.b", {"x": "a.x"}, {"filter": "a.x b.w"}),
     "intersect": ("select x from s.a intersect select w from s.b", {"x": "a.x"}, {"filter": "a.x b.w"}),
     "three branches": (
@@ -155,6 +166,9 @@ CASES: dict[str, tuple[str, dict[str, str], dict[str, str]]] = {
 }  # fmt: skip
 
 UNKNOWN = {
+    "a hidden lateral join": "select a.id, t.n from s.a, (select count(*) as n from s.b where b.x = a.x) t",
+    "columns in a function": "select max(columns(*)) from s.b",
+    "columns by a pattern": "select * like 'x%' from s.a",
     "values alone": "values (1, 2)",
     "pivot": "from s.a pivot (sum(x) for y in (1, 2))",
     "unpivot": "from s.b unpivot (v for k in (x, w))",
@@ -261,6 +275,15 @@ def test_what_changes_a_column_is_in_its_lineage(case: str, judge: Judge) -> Non
     query = CASES[case][0]
     lineage = trace_columns(query, SCHEMAS, judge.names(query))
     for place, changed in enumerate(judge.influences(query)):
+        assert changed <= everything(lineage, place), lineage.columns[place].name
+
+
+@pytest.mark.parametrize("query", SHAPES)
+def test_of_no_shape_anything_is_missing(query: str, judge: Judge) -> None:
+    lineage = trace_columns(query, SCHEMAS, judge.names(query))
+    assert lineage.unknown == ""
+    for place, changed in enumerate(judge.influences(query)):
+        assert lineage.columns[place].unknown == ""
         assert changed <= everything(lineage, place), lineage.columns[place].name
 
 

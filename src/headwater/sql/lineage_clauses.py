@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from sqlglot import exp
     from sqlglot.optimizer.scope import Scope
 
-    Clause = tuple[str, Scope, exp.Expr | int]
+    Clause = tuple[str, Scope, exp.Expr | int | None]
 
 
 def find_clauses(scope: Scope) -> Iterator[Clause]:
     """Yield the clauses of one scope, those of scopes inside it left out.
 
-    A clause is a kind, a scope, and an expression in it or the place of one of its outputs.
+    A clause is a kind, a scope, and an expression in it or the place of one of its outputs; None: all of them.
     """
     from sqlglot import exp
 
@@ -27,21 +27,17 @@ def find_clauses(scope: Scope) -> Iterator[Clause]:
     elif isinstance(expression, exp.Select):
         yield from _of_select(scope)
     if order := expression.args.get("order"):
-        if _is_all(order):
-            yield from (("sort", scope, index) for index in range(len(expression.selects)))
-        else:
-            yield "sort", scope, order
+        yield "sort", scope, None if _is_all(order) else order
+    yield from (("filter", scope, part) for key in ("limit", "offset") if (part := expression.args.get(key)))
 
 
 def _of_set_operation(scope: Scope) -> Iterator[Clause]:
     from sqlglot import exp
 
-    expression: Any = scope.expression
-    if isinstance(expression, exp.Except | exp.Intersect):
-        width = len(expression.selects)
-        yield from (("filter", side, index) for side in scope.set_operation_scopes for index in range(width))
-    elif expression.args.get("distinct"):
-        yield from (("group", scope, index) for index in range(len(expression.selects)))
+    if isinstance(scope.expression, exp.Except | exp.Intersect):
+        yield from (("filter", side, None) for side in scope.set_operation_scopes)
+    elif scope.expression.args.get("distinct"):
+        yield "group", scope, None
 
 
 def _of_select(scope: Scope) -> Iterator[Clause]:
@@ -57,6 +53,9 @@ def _of_select(scope: Scope) -> Iterator[Clause]:
             yield "join", scope, part
     for unnested in find_all_in_scope(select, exp.Unnest, exp.Explode):
         yield "join", scope, unnested
+    for table in find_all_in_scope(select, exp.Table):
+        if isinstance(table.this, exp.Func):
+            yield "join", scope, table.this
     yield from _groups(scope)
     for window in find_all_in_scope(select, exp.Window):
         yield from (("window", scope, part) for part in window.args.get("partition_by") or ())
@@ -73,10 +72,7 @@ def _groups(scope: Scope) -> Iterator[Clause]:
     elif group is not None:
         yield "group", scope, group
     if distinct is not None:
-        if on := distinct.args.get("on"):
-            yield "group", scope, on
-        else:
-            yield from (("group", scope, index) for index in range(len(select.selects)))
+        yield "group", scope, distinct.args.get("on")
 
 
 def _aggregates(output: exp.Expr) -> bool:

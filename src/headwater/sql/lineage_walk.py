@@ -62,7 +62,8 @@ def _qualify(query: str, schemas: Mapping[str, Sequence[Column]]) -> exp.Expr:
     for node in tree.walk():
         if type(node) in refused:
             raise _Unknown(refused[type(node)])
-        if isinstance(node, exp.TableAlias) and node.columns and isinstance(node.parent, exp.Table):
+        renamed = node.parent if isinstance(node, exp.TableAlias) and node.columns else None
+        if isinstance(renamed, exp.Table) and not isinstance(renamed.this, exp.Func):
             raise _Unknown("a table whose columns are renamed by its alias is not followed")
     nested: dict[str, Any] = {}
     for dataset, columns in schemas.items():
@@ -112,11 +113,16 @@ class _Walk:
         for scope in self._reached():
             for kind, inner, part in find_clauses(scope):
                 try:
-                    leaves, outputs = (set(), [(inner, part)]) if isinstance(part, int) else self.read(inner, [part])
+                    leaves, outputs = self._clause(inner, part)
                     found.setdefault(kind, set()).update(leaves | self.closure(outputs))
                 except _Unknown as why:
                     unknown = unknown or str(why)
         return {kind: _in_order(leaves) for kind, leaves in sorted(found.items()) if leaves}, unknown
+
+    def _clause(self, scope: Scope, part: exp.Expr | int | None) -> tuple[set[Leaf], list[_Output]]:
+        if part is None:
+            return set(), self._all(scope)
+        return (set(), [(scope, part)]) if isinstance(part, int) else self.read(scope, [part])
 
     def _reached(self) -> Iterator[Scope]:
         """Yield every scope that takes part: CTEs that nobody reads do not."""
@@ -239,6 +245,11 @@ class _Walk:
         source = _find_source(scope, column.table) if column.table else self._whole(scope)
         if source is None:
             raise _Unknown(f"{column.table}.{name} cannot be told")
+        if isinstance(source, exp.Table) and isinstance(source.this, exp.Func):
+            made_of, more = self.read(scope, [source.this])
+            leaves |= made_of
+            outputs += more
+            return
         if isinstance(source, exp.Table):
             leaf = self.columns.get(f"{source.db or 'main'}.{source.name}".lower(), {}).get(name)
             if leaf is None:
