@@ -224,6 +224,11 @@ def test_a_column_that_nothing_reads(load_files: Load) -> None:
     assert first.hits == ()
 
 
+def test_of_many_hits_a_line_names_the_first() -> None:
+    one = Break("m.a", "x", "is gone", tuple(Hit(f"m.t{i}", "y", "value") for i in range(23)))
+    assert str(one).endswith("m.t19.y (value) and 3 more")
+
+
 def test_new_columns_and_other_cases_break_nothing(load_files: Load) -> None:
     project = load_files({"sources/shop.yaml": SHOP, "models/m/t.sql": "select id, amount as b from shop.orders"})
     assert breaks(project, {"m.t": made("m.t", columns=(Column("ID", "BIGINT"),))}) == ()

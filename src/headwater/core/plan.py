@@ -93,6 +93,10 @@ class TransformStep(Step):
     full: bool = False
 
 
+_SHOWN_HITS = 20
+"""Hits that a line for people names; JSON has all."""
+
+
 @dataclass(frozen=True, slots=True)
 class Hit:
     """A dataset below a changed column: which of its columns is made of it, or how it decides over the rows.
@@ -121,8 +125,10 @@ class Break:
     hits: tuple[Hit, ...] = ()
 
     def __str__(self) -> str:
-        hit = f"hits {', '.join(map(str, self.hits))}" if self.hits else "nothing reads it"
-        return f"{self.dataset}: column {self.column} {self.change}; {hit}"
+        names = [str(hit) for hit in self.hits[:_SHOWN_HITS]]
+        more = f" and {len(self.hits) - _SHOWN_HITS} more" if len(self.hits) > _SHOWN_HITS else ""
+        told = f"hits {', '.join(names)}{more}" if names else "nothing reads it"
+        return f"{self.dataset}: column {self.column} {self.change}; {told}"
 
 
 @dataclass(frozen=True, slots=True)
