@@ -143,6 +143,23 @@ def test_views_are_traced_through(load_files: Load) -> None:
     assert lineage.datasets["m.w"].is_view
 
 
+def test_what_reads_an_unknown_view_is_unknown(load_files: Load) -> None:
+    pivot = "from (select id, amount from shop.orders) pivot (sum(amount) for id in (1, 2))"
+    lineage = trace(
+        load_files(
+            {
+                "sources/shop.yaml": SHOP,
+                "models/m/v.sql": f"{VIEW}{pivot}",
+                "models/m/t.sql": """select "1" as one, 3 as three from m.v where "2" > 1""",
+            }
+        )
+    )
+    assert shown(lineage, "m.t") == {"one": "?", "three": ""}
+    assert "PIVOT" in lineage.datasets["m.t"].traced.unknown
+    assert decided(lineage, "m.t") == {}
+    assert lineage.datasets["m.t"].inputs == ("shop.orders",)
+
+
 def test_the_columns_a_snapshot_adds_come_from_its_time(load_files: Load) -> None:
     assert shown(trace(load_files(MODELS)), "m.h") == {
         "id": "shop.orders.id", "placed": "shop.orders.placed", "valid_from": "shop.orders.placed",

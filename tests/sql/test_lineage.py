@@ -110,6 +110,10 @@ CASES: dict[str, tuple[str, dict[str, str], dict[str, str]]] = {
         "select id + 1 as k, arg_max(x, y) as m from s.a group by all", {"k": "a.id", "m": "a.x a.y"},
         {"group": "a.id"},
     ),
+    "group by all with an aggregate that the parser does not know": (
+        "select id + 1 as k, mad(x) as m, fsum(y) as f from s.a group by all", {"k": "a.id", "m": "a.x", "f": "a.y"},
+        {"group": "a.id"},
+    ),
     "having": (
         "select id from s.a group by id having sum(x) > 3", {"id": "a.id"}, {"group": "a.id", "filter": "a.x"},
     ),
