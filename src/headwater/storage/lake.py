@@ -217,7 +217,7 @@ def _describe_loads(name: str, loads: _Loads) -> TableState:
         columns=columns,
         commit=loads.last.commit,
         position=merge_chain(_read_chain(loads)),
-        scan=scan_files(columns, [file.path for file in files]),
+        scan=scan_files(columns, [file.path for file in files], rows=sum(file.rows for file in files)),
         rejects=scan_rejects(rejects),
         location=str(loads.folder),
         size_bytes=sum(file.size_bytes for file in files),

@@ -53,6 +53,10 @@ if TYPE_CHECKING:
     from headwater.storage.lakehouse_write import Written
 
 
+_BYTES_PER_ROW = 20
+"""A guess, for tables whose rows were not counted."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Last:
     """A table that is there: its handle, our last commit to it (None: there is none) and what others did since."""
@@ -257,11 +261,17 @@ def _make_state(
         columns=columns,
         commit=commit,
         position=commit.position if commit else {},
-        scan=scan_files(columns, [path for path, _ in files]),
+        scan=scan_files(columns, [path for path, _ in files], rows=_about_rows(commit, files)),
         rejects=scan_rejects([str(_rejects_folder(folder) / file) for file in rejects]),
         location=str(folder),
         size_bytes=sum(size_bytes for _, size_bytes in files),
     )
+
+
+def _about_rows(commit: Commit | None, files: Sequence[tuple[str, int]]) -> int:
+    """Return the rows of a table, from its size where they were not counted."""
+    counted = commit.rows if commit else None
+    return counted or sum(size_bytes for _, size_bytes in files) // _BYTES_PER_ROW
 
 
 def _read_chain(folder: Path, last: Record | None) -> list[Record]:

@@ -16,6 +16,7 @@ from headwater.storage.staging import take_parts
 from headwater.storage.times import group_ranges, list_time_columns, ranges_of_files, read_ranges
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from deltalake import Schema
@@ -55,7 +56,7 @@ class Written:
     def scan(self, base: Base) -> str:
         """Return a SELECT over the table as it will be."""
         paths = [*(base.path(file) for file in self.untouched), *(file.path for file in self.adds)]
-        return scan_files(self.columns, paths)
+        return scan_files(self.columns, paths, rows=_count(self.untouched) + _count(self.adds))
 
 
 def write_change(base: Base, load: Load, change: Change, scratch: Path) -> Written:
@@ -87,7 +88,7 @@ def _replace(base: Base, connection: DuckDBPyConnection, written: Written) -> No
     counts = [file.rows for file in base.live]
     effect.deleted = None if None in counts else sum(count or 0 for count in counts)
     if list_time_columns(base.columns) and base.live and effect.ranges is not None:
-        old = scan_files(base.columns, [base.path(file) for file in base.live])
+        old = scan_files(base.columns, [base.path(file) for file in base.live], rows=_count(base.live))
         effect.ranges.append(read_ranges(connection, base.columns, f"({old})")[1])
     written.removes, written.untouched = list(base.live), []
 
@@ -110,7 +111,7 @@ def _rewrite(base: Base, connection: DuckDBPyConnection, change: Change, written
         else:
             untouched.append(file)
     if partly:
-        rows = scan_files(base.columns, [base.path(file) for file in partly])
+        rows = scan_files(base.columns, [base.path(file) for file in partly], rows=_count(partly))
         stay = f"SELECT * FROM ({rows}) AS _old WHERE ({_predicate(change)}) IS NOT TRUE" if doomed else rows
         written.adds += write_parquet(connection, cast_rows(stay, base.columns, written.columns), scratch / "kept")
     written.removes += partly
@@ -119,13 +120,17 @@ def _rewrite(base: Base, connection: DuckDBPyConnection, change: Change, written
         connection.execute(f"DROP TABLE IF EXISTS {_KEYS}")
 
 
+def _count(files: Iterable[LiveFile | DataFile]) -> int:
+    return sum(file.rows or 0 for file in files)
+
+
 def _find_doomed(base: Base, connection: DuckDBPyConnection, change: Change, written: Written) -> dict[str, int]:
     """Return how many rows go, per file that holds such rows; their count and ranges are added to the effect."""
     if change.mode == "append":
         return {}
     if change.mode == "merge":
         _hold_keys(connection, change, written)
-    rows = scan_files(base.columns, [base.path(file) for file in base.live], file_column=_FILE)
+    rows = scan_files(base.columns, [base.path(file) for file in base.live], rows=_count(base.live), file_column=_FILE)
     source = f"({rows}) AS _old WHERE {_predicate(change)}"
     doomed, ranges = group_ranges(connection, base.columns, source, _FILE)
     written.effect.deleted = sum(doomed.values())
@@ -137,7 +142,7 @@ def _find_doomed(base: Base, connection: DuckDBPyConnection, change: Change, wri
 def _hold_keys(connection: DuckDBPyConnection, change: Change, written: Written) -> None:
     """Keep the keys that are written or deleted in a temporary table: they are needed twice."""
     key = quote_names(change.key)
-    new = scan_files(written.columns, [file.path for file in written.adds])
+    new = scan_files(written.columns, [file.path for file in written.adds], rows=_count(written.adds))
     deletes = f" UNION ALL SELECT {key} FROM ({change.deletes}) AS _deletes({key})" if change.deletes else ""
     connection.execute(f"CREATE OR REPLACE TEMP TABLE _headwater_keys AS SELECT {key} FROM ({new}){deletes}")
 

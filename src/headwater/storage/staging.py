@@ -30,6 +30,10 @@ class StagedFiles:
     files: tuple[DataFile, ...]
 
 
+def _scan(found: StagedFiles) -> str:
+    return scan_files(found.columns, [file.path for file in found.files], rows=sum(file.rows for file in found.files))
+
+
 def staging_folder(folder: Path, load_id: str) -> Path:
     """Return the folder of a load's staged files."""
     return own_folder(folder) / "staging" / encode_name(load_id)
@@ -60,7 +64,7 @@ def stage_chunk(
         }
         write_json(place / f"{encode_name(chunk)}.chunk.json", content)
 
-    query = scan_files(columns, [file.path for file in files])
+    query = scan_files(columns, [file.path for file in files], rows=sum(file.rows for file in files))
     return StageResult(query, sum(file.rows for file in files), finish_chunk)
 
 
@@ -74,7 +78,7 @@ def read_staging(folder: Path, sequence: int | None) -> Staging | None:
         written_ns = (place / "manifest.json").stat().st_mtime_ns
         if newest is None or written_ns > newest[0]:
             parts = tuple(
-                StagedPart(name, scan_files(found.columns, [file.path for file in found.files]), end)
+                StagedPart(name, _scan(found), end)
                 for name, end, found in _list_chunks(place)
                 if not any(file.is_damaged() for file in found.files)
             )
