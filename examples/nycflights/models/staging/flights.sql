@@ -13,6 +13,7 @@ columns:
 select
   cast(f.time_hour as date) as departed_on,
   f.time_hour as scheduled_hour,
+  f.time_hour + to_minutes(f.sched_dep_time % 100 + coalesce(f.dep_delay, 0)) as left_at,
   f.carrier,
   f.flight,
   f.tailnum,

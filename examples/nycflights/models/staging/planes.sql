@@ -5,4 +5,4 @@ store: lakehouse
 key: tailnum
 */
 select tailnum, cast(year as integer) as built, manufacturer, model, engines, seats
-from reference.planes
+from registry.planes
