@@ -15,6 +15,8 @@ from headwater.core.specs import Spec
 from headwater.errors import ProjectError
 from headwater.sources.postgres_bounds import fix_bounds, list_parts, ordered_sql
 from headwater.sources.postgres_catalogue import find_tables
+from headwater.sources.postgres_cdc import CdcTable, read_changes
+from headwater.sources.postgres_cdc_slot import Slot, lag_notes
 from headwater.sources.postgres_connect import Target
 from headwater.sources.postgres_rows import RowPlan, find_scanner, open_reader
 from headwater.sql.placeholders import quote_identifier
@@ -36,10 +38,15 @@ class PostgresConnection(Spec):
 
 
 class PostgresTable(Spec):
-    """One table: `table` (a table or view; the name in the project when left out), or `query`, a SELECT."""
+    """One table: `table` (a table or view; the name in the project when left out), or `query`, a SELECT.
+
+    `load: cdc` takes `slot` and `publication`: names of its own, where those that are made up do not suit.
+    """
 
     table: str | None = None
     query: str | None = None
+    slot: str | None = Field(None, pattern=r"^[a-z0-9_]{1,63}$")
+    publication: str | None = Field(None, min_length=1, max_length=63)
 
     @model_validator(mode="after")
     def _one(self) -> PostgresTable:
@@ -65,27 +72,34 @@ class Postgres:
     writes to the table; when somebody still does, rows with a key are read and the position stays, and without a key
     nothing is read. This holds for values taken from the clock or a sequence when the row is written or later, not for
     ones that a client made up earlier: `lag` is for those.
+    With `load: cdc`: a snapshot, then the log of a slot of its own; `lsn`: whose transactions are loaded that commit
+    before it. A load takes each transaction once, in the order of the log (see `postgres_cdc`). The slot is moved on
+    after the commit. Columns: also `_hw_op`, `_hw_seq`, `_hw_unchanged`.
     Raises: ConnectorError; `Retryable` when the server cannot be reached, broke off, is starting or cancelled a
     statement.
-    Source: libpq's `connection`; pg_catalog; reads only.
+    Source: libpq's `connection`; pg_catalog; reads only, but for `load: cdc`, which makes a
+    publication and a replication slot.
     """
 
     kind: ClassVar[str] = "postgres"
     family: ClassVar[Family] = Family.DATABASES
     connection_spec: ClassVar[type[Spec]] = PostgresConnection
     table_spec: ClassVar[type[Spec]] = PostgresTable
+    loads: ClassVar[tuple[str, ...]] = ("full", "incremental", "cdc")
 
     def __init__(self, spec: PostgresConnection, root: str) -> None:
         self._spec = spec
+        self._root = root
 
     def describe(self, tables: Mapping[str, PostgresTable]) -> dict[str, TableDescription]:
         """Describe tables from the catalogue, all at once; notes say which columns land as text of their digits."""
-        found = self._find(Target(self._spec.connection), tables)
+        target = Target(self._spec.connection)
+        found = self._find(target, tables)
         _, slow = find_scanner()
+        lags = self._lags(target, tables)
         described = {name: table.describe() for name, table in found.items()}
-        if not slow:
-            return described
-        return {name: replace(about, notes=(*about.notes, slow)) for name, about in described.items()}
+        more = {name: [note for note in (slow, lags.get(name, "")) if note] for name in described}
+        return {name: replace(about, notes=(*about.notes, *more[name])) for name, about in described.items()}
 
     def read(self, table: str, request: ReadRequest) -> Reading:
         """Begin a read: the highest cursor value below running transactions, and the cuts between chunks."""
@@ -94,6 +108,9 @@ class Postgres:
         target = Target(self._spec.connection)
         found = self._find(target, {table: request.options})[table]
         columns = _columns(table, found, request)
+        if request.ingest.load == "cdc":
+            slot = self._slot(target, table, request.options)
+            return read_changes(CdcTable(target, slot, found, columns, _undeclared(found, request)), request)
         cursor = _cursor(table, found, request)
         manifest = dict(request.manifest) if request.manifest is not None else None
         if manifest is None:
@@ -113,6 +130,20 @@ class Postgres:
         try:
             with closing(target.connect()) as session:
                 return find_tables(session, self._spec.database_schema, tables)
+        except psycopg.Error as error:
+            raise target.explain(error) from None
+
+    def _slot(self, target: Target, name: str, options: PostgresTable) -> Slot:
+        return Slot.of(options, target, self._spec.database_schema, name, self._root)
+
+    def _lags(self, target: Target, tables: Mapping[str, PostgresTable]) -> dict[str, str]:
+        """Say how far the slots of the tables that are followed by `load: cdc` are behind."""
+        import psycopg
+
+        slots = {name: self._slot(target, name, options) for name, options in tables.items() if not options.query}
+        try:
+            with closing(target.connect()) as session:
+                return lag_notes(session, slots)
         except psycopg.Error as error:
             raise target.explain(error) from None
 

@@ -12,7 +12,7 @@ from headwater.sources.postgres_types import ServerColumn, ServerType
 from headwater.sql.placeholders import quote_identifier
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     import psycopg
 
@@ -44,7 +44,7 @@ FROM (SELECT attrelid AS relation, attnum AS place, attname AS name, atttypid AS
 {_JOINS} ORDER BY a.relation, a.place
 """
 _TYPES = f"""{_BASE}
-SELECT {_RESOLVED}
+SELECT {_RESOLVED}, a.place
 FROM unnest(%s::oid[], %s::int[], %s::int[]) AS a(type, typmod, place)
 CROSS JOIN LATERAL (SELECT 1 AS dims) AS d
 {_JOINS} ORDER BY a.place
@@ -180,9 +180,22 @@ def _query(session: psycopg.Connection[Any], query: str) -> Table:
     if result is None:
         return Table(sql, ())
     places = range(result.nfields)
-    names = [(result.fname(place) or b"").decode() for place in places]
-    types = [result.ftype(place) for place in places]
-    rows: Iterable[Sequence[Any]] = session.execute(
-        _TYPES, [types, [result.fmod(place) for place in places], list(places)]
+    found = [((result.fname(place) or b"").decode(), result.ftype(place), result.fmod(place)) for place in places]
+    return Table(sql, resolve_columns(session, found))
+
+
+def resolve_columns(
+    session: psycopg.Connection[Any], columns: Sequence[tuple[str, int, int]]
+) -> tuple[ServerColumn, ...]:
+    """Resolve columns of a result or a log: name, oid and modifier of the type. A type that is gone is text.
+
+    Raises:
+        psycopg.Error: The server fails.
+    """
+    rows = session.execute(
+        _TYPES,
+        [[kind for _, kind, _ in columns], [typmod for _, _, typmod in columns], list(range(len(columns)))],
     ).fetchall()
-    return Table(sql, tuple(_column(name, row) for name, row in zip(names, rows, strict=True)))
+    found = {int(place): resolved for *resolved, place in rows}
+    gone = ("", -1, False, 1, False, "")
+    return tuple(_column(name, found.get(place, gone)) for place, (name, _, _) in enumerate(columns))

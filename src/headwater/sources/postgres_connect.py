@@ -111,6 +111,21 @@ class Target:
             raise self.explain(error) from None
         return connection
 
+    def connect_replication(self, lock_limit_s: int) -> psycopg.Connection[Any]:
+        """Open a session for replication commands, which give up when they wait for a lock; the caller closes it.
+
+        Raises:
+            ConnectorError: The server refuses or cannot be reached.
+        """
+        import psycopg
+
+        options = f"{self._parameters['options']} -c lock_timeout={lock_limit_s}s"
+        conninfo = self._make("", **{**self._parameters, "options": options, "replication": "database"})
+        try:
+            return psycopg.connect(conninfo, autocommit=True, cursor_factory=psycopg.ClientCursor)
+        except psycopg.Error as error:
+            raise self.explain(error) from None
+
     def explain(self, error: Exception) -> ConnectorError:
         """Turn an error of libpq, psycopg or the scanner into one that says what to do, without secrets."""
         state = getattr(error, "sqlstate", None) or ""

@@ -125,9 +125,11 @@ class RowPlan:
         given = [f"c{index}" for index, (_, found) in enumerate(self._pairs()) if found is not None]
         return [*given, "bad", "undeclared"]
 
-    def projection(self, source: str, *, text: bool) -> str:
-        """Return the SELECT over the arrived rows: columns as asked for, `_rule` and `_reason`."""
-        inner, outer, failed = [], [], []
+    def projection(self, source: str, *, text: bool, carried: Sequence[str] = ()) -> str:
+        """Return the SELECT over the arrived rows: columns as asked for, `_rule` and `_reason`, and those carried."""
+        inner: list[str] = []
+        outer: list[str] = []
+        failed: list[str] = []
         for index, (column, found) in enumerate(self._pairs()):
             name = quote_identifier(column.name)
             outer.append(f"v{index} AS {name}")
@@ -144,7 +146,7 @@ class RowPlan:
                 inner.append(f"{fits} AS v{index}")
         why = f"nullif(concat_ws('; ', bad, {', '.join(failed)}), '')" if failed else "bad"
         rule = f"CASE WHEN {why} IS NOT NULL THEN 'type' WHEN undeclared IS NOT NULL THEN 'unknown_column' END"
-        outer += [f"{rule} AS _rule", f"coalesce({why}, undeclared) AS _reason"]
+        outer += [f"{rule} AS _rule", f"coalesce({why}, undeclared) AS _reason", *carried]
         return f"SELECT {', '.join(outer)} FROM (SELECT *, {', '.join(inner)} FROM {source})"
 
     def _pairs(self) -> Iterator[tuple[Column, ServerColumn | None]]:
@@ -173,20 +175,20 @@ class Reader(Protocol):
         ...
 
 
-def open_reader(target: Target) -> Reader:
-    """Return the fastest reader there is; its snapshot is taken at the first row.
+def open_reader(target: Target, snapshot: str = "") -> Reader:
+    """Return the fastest reader there is; it adopts a snapshot that was exported, or takes one at the first row.
 
     Raises:
         ConnectorError: The server cannot be reached.
     """
     file, _ = find_scanner()
-    return ScannerReader(target, file) if file is not None else CopyReader(target)
+    return ScannerReader(target, file, snapshot) if file is not None else CopyReader(target, snapshot)
 
 
 class ScannerReader:
     """DuckDB's scanner: binary COPY decoded in C++, handed over as Arrow."""
 
-    def __init__(self, target: Target, file: Path) -> None:
+    def __init__(self, target: Target, file: Path, snapshot: str = "") -> None:
         import duckdb
 
         self._target = target
@@ -202,8 +204,11 @@ class ScannerReader:
             self._instance.execute(f"LOAD {quote_text(str(file))}")
             self._instance.execute(f"ATTACH {quote_text(target.conninfo)} AS pg (TYPE postgres, READ_ONLY)")
             self._instance.execute("BEGIN")
+            if snapshot:
+                adopt = f"SET TRANSACTION SNAPSHOT {quote_text(snapshot)}"
+                self._instance.execute(f"CALL postgres_execute('pg', {quote_text(adopt)})")
         except duckdb.Error as error:
-            self._instance.close()
+            self.close()
             raise target.explain(error) from None
 
     def fill(self, connection: DuckDBPyConnection, target: str, plan: RowPlan, where: str) -> None:
@@ -247,10 +252,18 @@ class ScannerReader:
 class CopyReader:
     """COPY of the server's texts, read as `from_text` says."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, snapshot: str = "") -> None:
+        import psycopg
+
         self._target = target
         self._session: psycopg.Connection[Any] = target.connect()
-        self._session.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        try:
+            self._session.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            if snapshot:
+                self._session.execute(f"SET TRANSACTION SNAPSHOT {quote_text(snapshot)}".encode())
+        except psycopg.Error as error:
+            self._session.close()
+            raise target.explain(error) from None
 
     def fill(self, connection: DuckDBPyConnection, target: str, plan: RowPlan, where: str) -> None:
         """Make the temporary table `target` of the rows that match.

@@ -153,9 +153,9 @@ def from_text(target: str, value: str, source: ServerType | None = None) -> str:
         source: The server's type where it is known: text and char are taken as they are.
     """
     if target in ("VARCHAR", "JSON"):
-        return value
+        return value if source is None or source.array else _shown(value, source)
     if target.endswith("[]"):
-        return _list_sql(target[:-2], value)
+        return _list_sql(target[:-2], value, source.element if source else None)
     if target in ("EPOCH_S", "EPOCH_MS"):
         return f"TRY_CAST({value} AS DOUBLE)"
     if match := re.fullmatch(r"DECIMAL\(\d+,(\d+)\)", target):
@@ -172,6 +172,18 @@ def from_text(target: str, value: str, source: ServerType | None = None) -> str:
     return f"TRY_CAST({value} AS {target})"
 
 
+def _shown(value: str, source: ServerType) -> str:
+    """Write a value as `::text` does, where COPY and pgoutput write it otherwise."""
+    if source.name == "bpchar":
+        return f"rtrim({value}, ' ')"
+    if source.name == "bool":
+        return f"CASE {value} WHEN 't' THEN 'true' WHEN 'f' THEN 'false' ELSE {value} END"
+    if source.name == "inet":
+        bits = f"CASE WHEN contains({value}, ':') THEN '/128' ELSE '/32' END"
+        return f"CASE WHEN contains({value}, '/') THEN {value} ELSE {value} || {bits} END"
+    return value
+
+
 def _exact_number(target: str, value: str, places: int) -> str:
     digits = f"length(rtrim(split_part({value}, '.', 2), '0')) <= {places} AND NOT contains(lower({value}), 'e')"
     return f"CASE WHEN {digits} THEN TRY_CAST({value} AS {target}) END"
@@ -185,13 +197,15 @@ def _era(value: str) -> str:
     )
 
 
-def _list_sql(element: str, value: str) -> str:
+def _list_sql(element: str, value: str, source: ServerType | None) -> str:
     """Read `{1,NULL,"a, b"}`; an array of more than one dimension does not fit."""
     body = f"regexp_replace({value}, '^(\\[[^=]*\\]=)?\\{{(.*)\\}}$', '\\2', 's')"
     parts = f"regexp_extract_all({body}, '\"(?:[^\"\\\\]|\\\\.)*\"|[^,]+', 0, 's')"
     unquoted = "regexp_replace(p[2:-2], '\\\\(.)', '\\1', 'gs')"
     text = f"CASE WHEN starts_with(p, '\"') THEN {unquoted} WHEN p <> 'NULL' THEN p END"
     found = f"list_transform({parts}, lambda p: {text})"
+    if element == "VARCHAR" and source is not None and _shown("e", source) != "e":
+        found = f"list_transform({found}, lambda e: {_shown('e', source)})"
     if element != "VARCHAR":
         found = f"list_transform({found}, lambda e: {from_text(element, 'e')})"
         lost = f"len(list_filter({found}, lambda e: e IS NOT NULL)) <> "
