@@ -9,6 +9,7 @@ import pytest
 
 from headwater.api import load
 from headwater.core.run import Event, Status
+from tests.run.change_log import install
 from tests.run.projects import STORES
 from tests.run.runner import HEADER, put, rows, run, run_all, run_well, source, statuses
 
@@ -208,3 +209,22 @@ def test_results_of_several_spans_add_up(tmp_path: Path) -> None:
     wanted = replace(other, status=Status.DONE, rows_inserted=1, rows_deleted=2)
     assert _add_up(one, other) == wanted
     assert _add_up(replace(one, status=Status.UNCHANGED), other).status is Status.UNCHANGED
+
+
+@pytest.mark.parametrize("more", ["max_rejected: 0", "checks: [{range: {max: 9}, column: id}]"])
+def test_a_load_that_failed_reads_a_source_without_versions_again(
+    tmp_path: Path, more: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it staged is not taken for the mended source."""
+    log = install(monkeypatch, chunk=1)
+    rules = f"reject_if: {{bad: name = 'bad'}}\n    {more}"
+    put(
+        tmp_path, {"sources/app.yaml": f"kind: changelog\ntables:\n  users:\n    load: cdc\n    key: id\n    {rules}\n"}
+    )
+    log += [("upsert", 1, "a", None, ()), ("upsert", 2, "b", None, ()), ("upsert", 99, "bad", None, ())]
+    if more.startswith("checks"):
+        log[-1] = ("upsert", 99, "c", None, ())
+    assert run(tmp_path)["app.users/load"].error
+    log[-1] = ("upsert", 3, "c", None, ())
+    run_well(tmp_path)
+    assert rows(tmp_path, "select id from app.users") == [(1,), (2,), (3,)]

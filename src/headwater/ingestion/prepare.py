@@ -285,9 +285,7 @@ def _input_layer(columns: Sequence[Column], extra: Collection[str]) -> str:
     return f"SELECT {', '.join([*names, *carried])} FROM ({_SOURCE})"
 
 
-def _test_keys(
-    inner: str, ingest: IngestSpec, columns: Sequence[Column], key: Sequence[str], *, changes: bool
-) -> str:
+def _test_keys(inner: str, ingest: IngestSpec, columns: Sequence[Column], key: Sequence[str], *, changes: bool) -> str:
     """Reject rows without a key or cursor; of a log of changes, deletes need a key alone and truncates nothing."""
     tests = [("null_key", f"key column {quote_identifier(n)} is NULL", f"{quote_identifier(n)} IS NULL") for n in key]
     if ingest.load == "incremental" and ingest.cursor:

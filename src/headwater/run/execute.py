@@ -17,8 +17,9 @@ from headwater.project.references import redact
 from headwater.run.boundary import explain_failure
 from headwater.run.context import RunContext, StopRunError, utc_now
 from headwater.run.ingest import Ingestion, run_extract, run_load
-from headwater.run.rejected import forget_failed_rejects
+from headwater.run.rejected import forget_failure
 from headwater.run.transform import run_transform
+from headwater.run.upkeep import compact_tables
 from headwater.run.views import create_views, drop_stale_views
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ class _Walk:
             for ingestion in self.ingestions.values():  # read, but the load was blocked or stopped
                 ingestion.connection.close()
         create_views(context)
+        compact_tables(self.plan, self.results, context)
         ordered = tuple(self.results[step.node] for step in self.plan.steps if step.node in self.results)
         statuses = {result.status for result in ordered}
         status = Status.DONE
@@ -135,7 +137,7 @@ class _Walk:
         elif step.decision is Decision.SKIP:
             result = StepResult(step.node, Status.SKIPPED, reason=step.reason)
             if isinstance(step, LoadStep):
-                forget_failed_rejects(self.context.project, step.dataset)
+                forget_failure(self.context.project, step.dataset)
         if result is not None:
             state = self.context.states.get(step.dataset)
             rows, version = (state.commit.rows, state.commit.version) if state and state.commit else (None, None)

@@ -16,7 +16,7 @@ from headwater.project.cache import digest
 from headwater.project.references import redact
 from headwater.run.audit import Audit
 from headwater.run.landing import LoadFacts, decide_load
-from headwater.run.rejected import forget_failed_rejects, keep_failed_rejects
+from headwater.run.rejected import forget_failure, keep_failure, read_failure
 from headwater.run.transform import make_commit
 from headwater.sql.placeholders import timestamp_literal
 
@@ -89,7 +89,8 @@ def _begin(
     previous = state.commit.sequence if state and state.commit else None
     described = context.observed.sources.get(table.name)
     version = described.version if described else None
-    load_id = digest(table.name, str(previous), table.fingerprint, str(step.full), str(version))[:16]
+    failed = read_failure(context.project, table.name)
+    load_id = digest(table.name, str(previous), table.fingerprint, str(step.full), str(version), failed)[:16]
     staging = state.staging if state and state.staging and state.staging.load_id == load_id else None
     manifest = dict(staging.manifest) if staging else {}
     columns = declared_columns(table) or _describe(table, described, context)
@@ -336,11 +337,18 @@ def _load(step: LoadStep, context: RunContext, ingestion: Ingestion) -> StepResu
         restated=last is not None and last.fingerprint != step.fingerprint,
     )
     try:
-        landing = decide_load(facts)
+        result = _decide_and_commit(step, context, ingestion, facts)
     except CheckFailedError:
-        keep_failed_rejects(context.project, table.name, facts.connection, facts.rejects)
+        keep_failure(context.project, table.name, context.run_id, facts.connection, facts.rejects)
         raise
-    forget_failed_rejects(context.project, table.name)
+    forget_failure(context.project, table.name)
+    return result
+
+
+def _decide_and_commit(step: LoadStep, context: RunContext, ingestion: Ingestion, facts: LoadFacts) -> StepResult:
+    table, state = ingestion.table, ingestion.state
+    last = state.commit if state else None
+    landing = decide_load(facts)
     if landing is None:
         _report(step, context, ingestion, facts.position)
         return _unchanged(step, state)

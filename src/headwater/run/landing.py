@@ -228,7 +228,7 @@ def _addition(facts: LoadFacts) -> Landing:
             change = Change("overwrite_where", rows, facts.columns, where=_in_files(changed), parts=parts)
         if not changed and facts.count(f"SELECT count(*) FROM (SELECT 1 FROM ({rows}) LIMIT 1)") == 0:
             change = Change("record")
-    rejects, fresh, rejected = _settle_rejects(facts, rejects)
+    rejects, fresh, _ = _settle_rejects(facts, rejects)
     _raise_first([check_rejected(facts.table, facts.ingest.max_rejected, good=facts.good, rejected=fresh)])
     if ties:
         position = {**position, "ties": ties}

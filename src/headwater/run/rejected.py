@@ -19,20 +19,34 @@ def failed_rejects_file(project: Project, dataset: str) -> Path:
     return Path(project.root) / ".headwater" / "rejected" / (project.environment or "default") / f"{dataset}.parquet"
 
 
-def keep_failed_rejects(project: Project, dataset: str, connection: DuckDBPyConnection, rejects: str) -> None:
-    """Keep the rejects of a load that failed, for `show --rejected`; a disk that is full keeps none."""
+def read_failure(project: Project, dataset: str) -> str:
+    """Return the run whose load of a table broke a limit or a check, or "" when the last one kept them.
+
+    What that load has staged is not for the next one: its source is to be read again, mended as it may be.
+    """
+    try:
+        return failed_rejects_file(project, dataset).with_suffix(".failed").read_text(encoding="utf-8")
+    except OSError:
+        return ""
+
+
+def keep_failure(project: Project, dataset: str, run_id: str, connection: DuckDBPyConnection, rejects: str) -> None:
+    """Keep that a load failed, and its rejects for `show --rejected`; a disk that is full keeps none."""
     import duckdb
 
-    if not rejects:
-        return
     file = failed_rejects_file(project, dataset)
     with suppress(OSError, duckdb.Error):
         file.parent.mkdir(parents=True, exist_ok=True)
+        file.with_suffix(".failed").write_text(run_id, encoding="utf-8")
+        if not rejects:
+            return
         unique = f"SELECT * FROM ({rejects}) QUALIFY row_number() OVER (PARTITION BY _reject_key) = 1"
         connection.execute(f"COPY ({unique}) TO {quote_text(str(file))} (FORMAT parquet)")
 
 
-def forget_failed_rejects(project: Project, dataset: str) -> None:
-    """Drop them: a later load kept its limits, or there is nothing to load."""
-    with suppress(OSError):
-        failed_rejects_file(project, dataset).unlink(missing_ok=True)
+def forget_failure(project: Project, dataset: str) -> None:
+    """Drop what is kept: a later load kept its limits, or there is nothing to load."""
+    file = failed_rejects_file(project, dataset)
+    for kept in (file, file.with_suffix(".failed")):
+        with suppress(OSError):
+            kept.unlink(missing_ok=True)
