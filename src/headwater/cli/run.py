@@ -23,6 +23,8 @@ from headwater.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from typing import TextIO
+
     from headwater.core.plan import Plan
     from headwater.core.run import Run
     from headwater.run.context import RunContext
@@ -41,13 +43,16 @@ if TYPE_CHECKING:
 @click.option("--frozen", is_flag=True, help="Write no schema file; an unknown schema is an error.")
 @click.option("--wait", is_flag=True, help="Wait for another run to end.")
 @click.option("--log", type=click.Choice(["auto", "plain", "json"]), default="auto", help="How progress is shown.")
+@click.option(
+    "--openlineage", type=click.File("a", "utf-8"), metavar="FILE", help="Append OpenLineage events, one a line."
+)
 @now_option
 @json_option
 @click.pass_context
 def command(
     ctx: click.Context, select: tuple[str, ...], exclude: tuple[str, ...], full: tuple[str, ...],
     reset: tuple[str, ...], keep_history: bool, begin: str | None, end: str | None, frozen: bool, wait: bool, log: str,
-    now: str | None, as_json: bool,
+    openlineage: TextIO | None, now: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Execute the project: what has changed, and what reads it. Ctrl-C stops at the next boundary."""
 
@@ -70,7 +75,7 @@ def command(
                 listeners=[progress],
                 wait=wait,
                 propose=None if frozen else _proposer(),
-                on_start=lambda plan, context: _begin(plan, context, progress),
+                on_start=lambda plan, context: _begin(plan, context, progress, openlineage),
             )
         print_json(run_as_json(run)) if as_json else progress.print_summary(run)
         return exit_code(run)
@@ -83,9 +88,13 @@ def _proposer() -> Any:
     return (lambda text: click.echo(text, err=True)) if sys.stdin.isatty() and sys.stderr.isatty() else None
 
 
-def _begin(plan: Plan, context: RunContext, progress: Any) -> None:
+def _begin(plan: Plan, context: RunContext, progress: Any, openlineage: TextIO | None) -> None:
     """Show the plan's size, and let the first Ctrl-C stop at the next boundary, the second at once."""
     progress.begin(plan)
+    if openlineage is not None:
+        from headwater.run.openlineage import OpenLineage
+
+        context.listeners.append(OpenLineage(plan, context, openlineage))
 
     def stop(*_: object) -> None:
         if context.stopping.is_set():
