@@ -88,7 +88,7 @@ def _proposer() -> Any:
     return (lambda text: click.echo(text, err=True)) if sys.stdin.isatty() and sys.stderr.isatty() else None
 
 
-def _begin(plan: Plan, context: RunContext, progress: Any, openlineage: TextIO | None) -> None:
+def _begin(plan: Plan, context: RunContext, progress: Any, openlineage: TextIO | None = None) -> None:
     """Show the plan's size, and let the first Ctrl-C stop at the next boundary, the second at once."""
     progress.begin(plan)
     if openlineage is not None:
