@@ -183,13 +183,15 @@ class LoadedProject:
         return chosen
 
     def maintain(
-        self, *, versions: int | None = None, age_s: float | None = None, drop_orphans: bool = False, wait: bool = False
-    ) -> dict[str, MaintainResult]:
-        """Remove what nobody can read any more: old versions, unreferenced files, staging of killed loads.
+        self, *, versions: int | None = None, age_s: float | None = None, drop_orphans: bool = False,
+        compact: bool = True, wait: bool = False,
+    ) -> dict[str, MaintainResult]:  # fmt: skip
+        """Remove what nobody can read any more (old versions, unreferenced files, staging), and join small files.
 
         Results are keyed by dataset; those of orphans by `name (store)`, as in the plan.
         """
-        keep = {key: value for key, value in (("versions", versions), ("age_s", age_s)) if value is not None}
+        given = {"versions": versions, "age_s": age_s, "compact": compact}
+        keep = {key: value for key, value in given.items() if value is not None}
         results: dict[str, MaintainResult] = {}
         with Lease(self._folder, self.project.environment, wait=wait), self._session() as (_, connectors):
             for kind, store in connectors.stores.items():

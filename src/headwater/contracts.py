@@ -180,13 +180,13 @@ class Reading:
     Attributes:
         manifest: The bounds, to be handed back by `ReadRequest.manifest` when the read is resumed.
         chunks: The chunks; each is taken, run and finished before the next one's query runs.
-        extra: Which of `_file`, `_line`, `_raw`, `_rule`, `_reason` and (all or none of) `_hw_op`, `_hw_seq`, `_hw_unchanged`
-            the chunks' queries yield beside the columns.
+        extra: Which of `_file`, `_line`, `_raw`, `_rule`, `_reason` and (all or none) `_hw_op`, `_hw_seq` and
+            `_hw_unchanged` the chunks' queries yield beside the columns.
             A row whose `_rule` is set is a reject that the reader found in passing (`_raw` shows it, else its columns).
             With `_hw_op` (`load: cdc`) a row is a change: "upsert", "delete" (only the key columns count) or "truncate"
-            (no column counts: every row before it is gone). `_hw_seq` BIGINT gives their order, `_hw_unchanged` VARCHAR[] the
-            columns of an upsert whose value the source did not repeat. A change of the key is a delete of the old one
-            and an upsert of the new one.
+            (no column counts: every row before it is gone). `_hw_seq` BIGINT gives their order, `_hw_unchanged`
+            VARCHAR[] the columns of an upsert whose value the source did not repeat. A change of the key is a delete of
+            the old one and an upsert of the new one.
         keys: For `deletes: compare_keys`. Given the names of the columns that the key is made from, it returns a
             SELECT on the request's connection of all their values in the source as it is now. Call it once the
             chunks are exhausted: a row that was read is then among the keys unless the source deleted it meanwhile.
@@ -339,6 +339,8 @@ class Store(Protocol):
         """Remove what nobody can read any more: expired versions, staging left by killed loads, unreferenced files.
 
         `keep` may hold `versions` (int) and `age_s` (float, default a week); `drop: True` drops the tables.
+        `compact: True` joins small files first, `compact: "only"` does nothing else: the same rows in fewer files, no
+        new version. A store whose tables need none passes over it.
         """
         ...
 
@@ -357,9 +359,10 @@ class StageResult:
 
 @dataclass(frozen=True, slots=True)
 class MaintainResult:
-    """What maintenance removed from one table."""
+    """What maintenance removed from one table, and how many of its files it joined into fewer."""
 
     files_removed: int = 0
     bytes_removed: int = 0
     staging_removed: int = 0
     dropped: bool = False
+    files_compacted: int = 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from headwater.cli.options import errors_as_json, json_option, load, print_json
@@ -12,11 +14,12 @@ from headwater.core.values import parse_duration
 @click.option("--keep", default="7d", metavar="AGE", help="Keep old versions and staging this long; default 7d.")
 @click.option("--versions", type=int, help="Keep at least this many loads in the lake.")
 @click.option("--drop-orphans", is_flag=True, help="Drop datasets that are no longer declared.")
+@click.option("--compact/--no-compact", default=True, help="Join the small files of the lakehouse; default on.")
 @click.option("--wait", is_flag=True, help="Wait for a run to end.")
 @json_option
 @click.pass_context
-def command(ctx: click.Context, keep: str, versions: int | None, drop_orphans: bool, wait: bool, as_json: bool) -> None:
-    """Remove what nobody can read any more: old versions, unreferenced files, staging of killed loads."""
+def command(ctx: click.Context, /, keep: str, as_json: bool, **wishes: Any) -> None:
+    """Remove what nobody can read any more (old versions, unreferenced files, staging), and join small files."""
 
     def body() -> int:
         from dataclasses import asdict
@@ -25,7 +28,7 @@ def command(ctx: click.Context, keep: str, versions: int | None, drop_orphans: b
             age_s = parse_duration(keep).total_seconds()
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint="--keep") from None
-        results = load(ctx).maintain(versions=versions, age_s=age_s, drop_orphans=drop_orphans, wait=wait)
+        results = load(ctx).maintain(age_s=age_s, **wishes)
         if as_json:
             print_json({name: asdict(result) for name, result in results.items()})
             return 0
@@ -33,6 +36,8 @@ def command(ctx: click.Context, keep: str, versions: int | None, drop_orphans: b
             if result.dropped or result.files_removed or result.staging_removed:
                 what = "dropped" if result.dropped else f"{result.files_removed} files, {result.bytes_removed:,} bytes"
                 click.echo(f"{name}: {what}, staging of {result.staging_removed} loads")
+            if result.files_compacted:
+                click.echo(f"{name}: {result.files_compacted} small files joined")
         click.echo(f"{len(results)} tables looked at")
         return 0
 

@@ -131,6 +131,7 @@ class TableState:
         rejects: A SELECT over its quarantine, or empty.
         location: File, folder or schema.table, for people.
         size_bytes: Size of its files, or None when unknown.
+        small_files: How many files `maintain` with `compact` would join.
         staging: Staged rows left by a load that did not finish.
         foreign: Why the table is not as Headwater left it; empty when it is. Nothing is written while it is set.
     """
@@ -143,6 +144,7 @@ class TableState:
     rejects: str = ""
     location: str = ""
     size_bytes: int | None = None
+    small_files: int = 0
     staging: Staging | None = None
     foreign: str = ""
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from deltalake import DeltaTable, Schema
     from deltalake.schema import ArrayType, MapType, PrimitiveType, StructType
+    from deltalake.transaction import AddAction, RemoveAction
     from duckdb import DuckDBPyConnection
 
     from headwater.storage.parquet import DataFile
@@ -55,6 +56,9 @@ _FROM_ARROW = {
 
 _HARMLESS = {"OPTIMIZE", "VACUUM START", "VACUUM END", "ADD FEATURE"}
 """Operations after which the rows are the same."""
+
+_COMPACTION = {"headwater": "compaction"}
+"""What marks a version of the log that joins files of ours; its rows are the same."""
 
 _READABLE = {"timestampNtz"}
 """Reader features of the Delta protocol that do not change what a plain Parquet file means."""
@@ -173,9 +177,10 @@ def find_foreign(folder: Path, table: DeltaTable, after: int) -> str:
         except FileNotFoundError:
             return f"version {version} is not in its log"
         actions = (json.loads(line) for line in text.splitlines() if line)
-        operations = [str(action["commitInfo"].get("operation")) for action in actions if "commitInfo" in action]
-        if not operations or operations[0] not in _HARMLESS:
-            return f"version {version} was made by {operations[0] if operations else 'an unknown operation'}"
+        made_by: dict[str, Any] = next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
+        operation = made_by.get("operation", "an unknown operation")
+        if operation not in _HARMLESS and not made_by.items() >= _COMPACTION.items():
+            return f"version {version} was made by {operation}"
     return "" if table.version() >= after else f"it is at version {table.version()}, before ours ({after})"
 
 
@@ -204,15 +209,10 @@ class DeltaChange:
 
 def commit_delta(folder: Path, table: DeltaTable | None, change: DeltaChange, app_id: str, sequence: int) -> None:
     """Write one version of the log right after the handle's own; any version in between makes it fail."""
-    from deltalake.transaction import AddAction, CommitProperties, RemoveAction, Transaction
+    from deltalake.transaction import CommitProperties, Transaction
     from deltalake.transaction import create_table_with_add_actions as create
 
-    now_ms = int(time.time() * 1000)
-    adds = [
-        AddAction(name, file.size_bytes, {}, now_ms, True, json.dumps(_statistics(file, change.schema)))
-        for file in change.adds
-        for name in [file.path.rpartition("/")[2]]
-    ]
+    adds, removes = _list_actions(change, data_change=True)
     properties = CommitProperties(
         custom_metadata={"headwater": f"{app_id}@{sequence}"},
         max_commit_retries=0,
@@ -221,11 +221,34 @@ def commit_delta(folder: Path, table: DeltaTable | None, change: DeltaChange, ap
     if table is None:
         create(str(folder), change.schema, adds, configuration=_CONFIGURATION, commit_properties=properties)
         return
-    actions: list[AddAction | RemoveAction] = [*adds]
-    if not change.whole:
-        actions += [RemoveAction(file.name, True, now_ms, file.size_bytes, {}) for file in change.removes]
+    actions: list[AddAction | RemoveAction] = [*adds] if change.whole else [*adds, *removes]
     mode = "overwrite" if change.whole else "append"
     table.create_write_transaction(actions, mode, change.schema, commit_properties=properties)
+
+
+def compact_delta(table: DeltaTable, change: DeltaChange) -> None:
+    """Write one version of the log that says the same rows lie in other files; as strict as `commit_delta`.
+
+    The producer's sequence in the log stays: it is no commit, and who follows the log is told that no data changed.
+    """
+    from deltalake.transaction import CommitProperties
+
+    adds, removes = _list_actions(change, data_change=False)
+    properties = CommitProperties(custom_metadata=_COMPACTION, max_commit_retries=0)
+    table.create_write_transaction([*adds, *removes], "append", change.schema, commit_properties=properties)
+
+
+def _list_actions(change: DeltaChange, *, data_change: bool) -> tuple[list[AddAction], list[RemoveAction]]:
+    from deltalake.transaction import AddAction, RemoveAction
+
+    now_ms = int(time.time() * 1000)
+    adds = [
+        AddAction(name, file.size_bytes, {}, now_ms, data_change, json.dumps(_statistics(file, change.schema)))
+        for file in change.adds
+        for name in [file.path.rpartition("/")[2]]
+    ]
+    removes = [RemoveAction(file.name, data_change, now_ms, file.size_bytes, {}) for file in change.removes]
+    return adds, removes
 
 
 def _statistics(file: DataFile, schema: Schema) -> dict[str, Any]:

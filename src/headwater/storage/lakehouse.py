@@ -6,6 +6,7 @@ import os
 import re
 import time
 import uuid
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -37,6 +38,7 @@ from headwater.storage.delta import (
 )
 from headwater.storage.disk import link_file, remove_tree, report_full_disk, sync_folder
 from headwater.storage.folders import dataset_folder, list_datasets, own_folder, scratch_folder
+from headwater.storage.lakehouse_compact import SMALL_FILE_BYTES, join_files
 from headwater.storage.lakehouse_write import Base, place_files, write_change
 from headwater.storage.parquet import scan_files
 from headwater.storage.rejects import scan_rejects, write_rejects
@@ -189,7 +191,7 @@ class Lakehouse:
         raise failed
 
     def maintain(self, tables: Sequence[str], keep: Mapping[str, Any]) -> dict[str, MaintainResult]:
-        """Vacuum tables and remove what killed loads left, or drop the tables."""
+        """Join small files, vacuum tables and remove what killed loads left, or drop the tables."""
         results = {}
         for name in tables:
             folder = dataset_folder(self._path, name)
@@ -198,8 +200,27 @@ class Lakehouse:
                 continue
             self._writable(name)
             self._seen.pop(name, None)
-            results[name] = _drop(folder) if keep.get("drop") else _clean(folder, float(keep.get("age_s", WEEK_S)))
+            if keep.get("drop"):
+                results[name] = _drop(folder)
+                continue
+            joined = self._compact(name, folder) if keep.get("compact") else 0
+            only = keep.get("compact") == "only"
+            cleaned = MaintainResult() if only else _clean(folder, float(keep.get("age_s", WEEK_S)))
+            results[name] = replace(cleaned, files_compacted=joined)
         return results
+
+    def _compact(self, name: str, folder: Path) -> int:
+        from deltalake.exceptions import DeltaError
+
+        last = _read_last(folder)
+        if last is None or last.record is None or last.foreign:
+            return 0
+        with (
+            report_full_disk(folder, DeltaError),
+            closing(self._session.cursor()) as connection,
+            scratch_folder(folder) as scratch,
+        ):
+            return join_files(name, Base(folder, read_columns(last.table.schema())), last.table, connection, scratch)
 
     def _writable(self, table: str) -> Path:
         if self._session.read_only:
@@ -265,6 +286,7 @@ def _make_state(
         rejects=scan_rejects([str(_rejects_folder(folder) / file) for file in rejects]),
         location=str(folder),
         size_bytes=sum(size_bytes for _, size_bytes in files),
+        small_files=sum(size_bytes < SMALL_FILE_BYTES for _, size_bytes in files),
     )
 
 
