@@ -17,7 +17,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))  # the modules beside this file
 
-import checks  # noqa: E402  # beside this file
+import cdc  # noqa: E402  # beside this file
+import checks  # noqa: E402
 import loads  # noqa: E402
 import models  # noqa: E402
 
@@ -47,6 +48,8 @@ def main() -> None:
         table = folder / "checks.parquet"
         checks.make_table(table, 10_000_000)
         results["checks"] = checks.measure_checks(table)
+        print("CDC …", flush=True)
+        results["cdc"] = cdc.measure_cdc(folder / "cdc")
     (HERE / "results.json").write_text(json.dumps(results, indent=1) + "\n")
     (HERE / "RESULTS.md").write_text(report(results))
     print(f"written: {HERE / 'RESULTS.md'}")
@@ -108,6 +111,8 @@ def report(results: dict[str, object]) -> str:
         f = figures[key]
         seconds = f"{f['ratio']:.2f} ({f['headwater_s']:.2f} s / {f[bare]:.2f} s)"
         lines.append(row(what, f"<= {goal}" if goal else "", seconds, f["ratio"] <= goal if goal else None))
+    pace = figures["cdc"]["changes_per_s"]
+    lines.append(row("CDC, changes landed per second", ">= 60 k/s", f"{pace / 1000:.0f} k/s", pace >= 60_000))
     notes = NOTES.read_text(encoding="utf-8") if NOTES.exists() else ""
     return "\n".join([*lines, "", notes]).rstrip() + "\n"
 

@@ -15,6 +15,7 @@ from tests.run.projects import write
 from tests.run.runner import run, run_well
 
 from .postgres_database import Database
+from .test_postgres_types import EXACT, REJECTED, TEXT, TYPES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -326,3 +327,42 @@ def test_a_transaction_larger_than_memory_is_spilled(db: Database, tmp_path: Pat
     run_well(tmp_path)
     count = load(tmp_path).query("select count(*) as n, sum(id)::bigint as s from db.t").to_pylist()
     assert count == [{"n": 300_000, "s": 45_000_150_000}]
+
+
+def test_every_type_lands_from_the_log_as_from_the_snapshot(db: Database, tmp_path: Path, route: str) -> None:
+    values = [(kind, list(found)) for kind, (_, found) in EXACT.items()]
+    values += [(kind, list(found)) for kind, found in TEXT.items()]
+    values += [("inet[]", ["{10.0.0.1,::1,10.0.0.0/8}"]), ("char(4)[]", ["{ab,NULL}"]), ("boolean[][]", ["{{t},{f}}"])]
+    columns = ", ".join(f"c{place} {kind}" for place, (kind, _) in enumerate(values))
+    db.sql(*TYPES, f"CREATE TABLE t (id int PRIMARY KEY, {columns})")
+
+    def insert(first: int) -> None:
+        for number in range(max(len(found) for _, found in values)):
+            row = [found[number % len(found)] for _, found in values]
+            with psycopg.connect(db.dsn) as session:
+                marks = ", ".join(["%s"] * (len(row) + 1))
+                session.execute(f"INSERT INTO t VALUES ({marks})".encode(), [str(first + number), *row])
+
+    insert(0)
+    project(tmp_path, db, store="warehouse")
+    run_well(tmp_path)
+    insert(1000)
+    run_well(tmp_path)
+    names = ", ".join(f"c{place}::varchar" for place in range(len(values)))
+    found = [tuple(row.values()) for row in load(tmp_path).query(f"select {names} from db.t order by id").to_pylist()]
+    half = len(found) // 2
+    assert half > 3
+    for place, (kind, _) in enumerate(values):
+        assert [row[place] for row in found[:half]] == [row[place] for row in found[half:]], kind
+
+
+def test_a_value_that_does_not_fit_is_a_reject(db: Database, tmp_path: Path) -> None:
+    columns = ", ".join(f"c{place} {kind}" for place, kind in enumerate(REJECTED))
+    db.sql(*TYPES, f"CREATE TABLE t (id int PRIMARY KEY, {columns})")
+    project(tmp_path, db)
+    run_well(tmp_path)
+    for place, value in enumerate(REJECTED.values()):
+        db.sql(f"INSERT INTO t (id, c{place}) VALUES ({place}, '{value}')")
+    db.sql("INSERT INTO t (id) VALUES (99)")
+    assert run_well(tmp_path)["db.t/load"].rejected == len(REJECTED)
+    assert landed(tmp_path, "id") == [("99",)]
