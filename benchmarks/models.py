@@ -49,8 +49,8 @@ def write_project(folder: Path, count: int) -> None:
     (folder / "order.txt").write_text("\n".join(names))
 
 
-def timed(command: list[str]) -> tuple[float, float]:
-    """Run a command; return wall seconds and the peak memory in MB."""
+def timed(command: list[str], folder: Path | None = None) -> tuple[float, float]:
+    """Run a command (in a folder); return wall seconds and the peak memory in MB."""
     script = (
         "import json, resource, subprocess, sys, time\n"
         "begin = time.perf_counter()\n"
@@ -58,7 +58,9 @@ def timed(command: list[str]) -> tuple[float, float]:
         "spent = time.perf_counter() - begin\n"
         "print(json.dumps([code, spent, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024]))\n"
     )
-    done = subprocess.run([sys.executable, "-c", script, *command], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script, *command], capture_output=True, text=True, check=True, cwd=folder
+    )
     code, spent, memory = json.loads(done.stdout)
     if code:
         raise SystemExit(f"{' '.join(command)}: exit {code}\n{done.stderr}")

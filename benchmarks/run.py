@@ -17,7 +17,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))  # the modules beside this file
 
-import cdc  # noqa: E402  # beside this file
+import beside  # noqa: E402  # beside this file
+import cdc  # noqa: E402
 import checks  # noqa: E402
 import loads  # noqa: E402
 import models  # noqa: E402
@@ -50,6 +51,7 @@ def main() -> None:
         results["checks"] = checks.measure_checks(table)
         print("CDC …", flush=True)
         results["cdc"] = cdc.measure_cdc(folder / "cdc")
+        results |= beside.measure_beside(folder)
     (HERE / "results.json").write_text(json.dumps(results, indent=1) + "\n")
     (HERE / "RESULTS.md").write_text(report(results))
     print(f"written: {HERE / 'RESULTS.md'}")
@@ -114,7 +116,7 @@ def report(results: dict[str, object]) -> str:
     pace = figures["cdc"]["changes_per_s"]
     lines.append(row("CDC, changes landed per second", ">= 60 k/s", f"{pace / 1000:.0f} k/s", pace >= 60_000))
     notes = NOTES.read_text(encoding="utf-8") if NOTES.exists() else ""
-    return "\n".join([*lines, "", notes]).rstrip() + "\n"
+    return "\n".join([*lines, *beside.tell_beside(results), "", notes]).rstrip() + "\n"
 
 
 if __name__ == "__main__":
