@@ -339,8 +339,9 @@ class Store(Protocol):
         """Remove what nobody can read any more: expired versions, staging left by killed loads, unreferenced files.
 
         `keep` may hold `versions` (int) and `age_s` (float, default a week); `drop: True` drops the tables.
-        `compact: True` joins small files first, `compact: "only"` does nothing else: the same rows in fewer files, no
-        new version. A store whose tables need none passes over it.
+        `compact: True` joins small files first: the same rows in fewer files, no new version. `compact: "only"` does
+        nothing else; it is asked only of a table whose `TableState.small_files` is not 0. Stores that never say so
+        pass over both.
         """
         ...
 
