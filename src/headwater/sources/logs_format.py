@@ -32,7 +32,7 @@ class LogFormat:
         groups: Names of the groups.
         columns: What a line becomes.
         never_empty: A group that a match never leaves empty; without one a line is matched twice.
-        values: SQL of each column over the groups, which stand as `s."name"`, the file's last change as `written`.
+        values: SQL of each column over the groups, which stand as `s."name"`, the file's last change as `$written`.
     """
 
     pattern: str
@@ -54,10 +54,14 @@ class LogFormat:
             return f"s.{quote_identifier(self.never_empty)} <> ''"
         return f"regexp_matches(line, {quote_text(self.pattern)})"
 
-    def value(self, column: Column) -> str:
-        """Return SQL of a column as it is asked for; NULL when the format has none of that name."""
+    def value(self, column: Column, written: str) -> str:
+        """Return SQL of a column as it is asked for; NULL when the format has none of that name.
+
+        `written` is SQL of the file's last change.
+        """
         for own, sql in zip(self.columns, self.values, strict=True):
             if own.name.lower() == column.name.lower():
+                sql = sql.replace("$written", written)
                 return sql if own.type == column.type else f"TRY_CAST({sql} AS {column.type})"
         return f"CAST(NULL AS {column.type})"
 
@@ -94,7 +98,7 @@ _SEVERITY = "list_extract(['emerg','alert','crit','err','warning','notice','info
 _PRI = "TRY_CAST({priority} AS INTEGER)"
 _NIL = "nullif({{{}}}, '-')"
 
-_BSD_TIME = "try_strptime(concat(year(written) - {}, ' ', regexp_replace({{stamp}}, ' +', ' ')), '%Y %b %d %H:%M:%S')"
+_BSD_TIME = "try_strptime(concat(year($written) - {}, ' ', regexp_replace({{stamp}}, ' +', ' ')), '%Y %b %d %H:%M:%S')"
 """RFC 3164 has no year: the newest that is not after the file's last change."""
 
 FORMATS = {
@@ -112,7 +116,7 @@ FORMATS = {
         (
             "time",
             _INSTANT,
-            f"CAST(CASE WHEN {_BSD_TIME.format(0)} <= written + INTERVAL 1 DAY THEN {_BSD_TIME.format(0)} "
+            f"CAST(CASE WHEN {_BSD_TIME.format(0)} <= $written + INTERVAL 1 DAY THEN {_BSD_TIME.format(0)} "
             f"ELSE {_BSD_TIME.format(1)} END AS {_INSTANT})",
         ),
         ("host", "VARCHAR", "{host}"),

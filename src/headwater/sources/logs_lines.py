@@ -79,8 +79,8 @@ class LineReader:
             )
         if not data:
             return None
-        count = self._load(part.file.path, data, log.lines)
-        return Taken(self._rows(part, data), log.offset + len(data), log.lines + count)
+        count = self._load(part, data, log.lines)
+        return Taken(self._rows(part), log.offset + len(data), log.lines + count)
 
     def _read(self, part: Part, offset: int, wanted: int) -> bytes:
         try:
@@ -97,8 +97,8 @@ class LineReader:
             )
         return data
 
-    def _load(self, path: str, data: bytes, before: int) -> int:
-        """Load lines with their numbers into the temporary table; return how many there are."""
+    def _load(self, part: Part, data: bytes, before: int) -> int:
+        """Load lines with their numbers, matched and typed once, into the temporary table; return how many."""
         import pyarrow as pa
 
         lines = _split_lines(data)
@@ -107,7 +107,7 @@ class LineReader:
         self.connection.register(view, pa.table({"line": lines, "n": numbers}))
         self.connection.execute(
             f"CREATE OR REPLACE TEMP TABLE {self._table} AS "
-            f"SELECT n, {quote_text(path)} AS file, {self._matched(data)} "
+            f"SELECT n, {quote_text(part.file.path)} AS file, {self._kept(part, data)} "
             f"FROM (SELECT n, line, {self._tried(data)} FROM {view} WHERE trim(line, e' \\t\\r') <> '')"
         )
         self.connection.unregister(view)
@@ -118,11 +118,15 @@ class LineReader:
             "TRY_CAST(line AS JSON) AS json" if self.options.format == "json" else f"{self._format(data).matched} AS s"
         )
 
-    def _matched(self, data: bytes) -> str:
-        """SQL of what is kept of a line: its groups, and the line itself where it does not match."""
+    def _kept(self, part: Part, data: bytes) -> str:
+        """SQL of what is kept of a line: its columns, and the line itself where it does not match."""
         if self.options.format == "json":
             return "json, CASE WHEN json IS NULL THEN line END AS line"
-        return f"s, CASE WHEN NOT ({self._format(data).test}) THEN left(line, {RAW_CHARACTERS}) END AS line"
+        found = self._format(data)
+        written = f"CAST({timestamp_literal(_moment(part.file.mtime_ns))} AS TIMESTAMP)"
+        values = [f"{found.value(column, written)} AS c{index}" for index, column in enumerate(self.columns)]
+        rest = f"CASE WHEN NOT ({found.test}) THEN left(line, {RAW_CHARACTERS}) END AS line"
+        return ", ".join([*values, rest])
 
     def _format(self, data: bytes) -> LogFormat:
         if self.options.pattern:
@@ -131,18 +135,16 @@ class LineReader:
             return FORMATS["rfc5424" if re.match(rb"<\d{1,3}>\d{1,2} ", data.lstrip()) else "rfc3164"]
         return FORMATS[str(self.options.format)]
 
-    def _rows(self, part: Part, data: bytes) -> str:
+    def _rows(self, part: Part) -> str:
         place = f"{quote_text(part.file.path)} AS _file"
         if self.options.format == "json":
             told = quote_text(part.file.path)
             projection = JsonProjection(self.columns, self.policy, told)
             scan = f"SELECT json, n FROM {self._table} WHERE line IS NULL"
             return projection.select(scan, [place, "n AS _line", "CAST(json AS VARCHAR) AS _raw"])
-        found = self._format(data)
-        written = timestamp_literal(_moment(part.file.mtime_ns))
-        rows = f"SELECT s, n, CAST({written} AS TIMESTAMP) AS written FROM {self._table} WHERE line IS NULL"
-        values = ", ".join(f"{found.value(column)} AS {quote_identifier(column.name)}" for column in self.columns)
-        return f"SELECT {values}, {place}, n AS _line, NULL::VARCHAR AS _rule, NULL::VARCHAR AS _reason FROM ({rows})"
+        values = ", ".join(f"c{index} AS {quote_identifier(column.name)}" for index, column in enumerate(self.columns))
+        told = "NULL::VARCHAR AS _rule, NULL::VARCHAR AS _reason"
+        return f"SELECT {values}, {place}, n AS _line, {told} FROM {self._table} WHERE line IS NULL"
 
     def rejects(self) -> tuple[str, int]:
         """Return a SELECT of the lines that do not fit, and how many there are; it stays when the rows are dropped."""
