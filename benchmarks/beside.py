@@ -11,7 +11,7 @@ import connectors
 import peers
 
 COUNTS = (20, 200)
-"""Models: at 1,000 the peers take minutes a round."""
+"""Models: how many the peers are asked for at most."""
 
 
 def measure_beside(folder: Path) -> dict[str, Any]:
