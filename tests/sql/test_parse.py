@@ -9,7 +9,7 @@ import duckdb
 import duckdb_extension_tpcds
 import pytest
 import sqlglot
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from sqlglot import exp
 from sqlglot.optimizer.scope import traverse_scope
@@ -153,6 +153,9 @@ def queries(depth: int) -> st.SearchStrategy[str]:
 
 
 @given(queries(3))
+@example(
+    "WITH RECURSIVE c AS (WITH a AS (SELECT x FROM b) (SELECT x FROM a) UNION ALL (SELECT x FROM a)) SELECT x FROM c"
+)
 def test_a_cte_or_an_alias_is_never_taken_for_a_table(query: str) -> None:
     oracle = SHARED
     if oracle.binds(query):

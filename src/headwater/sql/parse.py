@@ -142,12 +142,12 @@ class _Reader:
 
     def _walk_node(self, node: dict[str, Any], scope: Mapping[str, _Cte | None]) -> None:
         kind = node.get("type")
+        for entry in node["cte_map"]["map"] if "cte_map" in node else ():
+            scope = {**scope, str(entry["key"]).lower(): _Cte(entry["value"], scope)}
         if kind == "RECURSIVE_CTE_NODE":
             self.walk(node["left"], scope)
             self.walk(node["right"], {**scope, str(node["cte_name"]).lower(): None})
             return
-        for entry in node["cte_map"]["map"] if "cte_map" in node else ():
-            scope = {**scope, str(entry["key"]).lower(): _Cte(entry["value"], scope)}
         if kind == "BASE_TABLE":
             self._read_table(node, scope)
         elif kind == "FUNCTION":
