@@ -114,6 +114,7 @@ class ReadRequest:
         tables: The options of every table of the source by name, for a table whose requests are made from another's
             rows.
         chunk_rows: Rows per chunk to aim for.
+        keep_object: Copies a file into the table's store, see `ObjectStore`; None when that store keeps no objects.
     """
 
     options: Any
@@ -127,6 +128,7 @@ class ReadRequest:
     ends: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     tables: Mapping[str, Any] = field(default_factory=dict)
     chunk_rows: int = 1_000_000
+    keep_object: Callable[[str], ObjectCopy] | None = None
 
     @property
     def incremental(self) -> bool:
@@ -195,6 +197,7 @@ class Reading:
             may be called again for the same position, or not at all when the process is killed.
         columns: The columns that every chunk yields, when they are not the request's (a file's header has more).
             A column of type EPOCH_S or EPOCH_MS is yielded as a number.
+        catalogue: Rows stand for files that `keep_object` copied: few bytes, so all may be rewritten when one changes.
     """
 
     manifest: dict[str, Any]
@@ -203,6 +206,7 @@ class Reading:
     keys: Callable[[Sequence[str]], str] | None = None
     columns: tuple[Column, ...] | None = None
     report: Callable[[Mapping[str, Any]], None] | None = None
+    catalogue: bool = False
 
 
 @runtime_checkable
@@ -342,6 +346,27 @@ class Store(Protocol):
         `compact: True` joins small files first: the same rows in fewer files, no new version. `compact: "only"` does
         nothing else; it is asked only of a table whose `TableState.small_files` is not 0. Stores that never say so
         pass over both.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectCopy:
+    """A file that a store keeps: its place below the store's path, and SHA-256 (hex) and length of its bytes."""
+
+    place: str
+    sha256: str
+    size_bytes: int
+
+
+@runtime_checkable
+class ObjectStore(Protocol):
+    """A store that also keeps files as they are, beside the table that lists them."""
+
+    def keep_object(self, table: str, path: str) -> ObjectCopy:
+        """Copy a file, unless its bytes are there; on the disk when this returns. Threads may call it at once.
+
+        It stays while a row that is readable or staged has its place in the column `object`: `maintain` removes others.
         """
         ...
 

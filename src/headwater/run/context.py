@@ -7,8 +7,10 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from headwater.contracts import ObjectStore
 from headwater.core.graph import Role, node_name
 from headwater.core.run import Event
 from headwater.errors import HeadwaterError, StepError
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyConnection
 
-    from headwater.contracts import Store
+    from headwater.contracts import ObjectCopy, Store
     from headwater.core.commit import Receipt, TableState
     from headwater.core.project import Project
     from headwater.plan.bind import Columns
@@ -71,6 +73,11 @@ class RunContext:
     def store_of(self, dataset: str) -> Store:
         """Return the store that holds a dataset."""
         return self.connectors.stores[self.project.store_of(dataset)]
+
+    def object_keeper(self, dataset: str) -> Callable[[str], ObjectCopy] | None:
+        """Return what copies a file into the store that holds a dataset; None when it keeps no objects."""
+        store = self.store_of(dataset)
+        return partial(store.keep_object, dataset) if isinstance(store, ObjectStore) else None
 
     def emit(self, name: str, step: str = "", **data: Any) -> None:
         """Tell every listener, one at a time.

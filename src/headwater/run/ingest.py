@@ -106,6 +106,7 @@ def _begin(
         finished=frozenset(part.chunk for part in staging.parts) if staging else frozenset(),
         ends={part.chunk: part.end.get("resume", {}) for part in staging.parts} if staging else {},
         tables={t.table: t.options for t in context.project.sources.values() if t.source == table.source},
+        keep_object=context.object_keeper(table.name),
     )
     reading = context.connectors.sources[table.source].read(table.table, request)
     if not manifest:
@@ -187,7 +188,7 @@ def _take_chunks(ingestion: Ingestion, context: RunContext, step: str) -> None:
     for chunk in ingestion.reading.chunks:
         if held is not None:
             _stage(ingestion, context, step, *held)
-        held = (chunk, *_project(ingestion, context, chunk, chunk.query, len(ingestion.ends)))
+        held = (chunk, *_project(ingestion, context, chunk, len(ingestion.ends)))
         _tell_chunk(context, step, chunk, held[2])
     if held is None:
         return
@@ -221,11 +222,9 @@ def _gather(ingestion: Ingestion, context: RunContext, step: str) -> None:
     )
 
 
-def _project(
-    ingestion: Ingestion, context: RunContext, chunk: Chunk, query: str, index: int
-) -> tuple[str, dict[str, Any]]:
+def _project(ingestion: Ingestion, context: RunContext, chunk: Chunk, index: int) -> tuple[str, dict[str, Any]]:
     held = chunk.release is not None and _is_cheap(ingestion)
-    table = _materialize(ingestion, context, query, index, held=held)
+    table = _materialize(ingestion, context, chunk.query, index, held=held)
     end = chunk.finish()
     if chunk.release is not None and not held:
         chunk.release()
@@ -327,7 +326,7 @@ def _load(step: LoadStep, context: RunContext, ingestion: Ingestion) -> StepResu
         state=state,
         full=ingestion.full,
         rows=" UNION ALL BY NAME ".join(ingestion.good),
-        rejects=" UNION ALL ".join(ingestion.rejects),
+        rejects=" UNION ALL ".join(ingestion.rejects) if ingestion.count("rejected") else "",
         good=ingestion.count("good"),
         rejected=ingestion.count("rejected"),
         position=ingestion.position(),
@@ -335,6 +334,7 @@ def _load(step: LoadStep, context: RunContext, ingestion: Ingestion) -> StepResu
         keys=ingestion.reading.keys,
         now_sql=timestamp_literal(context.now),
         restated=last is not None and last.fingerprint != step.fingerprint,
+        catalogue=ingestion.reading.catalogue,
     )
     try:
         result = _decide_and_commit(step, context, ingestion, facts)

@@ -44,6 +44,7 @@ class LoadFacts:
         keys: Gives a SELECT of the keys that the source still has.
         now_sql: SQL of the run's clock.
         restated: The declaration is not that of the last commit: this one records it, whatever the rows.
+        catalogue: The rows only name the objects that hold the data (`Reading.catalogue`).
     """
 
     table: str
@@ -61,6 +62,7 @@ class LoadFacts:
     keys: Callable[[Sequence[str]], str] | None
     now_sql: str
     restated: bool = False
+    catalogue: bool = False
 
     @property
     def exists(self) -> bool:
@@ -181,7 +183,7 @@ def _replacement(facts: LoadFacts) -> Landing:
     if facts.ingest.key and facts.rows:
         rows, rejects = _one_per_key(facts, current=None)
     rejects, fresh, rejected = _settle_rejects(facts, rejects)
-    good = facts.count(f"SELECT count(*) FROM ({rows})")
+    good = facts.count(f"SELECT count(*) FROM ({rows})") if facts.ingest.key else facts.good
     limits = [check_rejected(facts.table, facts.ingest.max_rejected, good=good, rejected=rejected)]
     if facts.exists:
         assert facts.state is not None
@@ -210,7 +212,7 @@ def _same_rows(facts: LoadFacts, digest: str) -> bool:
 def _addition(facts: LoadFacts) -> Landing:
     assert facts.state is not None
     changed = [] if facts.flags_whole_load else _changed_files(facts)
-    if changed and facts.ingest.into == "lake":
+    if changed and facts.ingest.into == "lake" and not facts.catalogue:
         raise ConnectorError(
             f"{facts.table}: {', '.join(changed[:3])} changed after it was loaded, and the lake only appends",
             fix="load into the lakehouse, or `headwater run --full` this table",
@@ -224,7 +226,9 @@ def _addition(facts: LoadFacts) -> Landing:
         rejects = facts.rejects
         parts = () if ties else facts.parts
         change = Change("append", rows, facts.columns, parts=parts)
-        if changed:
+        if changed and facts.catalogue:
+            change = Change("replace", _rewritten(facts, rows, changed), facts.columns)
+        elif changed:
             change = Change("overwrite_where", rows, facts.columns, where=_in_files(changed), parts=parts)
         if not changed and facts.count(f"SELECT count(*) FROM (SELECT 1 FROM ({rows}) LIMIT 1)") == 0:
             change = Change("record")
@@ -233,6 +237,13 @@ def _addition(facts: LoadFacts) -> Landing:
     if ties:
         position = {**position, "ties": ties}
     return Landing(replace(change, rejects=rejects), position, fresh)
+
+
+def _rewritten(facts: LoadFacts, rows: str, changed: list[str]) -> str:
+    """Return the whole catalogue: as it is, but for the files that changed, and the new rows."""
+    names = ", ".join(quote_identifier(column.name) for column in facts.columns)
+    kept = f"SELECT * FROM ({facts.current}) WHERE NOT {_in_files(changed)}"
+    return f"SELECT {names} FROM ({facts.no_rows} UNION ALL BY NAME {kept} UNION ALL BY NAME {rows})"
 
 
 def _merge(facts: LoadFacts, changed: list[str]) -> tuple[Change, dict[str, Any], str]:

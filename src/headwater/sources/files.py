@@ -1,4 +1,4 @@
-"""Files: CSV, TSV, JSON, JSON lines and Parquet, in one folder or many."""
+"""Files: CSV, TSV, JSON, JSON lines and Parquet, in one folder or many; and files of any kind, as they are."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import uuid
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from headwater.contracts import Chunk, ChunkEnd, Reading, TableDescription
 from headwater.core.commit import Column
 from headwater.core.layers import Family
-from headwater.core.specs import Spec
+from headwater.core.specs import IngestSpec, Spec
 from headwater.core.values import Words
 from headwater.errors import ProjectError
 from headwater.sources.files_csv import CsvReader
@@ -25,9 +25,11 @@ from headwater.sources.files_listing import (
     check_unchanged,
     explain_errors,
     list_files,
+    list_groups,
     make_manifest,
     manifest_files,
 )
+from headwater.sources.files_objects import ObjectRead, check_objects, describe_objects
 from headwater.sources.files_parquet import parquet_columns, parquet_query
 from headwater.sources.files_scan import CsvScan, empty_query, read_type, typed_sql
 from headwater.sources.files_zip import Unpacked
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
     from headwater.contracts import ReadRequest
     from headwater.sources.files_listing import File
 
-Format = Literal["csv", "tsv", "json", "jsonl", "parquet"]
+Format = Literal["csv", "tsv", "json", "jsonl", "parquet", "objects"]
 
 _EXTENSIONS: dict[str, Format] = {
     ".csv": "csv", ".tsv": "tsv", ".tab": "tsv", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl",
@@ -61,11 +63,12 @@ class FilesConnection(Spec):
     path: str = ""
 
 
-class FilesTable(Spec):
+class FilesTable(IngestSpec):
     """One table of files.
 
     `path` may hold `*`, `?`, `[…]` and `**`. `format` comes from the extension when left out (`.gz`, `.zst`
-    and `.zip` are passed over; every file of an archive is read).
+    and `.zip` are passed over; every file of an archive is read). With `objects` the files go into the lake as they
+    are, and the table is their catalogue.
     The other keys are for CSV and TSV: `null_values` are texts that mean NULL (the empty one by default),
     `timestamp_format` and `date_format` are in strptime's language.
     """
@@ -79,6 +82,12 @@ class FilesTable(Spec):
     null_values: Words = Field(default_factory=lambda: [""])
     timestamp_format: str = ""
     date_format: str = ""
+
+    @model_validator(mode="after")
+    def _objects_are_left_alone(self) -> FilesTable:
+        if self.format == "objects":
+            check_objects(self)
+        return self
 
     @property
     def kind(self) -> Format:
@@ -96,7 +105,7 @@ class FilesTable(Spec):
         if found is None:
             raise ProjectError(
                 f"the extension of {self.path!r} does not say what the files are",
-                fix=f"set format to one of {', '.join(sorted(set(_EXTENSIONS.values())))}",
+                fix=f"set format to one of {', '.join(sorted(get_args(Format)))}",
             )
         return found
 
@@ -116,10 +125,10 @@ class FilesTable(Spec):
 
 
 class Files:
-    """Files of rows.
+    """Files of rows, and files as they are.
 
     Emits: the declared columns, `_file`, `_line` (NULL unless the order of rows decides something) and, for JSON,
-    `_raw`.
+    `_raw`. Of objects, a row for each file that the store has copied (`OBJECT_COLUMNS`).
     Units and time zone: times without a zone stay without one; with one they become instants in UTC. `epoch_s` and
     `epoch_ms` are numbers since 1970-01-01 UTC.
     State: `files`: path to [size in bytes, time of last change in ns], of the files of this load only. A full load says
@@ -140,11 +149,13 @@ class Files:
         self._base = os.path.abspath(os.path.join(root, spec.path))
 
     def describe(self, tables: Mapping[str, FilesTable]) -> dict[str, TableDescription]:
-        """Describe tables: exact columns for Parquet, a proposal from a sample for CSV and JSON."""
-        return {
-            name: describe_files(self._base, options.path, options.kind, options.dialect)
-            for name, options in tables.items()
-        }
+        """Describe tables: exact columns for Parquet and objects, a proposal from a sample for CSV and JSON."""
+        return {name: self._describe(options) for name, options in tables.items()}
+
+    def _describe(self, options: FilesTable) -> TableDescription:
+        if options.kind == "objects":
+            return describe_objects(self._base, options.path)
+        return describe_files(self._base, options.path, options.kind, options.dialect)
 
     def read(self, table: str, request: ReadRequest) -> Reading:
         """Begin a read: the list of files, with sizes and times of last change, is its bound."""
@@ -154,6 +165,8 @@ class Files:
             ledger = request.position.get("files", {}) if request.incremental else {}
             files = list_files(self._base, options.path)
             manifest = make_manifest(files, ledger, incremental=request.incremental)
+        if options.kind == "objects":
+            return ObjectRead(self._base, options.path, table, request, dict(manifest)).begin()
         unpacked = Unpacked.of(self._base, manifest_files(manifest))
         return _FileRead(self._base, table, request, dict(manifest), unpacked).begin()
 
@@ -241,11 +254,7 @@ class _FileRead:
                 )
             return
         token = uuid.uuid4().hex[:12]
-        for number, (first, end) in enumerate(self.manifest["chunks"]):
-            name = f"files-{number:05d}"
-            if name in self.request.finished:
-                continue
-            group = files[first:end]
+        for number, name, group in list_groups(self.manifest, self.request.finished):
             check_unchanged(self.base, group)
             yield self._chunk(name, f"{token}_{number}", group, columns, complete=complete and number == 0)
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from headwater.errors import ConnectorError, Retryable, Terminal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
 GROUP_BYTES = 64 * 1024 * 1024
 """Small files are read together up to this size: a query per file is what makes many tiny files slow."""
@@ -78,13 +78,18 @@ def _check_name(path: str) -> None:
 
 def missing_folder(base: str, pattern: str) -> str:
     """Return the folder before the first wildcard when it does not exist, else ""."""
+    fixed = fixed_folder(pattern)
+    return "" if os.path.isdir(os.path.join(base, fixed)) else fixed or base
+
+
+def fixed_folder(pattern: str) -> str:
+    """Return the folder before the first wildcard, "" when there is none."""
     fixed = []
     for part in Path(pattern).parts[:-1]:
         if glob.has_magic(part):
             break
         fixed.append(part)
-    folder = os.path.join(base, *fixed)
-    return "" if os.path.isdir(folder) else os.path.join(*fixed) if fixed else base
+    return os.path.join(*fixed) if fixed else ""
 
 
 def listing_version(files: Sequence[File]) -> str:
@@ -122,6 +127,15 @@ def group_files(files: Sequence[File]) -> list[list[int]]:
         chunks[-1][1] = index + 1
         size_bytes += file.size_bytes
     return chunks
+
+
+def list_groups(manifest: Mapping[str, Any], finished: Collection[str]) -> Iterator[tuple[int, str, list[File]]]:
+    """Yield number, id and files of every chunk that is not finished."""
+    files = manifest_files(manifest)
+    for number, (first, end) in enumerate(manifest["chunks"]):
+        name = f"files-{number:05d}"
+        if name not in finished:
+            yield number, name, files[first:end]
 
 
 def manifest_files(manifest: Mapping[str, Any]) -> list[File]:

@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 import uuid
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -27,6 +28,7 @@ from headwater.storage.commits import (
 )
 from headwater.storage.disk import link_file, read_json, remove_tree, report_full_disk, sync_folder, write_json
 from headwater.storage.folders import dataset_folder, list_datasets, own_folder, scratch_folder
+from headwater.storage.lake_objects import Objects, objects_folder, sweep_objects
 from headwater.storage.parquet import DataFile, cast_rows, scan_files, write_parquet
 from headwater.storage.rejects import scan_rejects, write_rejects
 from headwater.storage.sql import quote_name
@@ -36,7 +38,9 @@ from headwater.storage.times import list_time_columns, ranges_of_files
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from headwater.contracts import Change, Load, Session
+    from duckdb import DuckDBPyConnection
+
+    from headwater.contracts import Change, Load, ObjectCopy, Session
     from headwater.core.commit import Receipt
 
 
@@ -60,11 +64,11 @@ class _Loads:
         replacing = [index for index, record in enumerate(self.records) if record.commit.replaces_all]
         return self.records[replacing[-1] :] if replacing else self.records
 
-    def files(self) -> list[DataFile]:
-        """Return the data files that readers see."""
+    def files(self, records: Sequence[Record] | None = None) -> list[DataFile]:
+        """Return the data files of some loads; of those that readers see when they are left out."""
         return [
             DataFile.from_dict(load_folder(self.folder, record.commit.sequence), file)
-            for record in self.live
+            for record in (self.live if records is None else records)
             for file in record.kept["files"]
         ]
 
@@ -76,7 +80,7 @@ class _Loads:
 class Lake:
     """Loads as folders of Parquet files; a full load is a new load that replaces the earlier ones for readers.
 
-    Emits: `append` and `replace`; nothing is ever rewritten.
+    Emits: `append` and `replace`; nothing is ever rewritten. Files as they are (`keep_object`), below `_objects/`.
     Units and time zone: types are DuckDB's own, as far as Parquet has them; instants in UTC.
     State: `_commit.json` in each load's folder.
     Delivery: exactly once; a load's number follows its predecessor's, and renaming onto an existing load fails.
@@ -93,6 +97,7 @@ class Lake:
         self._path = path
         self._session = session
         self._records: dict[Path, tuple[int, Record]] = {}
+        self._objects = Objects(path)
 
     def describe(self, tables: Sequence[str] | None = None) -> dict[str, TableState]:
         """Describe tables; a load that was read once is not read again."""
@@ -144,6 +149,12 @@ class Lake:
         with report_full_disk(folder):
             return stage_chunk(folder, load, manifest, chunk, rows, sequence=last.commit.sequence if last else None)
 
+    def keep_object(self, table: str, path: str) -> ObjectCopy:
+        """Copy a file into the table's `_objects/`, named by its SHA-256 and the extension of its own name."""
+        folder = self._writable(table)
+        with report_full_disk(folder):
+            return self._objects.keep(folder, path)
+
     def commit(self, load: Load, change: Change, commit: Commit) -> Receipt:
         """Write a load's folder aside and rename it: the number of a load is the one after its predecessor's."""
         folder = self._writable(load.table)
@@ -187,7 +198,8 @@ class Lake:
                 continue
             self._writable(name)
             loads = self._read_loads(folder)
-            results[name] = _drop(loads) if keep.get("drop") else _clean(loads, keep)
+            with closing(self._session.cursor()) as connection:
+                results[name] = _drop(loads) if keep.get("drop") else _clean(loads, keep, connection)
         return results
 
     def _writable(self, table: str) -> Path:
@@ -307,14 +319,18 @@ def _drop(loads: _Loads) -> MaintainResult:
         sequence = loads.last.commit.sequence
         write_json(_hint_path(loads.folder), {"sequence": sequence, "dropped": sequence})
     files = size_bytes = 0
-    for place in [*loads.folder.glob("load=*"), *own_folder(loads.folder).glob("*/")]:
+    kept = [objects_folder(loads.folder), *own_folder(loads.folder).glob("*/")]
+    for place in [*loads.folder.glob("load=*"), *kept]:
         counted = remove_tree(place)
         files, size_bytes = files + counted[0], size_bytes + counted[1]
     return MaintainResult(files, size_bytes, dropped=loads.last is not None)
 
 
-def _clean(loads: _Loads, keep: Mapping[str, Any]) -> MaintainResult:
-    """Remove the data files of loads that were replaced, but for the newest `versions` and what is young."""
+def _clean(loads: _Loads, keep: Mapping[str, Any], connection: DuckDBPyConnection) -> MaintainResult:
+    """Remove the data files of loads that were replaced, but for the newest `versions` and what is young.
+
+    Then the objects that none of the loads that stay names.
+    """
     age_s, now_s = float(keep.get("age_s", WEEK_S)), time.time()
     staged, files, size_bytes = remove_staging(
         loads.folder, sequence=loads.last.commit.sequence if loads.last else None, age_s=age_s, now_s=now_s
@@ -332,4 +348,6 @@ def _clean(loads: _Loads, keep: Mapping[str, Any]) -> MaintainResult:
         for path in place.glob("*.parquet"):
             counted = remove_tree(path)
             files, size_bytes = files + counted[0], size_bytes + counted[1]
-    return MaintainResult(files, size_bytes, staging_removed=staged)
+    left = [file.path for file in loads.files(loads.records) if not file.is_damaged()]
+    objects = sweep_objects(connection, loads.folder, left, before_s=now_s - age_s)
+    return MaintainResult(files + objects[0], size_bytes + objects[1], staging_removed=staged)

@@ -79,14 +79,14 @@ def read_staging(folder: Path, sequence: int | None) -> Staging | None:
         if newest is None or written_ns > newest[0]:
             parts = tuple(
                 StagedPart(name, _scan(found), end)
-                for name, end, found in _list_chunks(place)
+                for name, end, found in list_chunks(place)
                 if not any(file.is_damaged() for file in found.files)
             )
             newest = written_ns, Staging(decode_name(place.name), manifest["manifest"], parts)
     return newest[1] if newest else None
 
 
-def _list_chunks(place: Path) -> list[tuple[str, dict[str, Any], StagedFiles]]:
+def list_chunks(place: Path) -> list[tuple[str, dict[str, Any], StagedFiles]]:
     """Return id, end and files of every finished chunk in the order they were finished."""
     suffix = ".chunk.json"
     chunks = [(decode_name(path.name.removesuffix(suffix)), read_json(path)) for path in place.glob(f"*{suffix}")]
@@ -108,7 +108,7 @@ def take_parts(folder: Path, load_id: str, parts: Sequence[str], columns: Sequen
     """
     if not parts:
         return None
-    found = {name: staged for name, _, staged in _list_chunks(staging_folder(folder, load_id))}
+    found = {name: staged for name, _, staged in list_chunks(staging_folder(folder, load_id))}
     for part in parts:
         damaged = [file.path for file in found[part].files if file.is_damaged()] if part in found else [part]
         if damaged:

@@ -1,0 +1,145 @@
+"""Files that the lake keeps as they are, beside the table that lists them: once per content, named by their SHA-256."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from headwater.contracts import ObjectCopy
+from headwater.core.commit import Column
+from headwater.storage.disk import remove_tree, sync_folder
+from headwater.storage.folders import own_folder, scratch_folder
+from headwater.storage.parquet import scan_files
+from headwater.storage.staging import list_chunks
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from duckdb import DuckDBPyConnection
+
+_COLUMN = Column("object", "VARCHAR")
+"""The column of a table that names its objects."""
+
+_BLOCK_BYTES = 1 << 20
+_SMALL_BYTES = 16 << 20
+"""Up to this size a file is hashed before it is copied: its bytes are then still in the system's cache."""
+
+_SUFFIX = re.compile(r"\.[a-z0-9]{1,16}")
+
+
+def objects_folder(folder: Path) -> Path:
+    """Return the folder of a table's objects."""
+    return folder / "_objects"
+
+
+class Objects:
+    """The objects of a lake's tables.
+
+    A file is read once, and hashed while it is copied; but where its bytes may be there already, because it is small or
+    as long as another object, they are hashed first, so that nothing is written twice.
+
+    Args:
+        lake: The lake's folder.
+    """
+
+    def __init__(self, lake: str) -> None:
+        self._lake = Path(lake)
+        self._sizes: dict[Path, set[int]] = {}
+
+    def keep(self, folder: Path, path: str) -> ObjectCopy:
+        """Keep a file in the folder of a table.
+
+        Raises:
+            OSError: The file cannot be read, or the copy not be written.
+        """
+        suffix = Path(path).suffix.lower()
+        suffix = suffix if _SUFFIX.fullmatch(suffix) else ""
+        with open(path, "rb", buffering=0) as source:
+            size_bytes = os.fstat(source.fileno()).st_size
+            if size_bytes <= _SMALL_BYTES or size_bytes in self._known_sizes(folder):
+                sha256 = hashlib.file_digest(source, "sha256").hexdigest()
+                found = _place(folder, sha256, suffix)
+                if _is_whole(found, source.tell()):
+                    os.utime(found)  # what is about to be named again is not old
+                    return ObjectCopy(self._name(found), sha256, source.tell())
+                source.seek(0)
+            return self._copy(folder, source, suffix)
+
+    def _copy(self, folder: Path, source: BinaryIO, suffix: str) -> ObjectCopy:
+        """Copy what is left of a file aside, flush it, then give it its name."""
+        digest, size_bytes = hashlib.sha256(), 0
+        with scratch_folder(folder) as scratch:
+            with open(scratch / "object", "xb", buffering=0) as target:
+                while block := source.read(_BLOCK_BYTES):
+                    digest.update(block)
+                    size_bytes += len(block)
+                    _write_all(target, block)
+                os.fsync(target.fileno())
+            place = _place(folder, digest.hexdigest(), suffix)
+            _make_folder(place.parent)
+            os.replace(scratch / "object", place)
+        sync_folder(place.parent)
+        if folder in self._sizes:
+            self._sizes[folder].add(size_bytes)
+        return ObjectCopy(self._name(place), digest.hexdigest(), size_bytes)
+
+    def _known_sizes(self, folder: Path) -> set[int]:
+        """Return the sizes of a table's objects, looked at when they are first asked for."""
+        if folder not in self._sizes:
+            self._sizes[folder] = {entry.stat().st_size for entry in objects_folder(folder).glob("*/*")}
+        return self._sizes[folder]
+
+    def _name(self, place: Path) -> str:
+        return place.relative_to(self._lake).as_posix()
+
+
+def _place(folder: Path, sha256: str, suffix: str) -> Path:
+    return objects_folder(folder) / sha256[:2] / (sha256 + suffix)
+
+
+def _is_whole(place: Path, size_bytes: int) -> bool:
+    try:
+        return place.stat().st_size == size_bytes
+    except FileNotFoundError:
+        return False
+
+
+def _write_all(target: BinaryIO, block: bytes) -> None:
+    """Write a block that an unbuffered file may take in parts."""
+    left = memoryview(block)
+    while left:
+        left = left[target.write(left) :]
+
+
+def _make_folder(place: Path) -> None:
+    if not place.is_dir():
+        place.mkdir(parents=True, exist_ok=True)
+        sync_folder(place.parent)
+        sync_folder(place.parent.parent)
+
+
+def sweep_objects(
+    connection: DuckDBPyConnection, folder: Path, files_of_loads: Sequence[str], *, before_s: float
+) -> tuple[int, int]:
+    """Remove objects kept before a time that neither a load's files nor a staged chunk name; count files and bytes."""
+    old = [place for place in objects_folder(folder).glob("*/*") if place.stat().st_mtime < before_s]
+    named = _named_objects(connection, folder, files_of_loads) if old else set[str]()
+    files = size_bytes = 0
+    for place in old:
+        if place.name not in named:
+            counted = remove_tree(place)
+            files, size_bytes = files + counted[0], size_bytes + counted[1]
+    return files, size_bytes
+
+
+def _named_objects(connection: DuckDBPyConnection, folder: Path, files_of_loads: Sequence[str]) -> set[str]:
+    paths = list(files_of_loads)
+    for place in own_folder(folder).glob("staging/*/"):
+        for _, _, staged in list_chunks(place):
+            if any(column.name == _COLUMN.name for column in staged.columns):
+                paths += [file.path for file in staged.files if not file.is_damaged()]
+    rows = connection.execute(f"SELECT DISTINCT object FROM ({scan_files([_COLUMN], paths)})").fetchall()
+    return {str(name).rpartition("/")[2] for (name,) in rows}
