@@ -352,6 +352,20 @@ def test_a_cut_connection_may_pass(db: Database, con, route: str) -> None:
     assert sorted(staged + resumed.values("id")) == [(n,) for n in range(1, 10)]
 
 
+def test_the_session_shows_nothing_secret_and_keeps_nothing_attached(db: Database, con) -> None:
+    db.sql(*ORDERS)
+    columns = {c.name: c.type for c in db.describe().columns}
+    reading = db.source().read("t", request(con, PostgresTable(), columns, chunk_rows=3))
+    attached = "SELECT database_name, path FROM duckdb_databases() WHERE type = 'postgres'"
+    for chunk in reading.chunks:
+        chunk.finish()
+        ((_, path),) = con.execute(attached).fetchall()
+        assert f"dbname={db.name}" in path
+        assert PASSWORD not in path
+        assert con.execute("SELECT * FROM duckdb_secrets()").fetchall() == []
+    assert con.execute(attached).fetchall() == []
+
+
 def test_a_cancelled_statement_may_pass(db: Database, con, route: str) -> None:
     db.sql(*ORDERS)
     slow = f"{db.dsn}?options=-c%20statement_timeout%3D200"

@@ -26,6 +26,7 @@ SETTINGS = {
 }
 """What decides how values are written as text; and a snapshot is held while rows are stored."""
 
+_SECRET = ("password", "sslpassword", "oauth_client_secret")
 _MAY_PASS = ("08", "40", "53", "57", "58")
 _MAY_PASS_STATES = ("25P03", "25P04", "55P03")
 _FINAL = re.compile(
@@ -37,7 +38,8 @@ _BROKEN = re.compile(
     r"server closed the connection|terminating connection|connection (refused|reset|timed out|to server|not open)"
     r"|no connection to the server|could not (connect|receive|send)|SSL SYSCALL|broken pipe|starting up|shutting down"
     r"|recovery mode|canceling statement|too many (clients|connections)|unable to connect|connection has been closed"
-    r"|remaining connection slots|could not serialize|deadlock detected|lost synchronization",
+    r"|remaining connection slots|could not serialize|deadlock detected|lost synchronization"
+    r"|snapshot \".*\" does not exist",
     re.IGNORECASE,
 )
 
@@ -90,6 +92,12 @@ class Target:
     def conninfo(self) -> str:
         """The whole connection string, secrets included: for drivers only."""
         return self._make("", **self._parameters)
+
+    def split_secrets(self) -> tuple[str, dict[str, str]]:
+        """Return the connection string without what is secret of it, and that."""
+        secret = {name: str(self._parameters[name]) for name in _SECRET if self._parameters.get(name)}
+        public = {name: value for name, value in self._parameters.items() if name not in secret}
+        return self._make("", **public), secret
 
     @property
     def label(self) -> str:
@@ -157,6 +165,6 @@ class Target:
 
     def _secrets(self) -> Iterator[str]:
         yield self.conninfo
-        for name in ("password", "sslpassword", "passfile", "oauth_client_secret"):
+        for name in (*_SECRET, "passfile"):
             if found := self._parameters.get(name):
                 yield str(found)

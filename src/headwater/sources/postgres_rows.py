@@ -1,13 +1,13 @@
 """Rows on their way from the server into a temporary table: by DuckDB's scanner, or by COPY where that is not there.
 
-Both read in one REPEATABLE READ transaction per table. The scanner is a wheel, `duckdb-extension-postgres-scanner`, and
-works only with the very version of DuckDB that it was made for. It runs in an instance of its own, so that no catalogue
-of the session holds a connection string; rows come over as Arrow.
+Both read one snapshot per table. The scanner is a wheel, `duckdb-extension-postgres-scanner`, and works only with the
+very version of DuckDB that it was made for.
 """
 
 from __future__ import annotations
 
 import contextlib
+import uuid
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from headwater.sources.postgres_connect import Target
     from headwater.sources.postgres_types import ServerColumn
 
-_BATCH_ROWS = 100_000
 _COPY_BATCH_ROWS = 50_000
 _SCANNER = "duckdb_extension_postgres_scanner"
 
@@ -82,8 +81,8 @@ class RowPlan:
         selected += [f"{_reasons(tests)} AS bad", f"{_reasons(unknown)} AS undeclared"]
         return f"SELECT {', '.join(selected)} FROM {self.table.sql}{f' WHERE {where}' if where else ''}"
 
-    def client_query(self, server_query: str) -> str:
-        """Return the SELECT over `server_query` that the scanner's instance runs."""
+    def client_query(self, catalog: str, server_query: str) -> str:
+        """Return the SELECT over `server_query` that DuckDB runs, where the server is attached as `catalog`."""
         selected = [
             f"CAST(c{index} AS VARCHAR) AS c{index}"
             if found.type.name in ("uuid", "json", "jsonb") and not found.type.array
@@ -92,9 +91,9 @@ class RowPlan:
             if found is not None
         ]
         columns = ", ".join([*selected, "bad", "undeclared"])
-        return f"SELECT {columns} FROM postgres_query('pg', {quote_text(server_query)})"
+        return f"SELECT {columns} FROM postgres_query({quote_text(catalog)}, {quote_text(server_query)})"
 
-    def heap_query(self) -> tuple[str, str]:
+    def heap_query(self, catalog: str) -> tuple[str, str]:
         """Return a SELECT of the whole table for a parallel scan, and one that tells whether the server must help.
 
         Both are empty when a column needs the server's help.
@@ -107,9 +106,9 @@ class RowPlan:
             return "", ""
         tests = [test for (_, found), q in zip(pairs, names, strict=True) for test, _ in unfit_sql(found.type, q, q)]
         exists = f"EXISTS (SELECT 1 FROM {self.table.sql} WHERE {' OR '.join(f'({test})' for test in tests)})"
-        return self._heap_scan(), f"SELECT {exists if tests else 'false'} AS found"
+        return self._heap_scan(catalog), f"SELECT {exists if tests else 'false'} AS found"
 
-    def _heap_scan(self) -> str:
+    def _heap_scan(self, catalog: str) -> str:
         selected = [
             f"CAST({quote_identifier(found.name)} AS VARCHAR) AS c{index}"
             if found.column.type == "VARCHAR"
@@ -118,7 +117,7 @@ class RowPlan:
             if found is not None
         ]
         selected += ["NULL::VARCHAR AS bad", "NULL::VARCHAR AS undeclared"]
-        return f"SELECT {', '.join(selected)} FROM pg.{self.table.sql}"
+        return f"SELECT {', '.join(selected)} FROM {catalog}.{self.table.sql}"
 
     def names(self) -> list[str]:
         """Return the columns of `server_query`."""
@@ -185,31 +184,42 @@ def open_reader(target: Target, snapshot: str = "") -> Reader:
     return ScannerReader(target, file, snapshot) if file is not None else CopyReader(target, snapshot)
 
 
+def _open_snapshot(target: Target, snapshot: str) -> psycopg.Connection[Any]:
+    """Open a session whose transaction reads one snapshot: one that was exported, or that of its first statement."""
+    import psycopg
+
+    session = target.connect()
+    try:
+        session.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        if snapshot:
+            session.execute(f"SET TRANSACTION SNAPSHOT {quote_text(snapshot)}".encode())
+    except psycopg.Error as error:
+        session.close()
+        raise target.explain(error) from None
+    return session
+
+
 class ScannerReader:
-    """DuckDB's scanner: binary COPY decoded in C++, handed over as Arrow."""
+    """DuckDB's scanner: binary COPY decoded in C++, by several connections that adopt one snapshot.
+
+    The server is attached to the session under a name of its own; what is secret of the connection goes there by a
+    DuckDB secret that is dropped at once, so that no catalogue shows it.
+    """
 
     def __init__(self, target: Target, file: Path, snapshot: str = "") -> None:
-        import duckdb
+        import psycopg
 
         self._target = target
-        config: dict[str, Any] = {
-            "autoinstall_known_extensions": False,
-            "autoload_known_extensions": False,
-            "preserve_insertion_order": False,
-            "threads": 2,
-        }
-        self._instance = duckdb.connect(config=config)
+        self._file = file
+        self._catalog = f"hw_postgres_{uuid.uuid4().hex[:12]}"
+        self._attached: DuckDBPyConnection | None = None
+        self._session = _open_snapshot(target, snapshot)
         try:
-            self._instance.execute("SET TimeZone = 'UTC'")
-            self._instance.execute(f"LOAD {quote_text(str(file))}")
-            self._instance.execute(f"ATTACH {quote_text(target.conninfo)} AS pg (TYPE postgres, READ_ONLY)")
-            self._instance.execute("BEGIN")
-            if snapshot:
-                adopt = f"SET TRANSACTION SNAPSHOT {quote_text(snapshot)}"
-                self._instance.execute(f"CALL postgres_execute('pg', {quote_text(adopt)})")
-        except duckdb.Error as error:
-            self.close()
+            row = self._session.execute("SELECT pg_export_snapshot()").fetchone()
+        except psycopg.Error as error:
+            self._session.close()
             raise target.explain(error) from None
+        self._snapshot = str(row[0]) if row else ""
 
     def fill(self, connection: DuckDBPyConnection, target: str, plan: RowPlan, where: str) -> None:
         """Make the temporary table `target` of the rows that match.
@@ -218,52 +228,70 @@ class ScannerReader:
             ConnectorError: The server fails.
         """
         import duckdb
+        import psycopg
 
-        view = quote_identifier(f"{target}_arrow")
         try:
-            query = self._query(plan, where)
-            connection.register(f"{target}_arrow", self._instance.sql(query).to_arrow_reader(_BATCH_ROWS))
-            connection.execute(
-                f"CREATE OR REPLACE TEMP TABLE {quote_identifier(target)} AS {plan.projection(view, text=False)}"
-            )
-        except duckdb.Error as error:
+            self._attach(connection)
+            rows = plan.projection(f"({self._query(plan, where)})", text=False)
+            self._run(connection, f"CREATE OR REPLACE TEMP TABLE {quote_identifier(target)} AS {rows}")
+        except (duckdb.Error, psycopg.Error) as error:
             raise self._target.explain(error) from None
+
+    def _attach(self, connection: DuckDBPyConnection) -> None:
+        if self._attached is not None:
+            return
+        public, secret = self._target.split_secrets()
+        connection.execute(f"LOAD {quote_text(str(self._file))}")
+        options = "TYPE postgres, READ_ONLY"
+        if secret:
+            words = ", ".join(f"{name} {quote_text(value)}" for name, value in secret.items())
+            connection.execute(f"CREATE TEMPORARY SECRET {self._catalog} (TYPE postgres, {words})")
+            options += f", SECRET {self._catalog}"
+        try:
+            connection.execute(f"ATTACH {quote_text(public)} AS {self._catalog} ({options})")
         finally:
-            connection.unregister(f"{target}_arrow")
+            if secret:
+                connection.execute(f"DROP SECRET {self._catalog}")
+        self._attached = connection
+
+    def _run(self, connection: DuckDBPyConnection, statement: str) -> None:
+        """Run a statement in a transaction that reads the snapshot."""
+        import duckdb
+
+        adopt = f"SET TRANSACTION SNAPSHOT {quote_text(self._snapshot)}"
+        connection.execute("BEGIN")
+        try:
+            connection.execute(f"CALL postgres_execute({quote_text(self._catalog)}, {quote_text(adopt)})")
+            connection.execute(statement)
+            connection.execute("COMMIT")
+        except BaseException:
+            with contextlib.suppress(duckdb.Error):
+                connection.execute("ROLLBACK")
+            raise
 
     def _query(self, plan: RowPlan, where: str) -> str:
         """Scan a whole table in parallel when every value arrives as it is; else have the server prepare the rows."""
-        scan, unfit = plan.heap_query() if not where else ("", "")
-        if scan:
-            found = self._instance.execute(f"SELECT found FROM postgres_query('pg', {quote_text(unfit)})").fetchone()
-            if found == (False,):
-                return scan
-        return plan.client_query(plan.server_query(where, text=False))
+        scan, unfit = plan.heap_query(self._catalog) if not where else ("", "")
+        if scan and self._session.execute(unfit.encode()).fetchone() == (False,):
+            return scan
+        return plan.client_query(self._catalog, plan.server_query(where, text=False))
 
     def close(self) -> None:
-        """End the transaction; one that is broken has to be rolled back first, or closing ends the process."""
+        """Let the snapshot go and detach the server."""
         import duckdb
 
-        with contextlib.suppress(duckdb.Error):
-            self._instance.execute("ROLLBACK")
-        self._instance.close()
+        self._session.close()
+        if self._attached is not None:
+            with contextlib.suppress(duckdb.Error):
+                self._attached.execute(f"DETACH {self._catalog}")
 
 
 class CopyReader:
     """COPY of the server's texts, read as `from_text` says."""
 
     def __init__(self, target: Target, snapshot: str = "") -> None:
-        import psycopg
-
         self._target = target
-        self._session: psycopg.Connection[Any] = target.connect()
-        try:
-            self._session.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            if snapshot:
-                self._session.execute(f"SET TRANSACTION SNAPSHOT {quote_text(snapshot)}".encode())
-        except psycopg.Error as error:
-            self._session.close()
-            raise target.explain(error) from None
+        self._session = _open_snapshot(target, snapshot)
 
     def fill(self, connection: DuckDBPyConnection, target: str, plan: RowPlan, where: str) -> None:
         """Make the temporary table `target` of the rows that match.
