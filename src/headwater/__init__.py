@@ -1,7 +1,7 @@
 """Headwater: the data architecture diagram that runs.
 
-`load` opens a project; `model` declares a Python model. Names are imported when they are first used, so that
-`import headwater` stays light.
+`load` opens a project; `model` declares a Python model, in which `object_path` finds the lake's objects. Names are
+imported when they are first used, so that `import headwater` stays light.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from headwater.core.graph import Graph
     from headwater.core.plan import Plan
     from headwater.core.run import Event, Run
-    from headwater.decorators import model
+    from headwater.decorators import model, object_path
 
 __all__ = [
     "BusyError",
@@ -46,6 +46,7 @@ __all__ = [
     "StepError",
     "load",
     "model",
+    "object_path",
 ]
 
 _LAZY = {
@@ -57,6 +58,7 @@ _LAZY = {
     "Run": ("headwater.core.run", "Run"),
     "load": ("headwater.api", "load"),
     "model": ("headwater.decorators", "model"),
+    "object_path": ("headwater.decorators", "object_path"),
 }
 
 

@@ -1,13 +1,20 @@
-"""The decorator of Python models."""
+"""What Python models use: the decorator that declares them, and the way to the lake's objects."""
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from headwater.errors import RunError
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 FunctionT = TypeVar("FunctionT", bound="Callable[..., Any]")
+
+_LAKE: ContextVar[str] = ContextVar("_LAKE", default="")
 
 
 def model(*, inputs: Mapping[str, str], **header: Any) -> Callable[[FunctionT], FunctionT]:
@@ -25,3 +32,27 @@ def model(*, inputs: Mapping[str, str], **header: Any) -> Callable[[FunctionT], 
         return function
 
     return declare
+
+
+def object_path(place: str) -> Path:
+    """Return the file of an object, as the column `object` of a catalogue (`format: objects`) names it.
+
+    Within a model's function: the lake is that of the environment that runs.
+
+    Raises:
+        RunError: No model is running.
+    """
+    lake = _LAKE.get()
+    if not lake:
+        raise RunError("no model is running, so there is no lake", fix="call object_path within the model's function")
+    return Path(lake, place)
+
+
+@contextmanager
+def objects_in(lake: str) -> Iterator[None]:
+    """Have `object_path` look in a lake's folder."""
+    token = _LAKE.set(lake)
+    try:
+        yield
+    finally:
+        _LAKE.reset(token)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -150,6 +151,11 @@ class Project:
         """The stores whose place the chosen environment states or shares; the default environment has all."""
         chosen = self.spec.environments.get(self.environment)
         return frozenset([*chosen.shared, *chosen.stores] if chosen else type(self.stores).model_fields)
+
+    @property
+    def lake_folder(self) -> str:
+        """The folder of the lake in the chosen environment, absolute."""
+        return os.path.join(self.root, self.stores.lake.path)
 
     def store_of(self, dataset: str) -> str:
         """Return the kind of store that holds a dataset ("lake", "lakehouse", "warehouse"); "" for a view."""

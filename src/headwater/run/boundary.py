@@ -32,14 +32,14 @@ def explain_failure(error: Exception, step: Step, project: Project) -> Headwater
     return explained
 
 
-def call_user_model(model: Model, root: str, connection: DuckDBPyConnection) -> tuple[str, Any]:
+def call_user_model(model: Model, project: Project, connection: DuckDBPyConnection) -> tuple[str, Any]:
     """Call a Python model outside a run.
 
     Raises:
         HeadwaterError: Whatever the user's function raised, with file and line.
     """
     try:
-        return call_model(model, root, connection)
+        return call_model(model, project.root, connection, project.lake_folder)
     except Exception as error:
         raise _explain_user_code(error, model) from error
 

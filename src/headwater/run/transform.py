@@ -76,7 +76,8 @@ class _Work:
 
     def query(self, span: Interval | None = None) -> str:
         if self.step.model.language == "python":
-            query, alive = call_model(self.step.model, self.context.project.root, self.connection)
+            project = self.context.project
+            query, alive = call_model(self.step.model, project.root, self.connection, project.lake_folder)
             self._alive.append(alive)
             return query
         interval = (span.start, span.end) if span else None

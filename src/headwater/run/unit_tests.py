@@ -144,7 +144,7 @@ def _clock(test: UnitTest) -> datetime:
 
 def _query(connection: DuckDBPyConnection, project: Project, model: Model, test: UnitTest) -> tuple[str, Any]:
     if model.language == "python":
-        return call_user_model(model, project.root, connection)
+        return call_user_model(model, project, connection)
     span = test.spec.interval
     interval = (parse_moment(span[0]), parse_moment(span[1])) if span else None
     return fill_clock(model.text, _clock(test), interval), None

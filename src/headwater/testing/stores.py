@@ -14,9 +14,10 @@ from headwater.testing.store_columns import ColumnContract
 from headwater.testing.store_commits import CommitContract
 from headwater.testing.store_fixtures import COLUMNS, MemorySession, Writer, rows_of
 from headwater.testing.store_loads import LoadContract
+from headwater.testing.store_objects import ObjectContract
 
 __all__ = ["COLUMNS", "MemorySession", "StoreContract", "Writer", "rows_of"]
 
 
-class StoreContract(CommitContract, ChangeContract, ColumnContract, LoadContract):
+class StoreContract(CommitContract, ChangeContract, ColumnContract, LoadContract, ObjectContract):
     """Everything a store must do: inherit it and set `store_class`."""

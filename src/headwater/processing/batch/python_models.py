@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from headwater.decorators import objects_in
 from headwater.errors import UserCodeError
 from headwater.sql.placeholders import quote_dataset
 
@@ -26,8 +27,8 @@ _FROM_PROJECTS: set[str] = set()
 """Modules that models have imported from their projects: forgotten before the next model is loaded."""
 
 
-def call_model(model: Model, root: str, connection: DuckDBPyConnection) -> tuple[str, Any]:
-    """Run a Python model on a connection.
+def call_model(model: Model, root: str, connection: DuckDBPyConnection, lake: str = "") -> tuple[str, Any]:
+    """Run a Python model on a connection; `lake` is the folder that `object_path` looks in.
 
     The function gets one DuckDB relation per input and returns a relation, an Arrow table or reader, a pandas or a
     polars frame.
@@ -40,7 +41,7 @@ def call_model(model: Model, root: str, connection: DuckDBPyConnection) -> tuple
     """
     import duckdb
 
-    with _project_on_path(model, root):
+    with _project_on_path(model, root), objects_in(lake):
         function = _load_function(model, root)
         inputs = {
             name: connection.sql(f"SELECT * FROM {quote_dataset(dataset)}") for name, dataset in model.arguments.items()
