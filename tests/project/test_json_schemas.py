@@ -38,6 +38,10 @@ def test_every_schema_is_one() -> None:
             "source.schema.json",
             "kind: sqlite\npath: a.db\ntables:\n  a: {load: full, max_rejected: 0.1%, into: lake}\n",
         ),
+        (
+            "source.schema.json",
+            "kind: files\ntables:\n  a: {path: in/**, format: objects, into: lake, load: incremental}\n",
+        ),
         ("headwater.schema.json", "name: demo\nvars: {a: [1, 2], b: {value: 1, type: int}}\nengine: {threads: 2}\n"),
         (
             "model.schema.json",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import os
+import re
 import shutil
 import signal
 from pathlib import Path
@@ -169,23 +170,18 @@ def test_maintain_removes_what_no_load_names(tmp_path: Path) -> None:
 
 # ----------------------------------------------------------------------------------------------------- Python models
 
-WORDS = """import headwater as hw
-
-
-@hw.model(inputs={"docs": "archive.docs"}, columns={"path": "varchar", "words": "bigint"})
-def words(docs: hw.Relation) -> hw.Relation:
-    import pyarrow as pa
-
-    found = docs.filter("media_type = 'text/plain'").project("path, object").fetchall()
-    counts = [len(hw.object_path(place).read_text().split()) for _, place in found]
-    return pa.table({"path": [path for path, _ in found], "words": counts})
-"""
+EXAMPLES = (Path(__file__).parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
+WORDS = next(text for text in re.findall(r"```python\n(.*?)```", EXAMPLES, re.DOTALL) if "object_path" in text)
+"""The example of the docs, as it stands there."""
 
 PROD = "name: demo\nenvironments: {prod: {shared: [warehouse], stores: {lake: {path: prod}}}}\n"
 
 
 def test_a_python_model_opens_objects(tmp_path: Path) -> None:
-    folder = put(project(tmp_path), {"models/marts/words.py": WORDS, "headwater.yaml": PROD})
+    folder = put(
+        project(tmp_path),
+        {"models/marts/words.py": WORDS.replace("archive.documents", "archive.docs"), "headwater.yaml": PROD},
+    )
     run_well(folder)
     wanted = [("in/empty", 0), ("in/same.txt", 1), ("in/sub/b.txt", 1)]
     assert rows(folder, "select * from marts.words") == wanted
