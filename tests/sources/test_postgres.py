@@ -14,6 +14,7 @@ from headwater.core.layers import Family
 from headwater.errors import ConnectorError, ProjectError, Retryable
 from headwater.sources import postgres_bounds, postgres_rows
 from headwater.sources.postgres import Postgres, PostgresConnection, PostgresTable
+from headwater.sources.postgres_types import ServerColumn, ServerType
 from headwater.testing.sources import SourceContract
 from tests.services.postgres import PASSWORD
 
@@ -257,6 +258,25 @@ def test_lag_and_cursors_without_a_place(db: Database, con, route: str) -> None:
     assert sorted(row["id"] for row in back.rows) == [8, 9]
     with pytest.raises(ProjectError, match="length of time"):
         db.load(con, {**MERGE, "cursor": "id", "lag": "5m"}, position={"cursor": "3"})
+
+
+def test_a_cursor_has_the_order_of_the_landed_values(db: Database, con, route: str) -> None:
+    db.sql("CREATE EXTENSION citext", "CREATE TABLE t (n numeric, e money, c citext, s text)")
+    db.sql("INSERT INTO t VALUES (9, 1, 'B', 'B')")
+    for name, fix in (("n", "decimal"), ("e", "casts it"), ("c", "casts it")):
+        with pytest.raises(ProjectError, match=fix) as caught:
+            db.load(con, {"load": "incremental", "cursor": name})
+        assert "another order" in str(caught.value)
+    db.sql("INSERT INTO t VALUES (10, 2, 'a', 'a')")
+    first = db.load(con, {"load": "incremental", "cursor": "n"}, {"n": "decimal(10,2)"})
+    assert first.position == {"cursor": "10"}
+    assert db.load(con, {"load": "incremental", "cursor": "s"}).position == {"cursor": "a"}
+    db.sql("INSERT INTO t VALUES (11, 3, 'A', 'A'), (12, 4, 'b', 'b')")
+    later = db.load(con, {"load": "incremental", "cursor": "s"}, position={"cursor": "a"})
+    assert (sorted(later.values("s")), later.position) == ([("a",), ("b",)], {"cursor": "b"})
+    column = ServerColumn("s", ServerType("text"), "text")
+    tests = postgres_bounds.range_sql(column, {"lower": "a", "upper": "b"})[1:]
+    assert all('("s")::text COLLATE "C"' in test for test in tests)
 
 
 def test_nothing_tells_new_rows(db: Database, con) -> None:

@@ -13,7 +13,7 @@ from headwater.contracts import Chunk, ChunkEnd, Reading, TableDescription
 from headwater.core.layers import Family
 from headwater.core.specs import Spec
 from headwater.errors import ProjectError
-from headwater.sources.postgres_bounds import fix_bounds, list_parts, ordered_sql
+from headwater.sources.postgres_bounds import check_order, fix_bounds, list_parts, ordered_sql
 from headwater.sources.postgres_catalogue import find_tables
 from headwater.sources.postgres_cdc import CdcTable, read_changes
 from headwater.sources.postgres_cdc_slot import Slot, lag_notes
@@ -61,8 +61,9 @@ class Postgres:
     Emits: columns with the types of the catalogue (see `postgres_types`), `_rule` and `_reason` for rows with a value
     that the landed type cannot hold.
     Units and time zone: sessions run in UTC; a timestamp without time zone is as it is stored.
-    State: `cursor`: the highest value read, as the server's text. Its order is the server's, collations included. Rows
-    whose cursor is NULL, infinite or NaN are rejects.
+    State: `cursor`: the highest value read, as the server's text. Text is compared by code points, whatever its
+    collation; a cursor that would land as text and is none is refused. Rows whose cursor is NULL, infinite or NaN
+    are rejects.
     Delivery: one REPEATABLE READ transaction for a whole table. A resumed read goes on after its finished chunks in a
     new one: rows that changed in between come with the next load. Tables with a primary key are cut at (cursor, key).
     A row of a transaction that is still running may be committed with a cursor value below ones that were read. So a
@@ -217,6 +218,8 @@ def _cursor(name: str, table: Table, request: ReadRequest) -> ServerColumn | Non
             f"table {name!r} has no column {cursor!r}, which is its cursor",
             fix=f"columns: {', '.join(column.name for column in table.columns)}",
         )
+    asked = [column.type for column in request.columns if column.name.lower() == cursor.lower()]
+    check_order(found, asked[0] if asked else found.column.type)
     return found
 
 

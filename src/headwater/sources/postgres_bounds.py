@@ -29,6 +29,9 @@ _SAMPLE_ROWS = 200_000
 _ENDLESS = ("float4", "float8", "numeric", "date", "timestamp", "timestamptz")
 """Types with infinity (and NaN, which is above it)."""
 
+_TEXTS = ("text", "varchar", "bpchar", "name")
+"""Types that the server may sort by a language; where they land, text is in the order of its code points."""
+
 _WRITERS = """
 SELECT count(*), count(*) FILTER (WHERE pid IS NULL) FROM pg_catalog.pg_locks
 WHERE locktype = 'relation' AND granted AND pid IS DISTINCT FROM pg_backend_pid()
@@ -71,7 +74,8 @@ def _fix_cursor(
     bounds: dict[str, Any],
 ) -> None:
     name, ordered = quote_identifier(cursor.name), ordered_sql(cursor)
-    highest = f"(SELECT {name} FROM {table.sql} WHERE {ordered} ORDER BY {name} DESC LIMIT 1)"
+    place = _in_order(name, cursor)
+    highest = f"(SELECT {name} FROM {table.sql} WHERE {ordered} ORDER BY {place} DESC LIMIT 1)"
     row = _row(
         session, f"SELECT {highest}::text, EXISTS (SELECT 1 FROM {table.sql} WHERE NOT coalesce({ordered}, false))"
     )
@@ -83,7 +87,7 @@ def _fix_cursor(
     if bounds["held"] and not request.ingest.key:
         bounds["upper"] = request.position.get("cursor")
     elif lower is not None and bounds["upper"] is not None:
-        above = f"{literal(lower, cursor)} > {literal(bounds['upper'], cursor)}"
+        above = f"{_in_order(literal(lower, cursor), cursor)} > {literal(bounds['upper'], cursor)}"
         if _row(session, f"SELECT {above}")[0]:
             bounds["upper"] = None
 
@@ -156,6 +160,31 @@ def ordered_sql(cursor: ServerColumn) -> str:
     return f"{name} IS NOT NULL"
 
 
+def check_order(cursor: ServerColumn, landed: str) -> None:
+    """Refuse a cursor whose values have another order where they land.
+
+    Raises:
+        ProjectError: It lands as text, and the server does not sort it as text.
+    """
+    if landed == "VARCHAR" and cursor.type.name not in (*_TEXTS, "uuid"):
+        raise ProjectError(
+            f"the cursor {cursor.name!r} is {cursor.declared}, which lands as text and then has another order",
+            fix=f"declare its type, as in columns: {{{cursor.name}: decimal(38,9)}}"
+            if cursor.type.name == "numeric"
+            else "take another column, or a query that casts it to a number or a time",
+        )
+
+
+def _in_order(value: str, cursor: ServerColumn) -> str:
+    """Return SQL of a cursor value that the server sorts as the landed one is sorted."""
+    return f'({value})::text COLLATE "C"' if cursor.type.name in _TEXTS else value
+
+
+def _places(order: Sequence[ServerColumn], cursor: ServerColumn | None) -> list[str]:
+    names = [(column, quote_identifier(column.name)) for column in order]
+    return [_in_order(name, column) if column == cursor else name for column, name in names]
+
+
 def literal(value: Any, column: ServerColumn) -> str:
     """Write a value that the server gave as text as a literal of a column's type."""
     return f"{quote_text(str(value))}::{column.declared}"
@@ -165,7 +194,7 @@ def range_sql(cursor: ServerColumn | None, bounds: Mapping[str, Any]) -> list[st
     """Return the tests of a row that lies between the bounds."""
     if cursor is None:
         return []
-    name = quote_identifier(cursor.name)
+    name = _in_order(quote_identifier(cursor.name), cursor)
     tests = [ordered_sql(cursor), f"{name} <= {literal(bounds['upper'], cursor)}"]
     if bounds["lower"] is not None:
         tests.append(f"{name} >= {literal(bounds['lower'], cursor)}")
@@ -192,7 +221,7 @@ def _cut(
         return []
     percent = min(100.0, 100.0 * _SAMPLE_ROWS / rows) if rows else 100.0
     step = max(1, int(chunk_rows * percent / 100))
-    names = [quote_identifier(column.name) for column in _order(table, cursor)]
+    names = _places(_order(table, cursor), cursor)
     order = ", ".join(names)
     sample = f"{table.sql} AS s TABLESAMPLE SYSTEM ({percent:f}) REPEATABLE (0)"
     numbered = f"SELECT {order}, row_number() OVER (ORDER BY {order}), count(*) OVER () FROM {sample}{where}"
@@ -214,22 +243,22 @@ def list_parts(
     if cursor is not None and bounds["upper"] is None:
         return
     order = _order(table, cursor)
-    row = f"({', '.join(quote_identifier(column.name) for column in order)})"
+    places = _places(order, cursor)
     for number, (after, upto) in enumerate(pairwise([None, *bounds["cuts"], None])):
         tests = range_sql(cursor, bounds)
-        tests += [_beyond(row, order, after, ">")] if after is not None else []
-        tests += [_beyond(row, order, upto, "<=")] if upto is not None else []
+        tests += [_beyond(places, order, after, ">")] if after is not None else []
+        tests += [_beyond(places, order, upto, "<=")] if upto is not None else []
         position: dict[str, Any] = {}
         if cursor is not None and not bounds["held"]:
             position = {"cursor": upto[0] if upto is not None else bounds["upper"]}
         yield f"rows-{number:05d}", " AND ".join(tests), position
 
 
-def _beyond(row: str, order: Sequence[ServerColumn], values: Sequence[str], operator: str) -> str:
+def _beyond(places: Sequence[str], order: Sequence[ServerColumn], values: Sequence[str], operator: str) -> str:
     """Compare a row with a cut; its first part alone as well, for which there may be an index."""
     marks = ", ".join(literal(value, column) for value, column in zip(values, order, strict=True))
-    first = f"{quote_identifier(order[0].name)} {operator.rstrip('=')}= {literal(values[0], order[0])}"
-    return f"{row} {operator} ({marks}) AND {first}"
+    first = f"{places[0]} {operator.rstrip('=')}= {literal(values[0], order[0])}"
+    return f"({', '.join(places)}) {operator} ({marks}) AND {first}"
 
 
 def _row(session: psycopg.Connection[Any], query: str) -> tuple[Any, ...]:
