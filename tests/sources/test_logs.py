@@ -317,3 +317,29 @@ def test_the_shop_file_is_accepted(tmp_path: Path) -> None:
     (tmp_path / "logs/access-2.log.gz").write_bytes(gzip.compress(lines(3).encode()))
     run_well(tmp_path)
     assert rows(tmp_path, SELECT) == hosts(1, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("more", "line", "told"),
+    [
+        ("format: common", '10.0.0.9 - - [99/Jan/2026:10:20:30 +0000] "GET / HTTP/1.1" 200 5', "column time"),
+        ("format: common", f'10.0.0.9 - - [03/Jan/2026:10:20:30 +0000] "GET /" 200 {"9" * 20}', "column bytes"),
+        ("format: syslog", "<13>1 not-a-time host app 1 - - text", "column time"),
+        ("format: syslog", "<13>Feb 31 10:20:30 host app: text", "column time"),
+        ("pattern: '^(?P<n>\\S+)', types: {n: bigint}", "one", "column n is not a BIGINT"),
+    ],
+)
+def test_a_line_with_an_impossible_value_is_a_reject(tmp_path: Path, more: str, line: str, told: str) -> None:
+    project(tmp_path, more)
+    append(tmp_path, line + "\n")
+    assert run(tmp_path)["web.access/load"].rejected == 1
+    ((rule, reason, raw, number),) = rows(tmp_path, "select rule, reason, raw, _line from quarantine.web__access")
+    assert (rule, raw, number) == ("cast", line, 1)
+    assert told in reason
+
+
+def test_an_impossible_value_is_left_out_where_values_are_discarded(tmp_path: Path) -> None:
+    project(tmp_path, "pattern: '^(?P<n>\\S+) (?P<text>.*)$', types: {n: bigint}, schema: discard_value")
+    append(tmp_path, "one word\n- none\n3 words\n")
+    assert run_well(tmp_path)["web.access/load"].rejected == 0
+    assert rows(tmp_path, "select n, text from web.access") == [(3, "words"), (None, "none"), (None, "word")]

@@ -54,6 +54,14 @@ class LogFormat:
             return f"s.{quote_identifier(self.never_empty)} <> ''"
         return f"regexp_matches(line, {quote_text(self.pattern)})"
 
+    def failed(self, column: Column, value: str) -> str:
+        """Return SQL of whether a line gives a column that its `value` could not take; "" when it takes anything."""
+        for own, sql in zip(self.columns, self.values, strict=True):
+            groups = re.findall(r's\."\w+"', sql)
+            if own.name.lower() == column.name.lower() and column.type != "VARCHAR" and groups:
+                return f"({value} IS NULL AND {groups[0]} NOT IN ('', '-'))"
+        return ""
+
     def value(self, column: Column, written: str) -> str:
         """Return SQL of a column as it is asked for; NULL when the format has none of that name.
 

@@ -121,12 +121,25 @@ class LineReader:
     def _kept(self, part: Part, data: bytes) -> str:
         """SQL of what is kept of a line: its columns, and the line itself where it does not match."""
         if self.options.format == "json":
-            return "json, CASE WHEN json IS NULL THEN line END AS line"
+            return "json, CASE WHEN json IS NULL THEN line END AS line, NULL::VARCHAR AS misfit"
         found = self._format(data)
         written = f"CAST({timestamp_literal(_moment(part.file.mtime_ns))} AS TIMESTAMP)"
         values = [f"{found.value(column, written)} AS c{index}" for index, column in enumerate(self.columns)]
-        rest = f"CASE WHEN NOT ({found.test}) THEN left(line, {RAW_CHARACTERS}) END AS line"
-        return ", ".join([*values, rest])
+        misfit = f"CASE WHEN {found.test} THEN {self._misfits(found)} END AS misfit"
+        rest = f"CASE WHEN NOT ({found.test}) OR misfit IS NOT NULL THEN left(line, {RAW_CHARACTERS}) END AS line"
+        return ", ".join([*values, misfit, rest])
+
+    def _misfits(self, found: LogFormat) -> str:
+        """SQL of which values of a line are not of their column's type, or NULL."""
+        if self.policy == "discard_value":
+            return "NULL::VARCHAR"
+        failed = [(column, found.failed(column, f"c{index}")) for index, column in enumerate(self.columns)]
+        told = [
+            f"CASE WHEN {test} THEN {quote_text(f'column {column.name} is not a {column.type}')} END"
+            for column, test in failed
+            if test
+        ]
+        return f"nullif(concat_ws('; ', {', '.join(told)}), '')" if told else "NULL::VARCHAR"
 
     def _format(self, data: bytes) -> LogFormat:
         if self.options.pattern:
@@ -154,8 +167,9 @@ class LineReader:
         told = self.options.format or "the pattern"
         self.connection.execute(
             f"CREATE OR REPLACE TEMP TABLE {self._table}_rejects AS "
-            f"SELECT file AS _file, n AS _line, 'unparsed' AS rule, "
-            f"{quote_text(f'the line is not {told}')} AS reason, line AS raw FROM {self._table} WHERE line IS NOT NULL"
+            "SELECT file AS _file, n AS _line, CASE WHEN misfit IS NULL THEN 'unparsed' ELSE 'cast' END AS rule, "
+            f"coalesce(misfit, {quote_text(f'the line is not {told}')}) AS reason, line AS raw "
+            f"FROM {self._table} WHERE line IS NOT NULL"
         )
         return f"SELECT * FROM {self._table}_rejects", int(row[0])
 
