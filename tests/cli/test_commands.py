@@ -286,6 +286,15 @@ def test_query_as_json(done: Call) -> None:
     assert row == {"f": None, "l": [1.0, None], "s": {"a": None}, "b": "6162", "d": "1.5"}
 
 
+def test_query_of_dates_that_python_does_not_have(done: Call) -> None:
+    question = "select unnest(['infinity'::date, '0044-03-15 (BC)'::date, null]) as d, '290000-01-01'::timestamp as ts"
+    assert done("query", question, "--format", "csv").text == (
+        "d,ts\ninfinity,290000-01-01 00:00:00\n0044-03-15 (BC),290000-01-01 00:00:00\n,290000-01-01 00:00:00\n"
+    )
+    assert done("query", question, "--format", "json").json[0]["d"] == "infinity"
+    assert "0044-03-15 (BC)" in done("query", question).text
+
+
 def test_query_as_parquet_and_arrow(done: Call) -> None:
     question = "select order_id, amount from shop.orders order by 1"
     binary = done("query", question, "--format", "parquet").output

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from headwater.core.project import Project
-from headwater.errors import ProjectError
+from headwater.errors import ProjectError, ProjectErrors
 from headwater.plan.bind import bind_project
 from headwater.plan.build import Observed
 from headwater.project.cache import ParseCache
@@ -64,6 +64,20 @@ def test_secrets_are_in_no_text_of_a_source_and_in_no_file(secret_project: Path)
     kept = [file for file in (secret_project / ".headwater").rglob("*") if file.is_file()]
     assert {file.name for file in kept} == {"parsed.json", "bound.json"}
     assert all(SECRET not in file.read_text(encoding="utf-8") for file in kept)
+
+
+@pytest.mark.parametrize("wrong", ["[{}]", "{{a: {}, b: 1}}", "{}"])
+def test_a_value_that_is_refused_is_no_way_out_for_a_secret(
+    write_project: Callable[[Files], Path], monkeypatch: pytest.MonkeyPatch, wrong: str
+) -> None:
+    secret = "it's a \\ secret of more than sixty characters, so that it is cut " * 2
+    monkeypatch.setenv("HEADWATER_KEY", secret)
+    given = wrong.format('"${env:HEADWATER_KEY}"')
+    text = f"kind: files\ntables:\n  orders: {{path: a.csv, header: {given}, columns: {{id: bigint}}}}\n"
+    with pytest.raises(ProjectErrors) as caught:
+        load_project(write_project({"headwater.yaml": "name: demo\n", "sources/shop.yaml": text}))
+    assert "header" in str(caught.value)
+    assert "it's a" not in str(caught.value)
 
 
 def test_a_secret_does_not_change_the_fingerprint_of_a_source(

@@ -59,6 +59,18 @@ def test_a_value_that_does_not_fit_is_left_out_or_its_row_is(tmp_path: Path, for
         assert (found, result.rejected) == ([], 2)
 
 
+@pytest.mark.parametrize("policy", ["discard_value", "discard_row"])
+def test_a_column_that_is_declared_later_lands(tmp_path: Path, policy: str) -> None:
+    file = "kind: files\ntables:\n  t: {{path: rows.csv, schema: {}, load: incremental, key: id, columns: {}}}\n"
+    write(tmp_path, {"headwater.yaml": "name: later\n", "sources/s.yaml": file.format(policy, "{id: bigint}")})
+    (tmp_path / "rows.csv").write_text("id\n1\n", encoding="utf-8")
+    run_well(tmp_path)
+    write(tmp_path, {"sources/s.yaml": file.format(policy, "{id: bigint, more: bigint}")})
+    (tmp_path / "rows.csv").write_text("id,more\n1,10\n2,20\n", encoding="utf-8")
+    assert run_well(tmp_path)["s.t/load"].rejected == 0
+    assert rows(tmp_path, "select id, more from s.t") == [(1, 10), (2, 20)]
+
+
 def test_damaged_rows_are_rejects_even_then(tmp_path: Path) -> None:
     write(
         tmp_path,

@@ -93,7 +93,22 @@ def _plain(value: Any) -> Any:
 
 def _rows(table: Any) -> list[tuple[Any, ...]]:
     """Return rows as tuples: two columns may have one name."""
-    return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
+    return list(zip(*(_values(column) for column in table.columns), strict=True))
+
+
+def _values(column: Any) -> list[Any]:
+    """Return a column's values; as DuckDB writes them where Python has no such date (infinity, before Christ)."""
+    import pyarrow as pa
+
+    try:
+        return list(column.to_pylist())
+    except (OverflowError, ValueError):
+        import duckdb
+
+        with duckdb.connect() as connection:
+            connection.execute("SET TimeZone = 'UTC'")
+            connection.register("shown", pa.table({"shown": column}))
+            return [text for (text,) in connection.execute("SELECT CAST(shown AS VARCHAR) FROM shown").fetchall()]
 
 
 def _table(table: Any, limit: int) -> str:

@@ -31,7 +31,13 @@ class SchemaDecision:
 
 
 def decide_schema(
-    policy: str, incoming: Sequence[Column], current: Sequence[Column] | None, store: str, *, replaces: bool = False
+    policy: str,
+    incoming: Sequence[Column],
+    current: Sequence[Column] | None,
+    store: str,
+    *,
+    replaces: bool = False,
+    declared: bool = False,
 ) -> SchemaDecision:
     """Decide the table's columns.
 
@@ -46,6 +52,7 @@ def decide_schema(
         current: The table's columns without system columns, None when there is no table yet.
         store: Kind of the store.
         replaces: The load replaces all rows: `evolve` may then take another type.
+        declared: The incoming columns are those that the project declares, so that a new one has its place.
     """
     if not current:
         return SchemaDecision(tuple(incoming))
@@ -59,10 +66,9 @@ def decide_schema(
         decided, error = _decide_column(column, arriving.get(column.name.lower()), policy, store, replaces)
         columns.append(decided)
         errors += [error] if error else []
-    if policy == "discard_row":
-        return SchemaDecision(tuple(columns), tuple(c.name for c in new), tuple(errors))
-    if policy == "discard_value":
-        return SchemaDecision(tuple(columns), (), tuple(errors))
+    if policy != "evolve" and not declared:
+        discarded = tuple(c.name for c in new) if policy == "discard_row" else ()
+        return SchemaDecision(tuple(columns), discarded, tuple(errors))
     return SchemaDecision((*columns, *new), (), tuple(errors))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import types
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from headwater.project.documents import Document, Key
+
+_SHOWN_CHARACTERS = 60
 
 SpecT = TypeVar("SpecT", bound=BaseModel)
 
@@ -44,9 +47,9 @@ def _explain(spec_type: type[BaseModel], problem: Any, document: Document, prefi
     name = f"{_dotted(loc)}: " if loc else ""
     message = str(problem["msg"]).removeprefix("Value error, ")
     if kind == "literal_error":
-        given = str(problem["input"])
+        given = _short(problem["input"])
         expected = [text.strip(" '") for text in problem["ctx"]["expected"].replace(" or ", ", ").split(",")]
-        return ProjectError.at(place, f"{name}{given!r} is not known", suggest(given, expected))
+        return ProjectError.at(place, f"{name}{given} is not known", suggest(given.strip("'"), expected))
     if "is not a type" in message:
         return ProjectError.at(place, f"{name}{message}", suggest(str(problem["input"]).upper(), known_types()))
     return ProjectError.at(place, f"{name}{message}", f"given: {_short(problem.get('input'))}" if loc else "")
@@ -66,8 +69,13 @@ def _dotted(loc: Key) -> str:
 
 
 def _short(value: Any) -> str:
-    text = repr(value) if not isinstance(value, str) else repr(str(value))
-    return text if len(text) <= 60 else text[:57] + "…"
+    """Show a value whole or not at all: of a part, nobody could tell any more that it is of a secret."""
+    if isinstance(value, Mapping):
+        return f"a mapping of {', '.join(str(key) for key in value) or 'nothing'}"
+    if isinstance(value, list):
+        return f"a list of {len(value)}"
+    text = f"'{value}'" if isinstance(value, str) else str(value)
+    return text if len(text) <= _SHOWN_CHARACTERS else f"a text of {len(text)} characters"
 
 
 def _words_at(annotation: Any, loc: Key) -> list[str]:

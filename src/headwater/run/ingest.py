@@ -159,7 +159,8 @@ def _prepare(
     system = {column.name for column in preparation.system_columns}
     current = [c for c in state.columns if c.name not in system] if state and state.commit and not full else None
     replaces = ingest.load == "full" or full
-    decision = decide_schema(ingest.schema_policy, preparation.columns, current, ingest.into, replaces=replaces)
+    policy, declared = ingest.schema_policy, bool(declared_columns(table))
+    decision = decide_schema(policy, preparation.columns, current, ingest.into, replaces=replaces, declared=declared)
     if decision.errors:
         place = table.location
         raise CheckFailedError("; ".join(decision.errors), path=place.path, line=place.line)
