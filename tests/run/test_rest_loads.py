@@ -11,7 +11,7 @@ import pytest
 from headwater.api import load
 from headwater.sources import rest_client, rest_read
 from tests.run.kill import NOW, copy_project, run_child
-from tests.run.projects import rest_orders, rest_project
+from tests.run.projects import rest_orders, rest_project, write
 from tests.run.runner import rows, run, run_well, version
 from tests.services.http import Asked, Reply, Server, serve
 
@@ -75,6 +75,42 @@ def test_a_load_that_failed_at_a_page_goes_on_there(store: str, server: Server, 
     assert [asked.value("after") for asked in server.asked] == ["2", "4", "6"], "a held chunk is read again"
     staged = load(folder).states()["api.orders"].position
     assert staged == {"cursor": "1970-01-01 00:01:47.000000+00:00"}
+
+
+def test_no_secret_stays_in_what_a_resumed_load_goes_on_from(server: Server, tmp_path: Path) -> None:
+    folder = write(
+        tmp_path,
+        {
+            "headwater.yaml": "name: resumed\n",
+            ".env": "API_KEY=key-0f-the-api\nAPI_TOKEN=t0ken-of-a-param\n",
+            "sources/api.yaml": (
+                f"kind: rest\nconnection: {server.url}\n"
+                "auth: {kind: api_key, name: api_key, in: query, value: '${env:API_KEY}'}\n"
+                "tables:\n  orders:\n    path: /orders\n    records: $.data\n    params: {t: '${env:API_TOKEN}'}\n"
+                "    paginate: {kind: next_url, from: $.next}\n    columns: {id: bigint}\n"
+            ),
+        },
+    )
+    broken = True
+
+    def page(asked: Asked) -> Reply:
+        assert (asked.value("api_key"), asked.value("t")) == ("key-0f-the-api", "t0ken-of-a-param")
+        number = int(asked.value("page", "0"))
+        if broken and number == 2:
+            return Reply({}, 400)
+        following = f"{server.url}/orders?page={number + 1}&api_key=key-0f-the-api&t=t0ken-of-a-param"
+        return Reply({"data": [{"id": number}], "next": following if number < 3 else None})
+
+    server.routes["/orders"] = page
+    assert run(folder)["api.orders/extract"].error
+    kept = [file.read_bytes() for file in folder.rglob("*") if file.is_file() and file.name != ".env"]
+    assert any(b"pages-000000" in text or b"page=2" in text for text in kept), "nothing was staged"
+    assert not any(secret in text for text in kept for secret in (b"key-0f-the-api", b"t0ken-of-a-param"))
+    broken = False
+    server.asked.clear()
+    run_well(folder)
+    assert [asked.value("page") for asked in server.asked] == ["1", "2", "3"], "a held chunk is read again"
+    assert rows(folder, "select id from api.orders") == [(0,), (1,), (2,), (3,)]
 
 
 def test_killed_at_every_boundary(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,7 +39,7 @@ class Rest:
     Emits: the declared columns, `_raw` (the record as it came), `_rule` and `_reason` for records that do not fit.
     Units and time zone: `epoch_s` and `epoch_ms` are numbers since 1970-01-01 UTC; a time with a zone becomes an
     instant in UTC. Cursors are sent in UTC.
-    State: `cursor`: the highest value read; with a parent `cursor/<values of the parent's fields>`, one per parent.
+    State: `cursor`: the highest value read; with a parent `cursor/<digest of the parent's fields>`, one per parent.
     Delivery: what the API gives, at least once: rows that move between pages while they are read may come twice, which
     a key repairs, and what is changed meanwhile comes with the next load. A resumed read goes on at the first page that
     was not staged; parents that came in between come with the next load. The upper bound is fixed only with

@@ -8,7 +8,7 @@ import re
 import threading
 import time
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, quote, quote_plus, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, quote_plus, unquote_plus, urlencode, urlsplit, urlunsplit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,6 +82,13 @@ class Credentials:
         shown = urlencode(pairs, safe="*[]:/,$") if query else ""
         host = parts.netloc.rpartition("@")[2]
         return self.hide(urlunsplit((parts.scheme, host, parts.path, shown, "")))
+
+    def strip_url(self, url: str) -> str:
+        """Take user, password and API key out of a URL that an API made of one that was asked for."""
+        parts = urlsplit(url)
+        named = self._auth.name if self._auth is not None and self._auth.kind == "api_key" else ""
+        kept = [part for part in parts.query.split("&") if not named or unquote_plus(part.partition("=")[0]) != named]
+        return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="&".join(kept)).geturl()
 
     def _current(self, auth: AuthSpec, fetch_token: Callable[[AuthSpec], tuple[str, float]]) -> str:
         with self._lock:

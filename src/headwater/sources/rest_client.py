@@ -137,6 +137,10 @@ class Client:
             raise RestError(f"{self.show(url)} is not a URL", fix="see what the API gives as the next page") from None
         return self._repeat(str(asked), lambda: parse(self._follow(method, asked)))
 
+    def without_credentials(self, url: str) -> str:
+        """Return a URL without what goes with every request anyway."""
+        return self._credentials.strip_url(url)
+
     def show(self, url: str) -> str:
         """Return a URL for people."""
         return self._credentials.show_url(url, query=not self._hides)

@@ -11,31 +11,34 @@ import hashlib
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_plus, urlsplit
 
 from headwater.sources.rest_client import PassingError, RestError, next_url
 from headwater.sources.rest_paths import find_records, find_text, find_value, parse_condition, parse_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from concurrent.futures import Future
 
     from headwater.sources.rest_client import Answer, Client
     from headwater.sources.rest_spec import RestTable
 
 _TURN = "check paginate: what it sends may not be what the API reads"
+_COUNTS = "run again, it goes on here; if the API counts rows that it does not give, leave total out"
+_REPEATED = f"{_TURN}; if the API repeats its last page for ever, say total, total_pages or stop_when"
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One request: plain values, so that a resumed read can repeat it. `number` counts pages from 0."""
+    """One request; `Pager.pack` makes it plain values, so that a resumed read can repeat it.
+
+    `number` counts pages from 0. `short`: a page before it had fewer rows than the total and `size` say.
+    """
 
     url: str
     params: dict[str, list[str]] = field(default_factory=dict)
     number: int = 0
-
-    def pack(self) -> dict[str, Any]:
-        """Return it as plain JSON."""
-        return {"url": self.url, "params": self.params, "number": self.number}
+    short: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ def parse_page(answer: Answer, records: str, client: Client) -> Page:
     """Cut the records out of an answer.
 
     Raises:
-        PassingError: The body begins as JSON and is cut off.
+        PassingError: The body is empty, or begins as JSON and is cut off.
         RestError: The answer is not JSON, or the records are not where they should be.
     """
     import msgspec
@@ -66,11 +69,15 @@ def parse_page(answer: Answer, records: str, client: Client) -> Page:
         return Page(answer.url, b"{}", [], answer.next_link)
     body = answer.body.removeprefix(b"\xef\xbb\xbf")
     shown = client.show(answer.url)
+    if not body.strip():
+        raise PassingError(f"{answer.status}, with an empty body")
     try:
         body.decode()
         msgspec.json.decode(body, type=msgspec.Raw)
         found = find_records(body, parse_path(records))
-    except UnicodeDecodeError:
+    except UnicodeDecodeError as error:
+        if error.reason == "unexpected end of data":
+            raise PassingError(f"{answer.status}, cut off within a character") from None
         raise RestError(f"{shown}: the answer is not UTF-8", fix="ask the API for UTF-8, by a header") from None
     except msgspec.DecodeError as error:
         kind = answer.headers.get("content-type", "no content type")
@@ -113,33 +120,72 @@ class Pager:
         """Return the first request."""
         return self.at(0) if self.numbered else self._sized(self._first)
 
-    def at(self, number: int) -> Ask:
+    def at(self, number: int, *, short: bool = False) -> Ask:
         """Return the request of a numbered page, counted from 0."""
         size = self._spec.size or 1
         value = self._spec.start + number if self._spec.kind == "page" else number * size
         params = {**self._first.params, self._spec.as_: [str(value)]}
-        return self._sized(Ask(self._first.url, params, number))
+        return self._sized(Ask(self._first.url, params, number, short))
 
     def after(self, ask: Ask, page: Page) -> Ask | None:
-        """Return the request that follows an answer, None at the end."""
+        """Return the request that follows an answer, None at the end.
+
+        The number of the last page counts only when all pages are as large as they should be.
+        """
         if self._stop is not None and self._stop.holds(page.body):
             return None
-        if self.numbered:
-            last = self.last(page)
-            ended = not page.records or (last is not None and ask.number >= last)
-            return None if ended else self.at(ask.number + 1)
-        return self._named(ask, page)
+        if not self.numbered:
+            return self._named(ask, page)
+        last, short = self.last(page), ask.short or self.lacks(ask, page) > 0
+        ended = not page.records or (last is not None and ask.number >= last and not short)
+        return None if ended else self.at(ask.number + 1, short=short)
+
+    def lacks(self, ask: Ask, page: Page) -> int:
+        """Return how many rows an answer has less than its own total says."""
+        if not (self.numbered and self._spec.total and self._spec.size):
+            return 0
+        left = self._total(page) - ask.number * self._spec.size
+        return max(min(left, self._spec.size) - len(page.records), 0)
 
     def last(self, page: Page) -> int | None:
         """Return the number of the last page as an answer tells it, None when it does not."""
-        path = self._spec.total or self._spec.total_pages
-        total = find_value(page.body, parse_path(path)) if path else None
-        if path and (not isinstance(total, int) or isinstance(total, bool)):
-            raise RestError(f"{path} is not a whole number in an answer", fix="mend total, or leave it out")
-        if total is None:
+        if not (self._spec.total or self._spec.total_pages):
             return None
-        pages = total if self._spec.total_pages else -(-total // (self._spec.size or 1))
-        return max(int(pages) - 1, 0)
+        pages = self._total(page) if self._spec.total_pages else -(-self._total(page) // (self._spec.size or 1))
+        return max(pages - 1, 0)
+
+    def pack(self, ask: Ask, client: Client) -> dict[str, Any]:
+        """Return a request as plain JSON: only what answers have told, nothing that the project keeps secret."""
+        told: dict[str, Any] = {"number": ask.number, "short": ask.short}
+        if self._spec.kind == "cursor":
+            return {**told, "value": ask.params[self._spec.as_][0]}
+        if self.numbered:
+            return told
+        url = urlsplit(client.without_credentials(ask.url))
+        parts = {part: tuple(map(unquote_plus, part.partition("=")[::2])) for part in url.query.split("&")}
+        same = [name for name, value in parts.values() if self._first.params.get(name) == [value]]
+        query = "&".join(part for part, (name, _) in parts.items() if name not in same)
+        return {**told, "url": url._replace(query=query).geturl(), "same": same}
+
+    def unpack(self, told: Mapping[str, Any]) -> Ask:
+        """Return the request that was packed."""
+        number, short = told["number"], told["short"]
+        if self.numbered:
+            return self.at(number, short=short)
+        if "value" in told:
+            first = self.first()
+            return Ask(first.url, {**first.params, self._spec.as_: [told["value"]]}, number, short)
+        own, url = urlsplit(self._first.url), urlsplit(told["url"])
+        host = own.netloc if own.netloc.rpartition("@")[2] == url.netloc else url.netloc
+        params = {name: self._first.params[name] for name in told["same"] if name in self._first.params}
+        return Ask(url._replace(netloc=host).geturl(), params, number, short)
+
+    def _total(self, page: Page) -> int:
+        path = self._spec.total or self._spec.total_pages
+        total = find_value(page.body, parse_path(path)) if path else 0
+        if not isinstance(total, int) or isinstance(total, bool):
+            raise RestError(f"{path} is not a whole number in an answer", fix="mend total, or leave it out")
+        return total
 
     def _named(self, ask: Ask, page: Page) -> Ask | None:
         """Return the next request as the answer names it."""
@@ -158,7 +204,7 @@ class Pager:
     def _sized(self, ask: Ask) -> Ask:
         if not self._spec.size_as:
             return ask
-        return Ask(ask.url, {**ask.params, self._spec.size_as: [str(self._spec.size)]}, ask.number)
+        return Ask(ask.url, {**ask.params, self._spec.size_as: [str(self._spec.size)]}, ask.number, ask.short)
 
 
 @dataclass(slots=True)
@@ -192,18 +238,35 @@ class Guard:
                 f"{where}: more than {self.pager.max_pages} pages, which looks endless", fix="if not, raise max_pages"
             )
         if not page.records:
+            self._check_empty(ask, page, where)
             return
         digest = page.digest
         if digest == self.digest:
-            raise RestError(f"{where}: the same {len(page.records)} rows as on the page before", fix=_TURN)
+            raise RestError(f"{where}: the same {len(page.records)} rows as on the page before", fix=_REPEATED)
+        self.digest = digest
+        self._check_skipped(ask, page, where)
+
+    def _check_empty(self, ask: Ask, page: Page, where: str) -> None:
+        """An empty page ends numbered ones: not before the last one that its own answer tells of."""
+        last = self.pager.last(page) if self.pager.numbered else None
+        if last is not None and ask.number < last:
+            raise RestError(f"{where}: an empty page, and {last - ask.number} more should follow", fix=_COUNTS)
+
+    def _check_skipped(self, ask: Ask, page: Page, where: str) -> None:
+        """Offsets count rows: where a page is smaller than they say, rows are skipped."""
+        size, found = self.pager.size, len(page.records)
         if self._short >= 0:
             raise RestError(
-                f"{where}: the page before has {self._short} rows, not {self.pager.size}: rows were skipped",
+                f"{where}: the page before has {self._short} rows, not {size}: rows were skipped",
                 fix=f"the API gives smaller pages than asked for: set size: {self._short}",
             )
-        self.digest = digest
-        if self.pager.size is not None and len(page.records) < self.pager.size:
-            self._short = len(page.records)
+        if size is not None and (lacking := self.pager.lacks(ask, page)):
+            raise RestError(
+                f"{where}: the page has {found} rows, {lacking} less than the total says",
+                fix=f"if the API gives smaller pages than asked for, set size: {found}; {_COUNTS}",
+            )
+        if size is not None and found < size:
+            self._short = found
 
 
 def walk(
@@ -226,11 +289,10 @@ def walk(
     """
     pager = guard.pager
     pending: deque[tuple[Ask, Future[Page]]] = deque([(start, first or submit(start))])
-    width = 1
+    ask, width = start, 1
     try:
         while pending:
-            ask, future = pending.popleft()
-            page = future.result()
+            page = pending.popleft()[1].result()
             guard.check(ask, page)
             following = pager.after(ask, page)
             if following is None:
@@ -238,14 +300,15 @@ def walk(
                 return
             last = pager.last(page) if pager.numbered else None
             width = in_flight if last is not None else min(2 * width, in_flight)
-            upcoming: Ask | None = following if not pending else None
+            if not pending:
+                pending.append((following, submit(following)))
             while len(pending) < (width if pager.numbered else 1):
-                upcoming = upcoming or pager.at(pending[-1][0].number + 1)
+                upcoming = pager.at(pending[-1][0].number + 1)
                 if last is not None and upcoming.number > last:
                     break
                 pending.append((upcoming, submit(upcoming)))
-                upcoming = None
             yield page, following
+            ask = following
     finally:
         for _, future in pending:
             future.cancel()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -73,16 +74,16 @@ class Walker:
         parents: Sequence[Parent],
         params_of: Callable[[Parent], Mapping[str, list[str]]] = lambda _: {},
         resume: Mapping[str, Any] | None = None,
-    ) -> Iterator[tuple[Parent, Page, Ask | None, str]]:
-        """Yield (parent, page, the request that follows it, the page's digest) of all parents in order.
+    ) -> Iterator[tuple[Parent, Page, dict[str, Any] | None, str]]:
+        """Yield (parent, page, the packed request that follows it, the page's digest) of all parents in order.
 
         The first pages of the next parents are asked for ahead. A parent that is gone has no rows; when every parent
-        is, the path is wrong.
+        is, the path is wrong; of a resumed read one has answered already.
         """
         upcoming = deque(parents)
         ahead: deque[tuple[Parent, Guard, Ask, Future[Page]]] = deque()
         missing: RestNotFoundError | None = None
-        answered = False
+        answered = bool(resume)
         try:
             while upcoming or ahead:
                 while upcoming and len(ahead) < table.in_flight:
@@ -92,7 +93,8 @@ class Walker:
                 try:
                     for page, following in walk(guard, self._submit(table), start, table.in_flight, first):
                         answered = True
-                        yield parent, page, following, guard.digest
+                        packed = guard.pager.pack(following, self.client) if following else None
+                        yield parent, page, packed, guard.digest
                 except RestNotFoundError as error:
                     if parent is NO_PARENT or start.number or guard.digest:
                         raise
@@ -119,7 +121,7 @@ class Walker:
         guard = Guard(pager, self.client.show)
         start = pager.first()
         if resume and resume["ask"] and resume["parent"] == parent.key:
-            start, guard.digest = Ask(**resume["ask"]), resume["digest"]
+            start, guard.digest = pager.unpack(resume["ask"]), resume["digest"]
         return parent, guard, start, self._submit(table)(start)
 
     def _submit(self, table: RestTable) -> Callable[[Ask], Future[Page]]:
@@ -165,7 +167,7 @@ class TableRead:
 
     def chunks(self) -> Iterator[Chunk]:
         """Yield the chunks; requests go on while one is taken."""
-        last = max((name for name in self.request.finished if name in self.request.ends), default="")
+        last = max((name for name in self.request.finished if self.request.ends.get(name)), default="")
         resume = self.request.ends.get(last) or None
         highest: dict[str, CursorValue] = {}
         number = 0
@@ -216,7 +218,7 @@ class TableRead:
             table, parents, self._asks_for if incremental else lambda _: {}, resume
         ):
             group.add(parent, page)
-            state = {"parent": parent.key, "ask": following.pack() if following else None, "digest": digest}
+            state = {"parent": parent.key, "ask": following, "digest": digest}
             if (
                 len(group.records) >= self.request.chunk_rows
                 or group.pages >= PAGES_PER_CHUNK
@@ -276,5 +278,8 @@ def _documents(view: str) -> str:
 
 
 def _position_key(parent: str) -> str:
-    """Return the key of a position under which a cursor stands: positions are merged key by key."""
-    return f"cursor/{parent}" if parent else "cursor"
+    """Return the key of a position under which a cursor stands: positions are merged key by key.
+
+    A parent stands there as the digest of its key, which may be what `mask` hides.
+    """
+    return f"cursor/{hashlib.sha256(parent.encode()).hexdigest()[:32]}" if parent else "cursor"
