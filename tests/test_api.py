@@ -93,7 +93,7 @@ def test_offline_uses_the_last_observation(tmp_path: Path) -> None:
     (tmp_path / "in.db").unlink()
     assert [column.type for column in loaded.check(offline=True).schemas["m.a"] or ()] == ["VARCHAR"]
     assert loaded.plan(offline=True).notes == ("offline: sources as they were last observed",)
-    assert "cannot be reached" in loaded.plan().notes[0]
+    assert "there is no file in.db; check path" in loaded.plan().notes[0]
 
 
 # ----------------------------------------------------------------------------------------------------- running

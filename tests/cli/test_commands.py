@@ -357,11 +357,14 @@ def test_draw_in_every_format_and_level(form: str, begins: bytes, level: str, do
 
 
 @pytest.mark.parametrize(
-    ("file", "begins"), [("a.svg", b"<svg"), ("a.gv", b"digraph"), ("a.mmd", b"flowchart"), ("a.x", b"<svg")]
+    ("file", "begins"), [("a.svg", b"<svg"), ("a.gv", b"digraph"), ("a.mmd", b"flowchart"), ("a", b"<svg")]
 )
 def test_the_file_s_ending_chooses_the_format(file: str, begins: bytes, project: Call) -> None:
     assert project("draw", "-o", file).text == f"{file}\n"
     assert begins in Path(file).read_bytes()[:400]
+    refused = project("draw", "-o", "a.x")
+    assert refused.code == 2
+    assert "Known endings: .svg, .dot" in refused.error
 
 
 def test_draw_opens_a_browser_or_prints_the_path(project: Call, monkeypatch: pytest.MonkeyPatch) -> None:

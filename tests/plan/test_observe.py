@@ -14,7 +14,7 @@ import pytest
 from headwater.contracts import TableDescription
 from headwater.core.commit import Column, TableState
 from headwater.core.project import Project
-from headwater.errors import ConnectorError
+from headwater.errors import ConnectorError, Terminal
 from headwater.plan import observe as observe_module
 from headwater.plan.observe import (
     Connectors,
@@ -168,3 +168,22 @@ def test_a_store_of_another_environment_is_left_alone(load_files: Load) -> None:
     (Path(default.root) / "data" / "lakehouse").mkdir(parents=True)
     assert list(open_stores(default, FakeSession())) == ["lakehouse", "warehouse"]
     assert list(open_stores(load_files(files, "prod"), FakeSession())) == ["warehouse"]
+
+
+def test_one_wrong_table_is_told_with_its_place_and_the_others_are_described(load_files: Load) -> None:
+    class Picky(FakeSource):
+        def describe(self, tables: Any) -> Any:
+            if "b" in tables:
+                raise RefusingError("there is no b", fix="make one")
+            return super().describe(tables)
+
+    project = load_files({"sources/one.yaml": TWO})
+    seen = observe(project, connect({"one": Picky()}))
+    assert list(seen.sources) == ["one.a"]
+    place = project.sources["one.b"].location
+    assert seen.notes == ("one.a: note on a", f"{place}: one.b: there is no b; make one: asked at run")
+    assert place.line
+
+
+class RefusingError(ConnectorError, Terminal):
+    """An error that does not pass."""

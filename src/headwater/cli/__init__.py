@@ -10,7 +10,7 @@ import click
 
 _COMMANDS = {
     "check": "Bind every model on empty tables; report every problem at once.",
-    "draw": "Draw the project as SVG, PNG, dot, Mermaid or text.",
+    "draw": "Draw the project as SVG, PNG, dot, Mermaid, text or HTML.",
     "init": "Make a small project that runs.",
     "maintain": "Remove what nobody can read any more.",
     "plan": "Show what a run would do, and why.",

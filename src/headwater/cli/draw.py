@@ -70,7 +70,7 @@ def graph_as_json(loaded: LoadedProject) -> dict[str, Any]:
 
 
 def _draw(loaded: LoadedProject, level: str, form: str | None, output: str | None, show: bool) -> None:
-    form = form or _SUFFIXES.get(Path(output or "").suffix, "svg")
+    form = form or _form_of(output)
     drawn = loaded.draw(level=level, format=form)
     if show and output is None:
         output = str(Path(loaded.project.root) / ".headwater" / f"diagram.{'txt' if form == 'text' else form}")
@@ -82,6 +82,13 @@ def _draw(loaded: LoadedProject, level: str, form: str | None, output: str | Non
     if show and _has_browser():
         webbrowser.open(Path(output).resolve().as_uri())
     click.echo(output)
+
+
+def _form_of(output: str | None) -> str:
+    suffix = Path(output or "").suffix
+    if suffix and suffix not in _SUFFIXES:
+        raise click.BadParameter(f"{output}: what is {suffix}? Known endings: {', '.join(_SUFFIXES)}; or say --format")
+    return _SUFFIXES.get(suffix, "svg")
 
 
 def _has_browser() -> bool:

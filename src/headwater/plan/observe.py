@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headwater.core.commit import Column
-from headwater.errors import ConnectorError
+from headwater.errors import ConnectorError, Terminal
 from headwater.plan.build import Observed
 from headwater.plugins import load_source, load_store
 from headwater.sql.timecolumn import find_time_source
@@ -115,21 +115,51 @@ def _ask_sources(project: Project, sources: Mapping[str, Source]) -> tuple[dict[
     found: dict[str, TableDescription] = {}
     notes: list[str] = []
     pool = ThreadPoolExecutor(max_workers=min(8, len(tables)))
-    futures = {name: pool.submit(sources[name].describe, wanted) for name, wanted in tables.items()}
+    futures = {name: pool.submit(_describe, sources[name], wanted) for name, wanted in tables.items()}
     wait(futures.values(), timeout=LIMIT_S)
     for name, future in futures.items():
         if not future.done():
             notes.append(f"source {name} did not answer within {LIMIT_S:g} s: asked at run")
             continue
         try:
-            described = future.result()
+            described, wrong = future.result()
         except ConnectorError as error:
             notes.append(f"source {name} cannot be reached ({error.what}): asked at run")
             continue
         found.update({f"{name}.{table}": description for table, description in described.items()})
         notes += [f"{name}.{table}: {note}" for table, about in described.items() for note in about.notes]
+        notes += [_tell(project, f"{name}.{table}", problem) for table, problem in wrong.items()]
     pool.shutdown(wait=False, cancel_futures=True)
     return found, notes
+
+
+def _tell(project: Project, table: str, problem: ConnectorError) -> str:
+    fix = f"; {problem.fix}" if problem.fix else ""
+    return f"{project.sources[table].location}: {table}: {problem.what}{fix}: asked at run"
+
+
+def _describe(
+    source: Source, wanted: Mapping[str, Any]
+) -> tuple[dict[str, TableDescription], dict[str, ConnectorError]]:
+    """Describe tables; what is wrong with one of them for good is no word about the others.
+
+    Raises:
+        ConnectorError: The source cannot be reached.
+    """
+    try:
+        return source.describe(wanted), {}
+    except ConnectorError as error:
+        if not isinstance(error, Terminal):
+            raise
+        if len(wanted) == 1:
+            return {}, dict.fromkeys(wanted, error)
+    found: dict[str, TableDescription] = {}
+    wrong: dict[str, ConnectorError] = {}
+    for name, options in wanted.items():
+        described, errors = _describe(source, {name: options})
+        found.update(described)
+        wrong.update(errors)
+    return found, wrong
 
 
 def pack_description(description: TableDescription) -> dict[str, Any]:

@@ -31,7 +31,7 @@ _MAY_PASS = ("08", "40", "53", "57", "58")
 _MAY_PASS_STATES = ("25P03", "25P04", "55P03")
 _FINAL = re.compile(
     r"authentication failed|no password supplied|pg_hba\.conf|permission denied|(role|database) \".*\" does not exist"
-    r"|not permitted to log in|invalid (connection option|port|URI|sslmode)|server does not support SSL",
+    r"|not permitted to log in|invalid (connection option|port|URI|sslmode|integer value)|server does not support SSL",
     re.IGNORECASE,
 )
 _BROKEN = re.compile(
