@@ -31,7 +31,7 @@ _MAY_PASS = ("08", "40", "53", "57", "58")
 _MAY_PASS_STATES = ("25P03", "25P04", "55P03")
 _FINAL = re.compile(
     r"authentication failed|no password supplied|pg_hba\.conf|permission denied|(role|database) \".*\" does not exist"
-    r"|not permitted to log in|invalid (connection option|port|URI|sslmode|integer value)|server does not support SSL",
+    r"|not permitted to log in|invalid (connection option|port|URI|sslmode)|server does not support SSL",
     re.IGNORECASE,
 )
 _BROKEN = re.compile(
@@ -82,6 +82,9 @@ class Target:
                 "the connection is neither a URI nor key=value words that libpq knows",
                 fix="write postgresql://user:password@host:5432/database, or host=… dbname=… user=…",
             ) from None
+        port = str(self._parameters.get("port") or "")
+        if not all(part.strip().isdecimal() for part in port.split(",") if part):
+            raise ProjectError("the port of the connection is not a number", fix="write port: 5432")
         options = " ".join(f"-c {name}={value}" for name, value in SETTINGS.items())
         self._parameters["options"] = f"{self._parameters.get('options') or ''} {options}".strip()
         self._parameters.setdefault("connect_timeout", str(CONNECT_TIMEOUT_S))
