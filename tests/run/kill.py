@@ -1,14 +1,18 @@
-"""Killing a run at its boundaries: the child process ends itself with SIGKILL at the nth event.
+"""Killing a run: the child process ends at the nth event, by its own SIGKILL, or at any moment, by an alarm.
 
+The alarm (SIGALRM with its default action) is the kernel's: nothing of the process runs any more, as with SIGKILL.
 Children come from a fork server that has the heavy imports loaded, so a run costs tenths of a second.
 """
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import multiprocessing
 import os
 import shutil
 import signal
+import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -16,6 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable, Mapping
     from multiprocessing.context import ForkServerContext
 
 NOW = datetime(2026, 1, 10, tzinfo=UTC)
@@ -30,22 +36,40 @@ def _context() -> ForkServerContext:
     return context
 
 
-def _run(folder: str, at: int, counted: Any, now: datetime, answers: Any) -> None:
-    """Run the project; count events, and be killed when the count reaches `at`; then send its tables."""
+def _run(folder: str, kill: Kill, counted: Any, answers: Any) -> None:
+    """Run the project; count events, and be killed at the event or the moment; then send its tables."""
     from headwater.api import load
 
     def listen(event: Any) -> None:
         counted.value += 1
-        if counted.value == at:
+        if counted.value == kill.at:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    run = load(folder).run(listeners=[listen], now=now, workers=1)
+    for place, value in kill.settings.items():
+        module, _, name = place.rpartition(".")
+        setattr(importlib.import_module(module), name, value)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, kill.after_s)
+    began = time.monotonic()
+    run = load(folder).run(listeners=[listen], now=kill.now, workers=1)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    lasted_s = time.monotonic() - began
     if run.status != "done":
         for result in run.results:
             print(result.step, result.status, result.reason, result.error)
         os._exit(7)
-    answers.send(read_tables(load(folder)))
+    answers.send((read_tables(load(folder)), lasted_s))
     answers.close()
+
+
+@dataclass(frozen=True)
+class Kill:
+    """When a run is killed, if at all, and constants of the product that it has otherwise (`module.name` to value)."""
+
+    at: int = ALL
+    after_s: float = 0.0
+    now: datetime = NOW
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -55,21 +79,80 @@ class Outcome:
     code: int
     events: int
     tables: dict[str, list[Any]] = field(default_factory=dict)
+    lasted_s: float = 0.0
+
+    @property
+    def killed(self) -> bool:
+        return self.code in (-signal.SIGKILL, -signal.SIGALRM)
 
 
-def run_child(folder: Path, at: int = ALL, now: datetime = NOW) -> Outcome:
-    """Run the project in a child process that is killed at event `at`."""
+def run_child(folder: Path, at: int = ALL, now: datetime = NOW, **more: Any) -> Outcome:
+    """Run the project in a child process that is killed at event `at`, or `after_s`."""
     counted = _context().Value("q", 0, lock=False)
     mine, theirs = _context().Pipe(duplex=False)
-    child = _context().Process(target=_run, args=(str(folder), at, counted, now, theirs))
+    child = _context().Process(target=_run, args=(str(folder), Kill(at, now=now, **more), counted, theirs))
     child.start()
     theirs.close()
-    try:
-        tables: dict[str, list[Any]] = mine.recv()
-    except EOFError:
-        tables = {}
+    tables: dict[str, list[Any]] = {}
+    lasted_s = 0.0
+    with contextlib.suppress(EOFError):
+        tables, lasted_s = mine.recv()
     child.join()
-    return Outcome(child.exitcode or 0, counted.value, tables)
+    return Outcome(child.exitcode or 0, counted.value, tables, lasted_s)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A source that changes while it is followed.
+
+    Attributes:
+        folder: The project.
+        fresh: The project as it was before it ever ran.
+        change: Changes the source.
+        check: Compares what landed with what the source has.
+    """
+
+    folder: Path
+    fresh: Path
+    change: Callable[[], None]
+    check: Callable[[dict[str, list[Any]]], None]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+def kill_at_random(source: Source, chance: random.Random, kills: int = 100) -> int:
+    """Kill runs while the source goes on; after each series of kills what landed has to be what the source has.
+
+    Every second kill is at a random event, the others at a random moment. A series has one to three kills, the source
+    changes now and then between them, and every sixth series begins with the first load.
+    """
+    copy_project(source.fresh, source.folder)
+    run_well(source)
+    source.change()
+    usual = run_well(source)
+    done = 0
+    while done < kills:
+        if not chance.randrange(6):
+            copy_project(source.fresh, source.folder)
+        source.change()
+        for _ in range(chance.choice([1, 1, 2, 3])):
+            at, after_s = chance.randrange(1, usual.events + 1), 0.0
+            if chance.randrange(2):
+                at, after_s = ALL, chance.uniform(0.02, usual.lasted_s)
+            killed = run_child(source.folder, at, after_s=after_s, settings=source.settings)
+            assert killed.killed or killed.code == 0, f"a run failed after {done} kills"
+            done += killed.killed
+            if not chance.randrange(3):
+                source.change()
+        run_well(source)
+        source.check(run_well(source).tables)
+    return done
+
+
+def run_well(source: Source) -> Outcome:
+    """Run the project undisturbed."""
+    found = run_child(source.folder, settings=source.settings)
+    assert found.code == 0, "an undisturbed run failed"
+    return found
 
 
 def read_tables(loaded: Any) -> dict[str, list[Any]]:

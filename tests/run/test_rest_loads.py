@@ -113,6 +113,25 @@ def test_no_secret_stays_in_what_a_resumed_load_goes_on_from(server: Server, tmp
     assert rows(folder, "select id from api.orders") == [(0,), (1,), (2,), (3,)]
 
 
+@pytest.mark.parametrize("store", ["warehouse", "lakehouse"])
+def test_rows_and_rejects_of_staged_pages_are_there_once(store: str, server: Server, tmp_path: Path) -> None:
+    """Pages with rejects are staged in two parts; a page of HTML comes in between, and the next run goes on there."""
+    folder = rest_project(tmp_path, store, "full", server.url)
+    source = folder / "sources" / "api.yaml"
+    source.write_text(source.read_text().replace("    load: full\n", "    load: full\n    max_rejected: 100%\n"))
+    many = [{"id": n if n % 2 else f"no {n}", "item": "a", "at": n} for n in range(1, 12)]
+    good = rest_orders(many)
+    page = Reply(b"<html>Down</html>", headers={"Content-Type": "text/html"})
+    server.routes["/orders"] = lambda asked: page if asked.value("after") == "6" else good(asked)
+    assert "text/html" in str(run(folder)["api.orders/extract"].error)
+    server.routes["/orders"] = good
+    server.asked.clear()
+    run_well(folder)
+    assert "" not in [asked.value("after") for asked in server.asked], "the first page is not asked for again"
+    assert rows(folder, "select id from api.orders") == [(n,) for n in range(1, 12, 2)]
+    assert rows(folder, "select count(*), count(distinct raw) from quarantine.api__orders") == [(5, 5)]
+
+
 def test_killed_at_every_boundary(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     many = [{"id": n, "item": f"item {n % 3}", "at": 100 + n} for n in range(1, 130)]
     fresh = rest_project(tmp_path / "fresh", "lakehouse", "merge", server.url)

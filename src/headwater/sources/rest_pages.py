@@ -32,13 +32,13 @@ _REPEATED = f"{_TURN}; if the API repeats its last page for ever, say total, tot
 class Ask:
     """One request; `Pager.pack` makes it plain values, so that a resumed read can repeat it.
 
-    `number` counts pages from 0. `short`: a page before it had fewer rows than the total and `size` say.
+    `number` counts pages from 0, `rows` the rows on numbered pages before it.
     """
 
     url: str
     params: dict[str, list[str]] = field(default_factory=dict)
     number: int = 0
-    short: bool = False
+    rows: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,29 +120,33 @@ class Pager:
         """Return the first request."""
         return self.at(0) if self.numbered else self._sized(self._first)
 
-    def at(self, number: int, *, short: bool = False) -> Ask:
+    def at(self, number: int, rows: int = 0) -> Ask:
         """Return the request of a numbered page, counted from 0."""
         size = self._spec.size or 1
         value = self._spec.start + number if self._spec.kind == "page" else number * size
         params = {**self._first.params, self._spec.as_: [str(value)]}
-        return self._sized(Ask(self._first.url, params, number, short))
+        return self._sized(Ask(self._first.url, params, number, rows))
 
     def after(self, ask: Ask, page: Page) -> Ask | None:
         """Return the request that follows an answer, None at the end.
 
-        The number of the last page counts only when all pages are as large as they should be.
+        A total ends the pages when so many rows have come, however large the pages are.
         """
         if self._stop is not None and self._stop.holds(page.body):
             return None
         if not self.numbered:
             return self._named(ask, page)
-        last, short = self.last(page), ask.short or self.lacks(ask, page) > 0
-        ended = not page.records or (last is not None and ask.number >= last and not short)
-        return None if ended else self.at(ask.number + 1, short=short)
+        rows, last = ask.rows + len(page.records), self.last(page)
+        ended = rows >= self._total(page) if self._spec.total else last is not None and ask.number >= last
+        return None if ended or not page.records else self.at(ask.number + 1, rows)
+
+    def has_all(self, ask: Ask, page: Page) -> bool:
+        """Whether as many rows have come before a page as its own total says."""
+        return bool(self._spec.total) and ask.rows >= self._total(page)
 
     def lacks(self, ask: Ask, page: Page) -> int:
         """Return how many rows an answer has less than its own total says."""
-        if not (self.numbered and self._spec.total and self._spec.size):
+        if not (self._spec.total and self._spec.size):
             return 0
         left = self._total(page) - ask.number * self._spec.size
         return max(min(left, self._spec.size) - len(page.records), 0)
@@ -156,7 +160,7 @@ class Pager:
 
     def pack(self, ask: Ask, client: Client) -> dict[str, Any]:
         """Return a request as plain JSON: only what answers have told, nothing that the project keeps secret."""
-        told: dict[str, Any] = {"number": ask.number, "short": ask.short}
+        told: dict[str, Any] = {"number": ask.number, "rows": ask.rows}
         if self._spec.kind == "cursor":
             return {**told, "value": ask.params[self._spec.as_][0]}
         if self.numbered:
@@ -169,16 +173,16 @@ class Pager:
 
     def unpack(self, told: Mapping[str, Any]) -> Ask:
         """Return the request that was packed."""
-        number, short = told["number"], told["short"]
+        number, rows = told["number"], told["rows"]
         if self.numbered:
-            return self.at(number, short=short)
+            return self.at(number, rows)
         if "value" in told:
             first = self.first()
-            return Ask(first.url, {**first.params, self._spec.as_: [told["value"]]}, number, short)
+            return Ask(first.url, {**first.params, self._spec.as_: [told["value"]]}, number, rows)
         own, url = urlsplit(self._first.url), urlsplit(told["url"])
         host = own.netloc if own.netloc.rpartition("@")[2] == url.netloc else url.netloc
         params = {name: self._first.params[name] for name in told["same"] if name in self._first.params}
-        return Ask(url._replace(netloc=host).geturl(), params, number, short)
+        return Ask(url._replace(netloc=host).geturl(), params, number, rows)
 
     def _total(self, page: Page) -> int:
         path = self._spec.total or self._spec.total_pages
@@ -204,7 +208,7 @@ class Pager:
     def _sized(self, ask: Ask) -> Ask:
         if not self._spec.size_as:
             return ask
-        return Ask(ask.url, {**ask.params, self._spec.size_as: [str(self._spec.size)]}, ask.number, ask.short)
+        return Ask(ask.url, {**ask.params, self._spec.size_as: [str(self._spec.size)]}, ask.number, ask.rows)
 
 
 @dataclass(slots=True)
@@ -249,7 +253,7 @@ class Guard:
     def _check_empty(self, ask: Ask, page: Page, where: str) -> None:
         """An empty page ends numbered ones: not before the last one that its own answer tells of."""
         last = self.pager.last(page) if self.pager.numbered else None
-        if last is not None and ask.number < last:
+        if last is not None and ask.number < last and not self.pager.has_all(ask, page):
             raise RestError(f"{where}: an empty page, and {last - ask.number} more should follow", fix=_COUNTS)
 
     def _check_skipped(self, ask: Ask, page: Page, where: str) -> None:
