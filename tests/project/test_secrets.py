@@ -66,6 +66,24 @@ def test_secrets_are_in_no_text_of_a_source_and_in_no_file(secret_project: Path)
     assert all(SECRET not in file.read_text(encoding="utf-8") for file in kept)
 
 
+@pytest.mark.parametrize(
+    ("url", "secret"),
+    [
+        ("https://api.example.org:8443", False),
+        ("http://127.0.0.1:80/", False),
+        ("https://hooks.example.org/T0/B0/x", True),
+        ("https://api.example.org?key=1", True),
+    ],
+)
+def test_an_address_alone_is_no_secret(
+    write_project: Callable[[Files], Path], monkeypatch: pytest.MonkeyPatch, url: str, secret: bool
+) -> None:
+    monkeypatch.setenv("HEADWATER_URL", url)
+    text = "kind: rest\nconnection: ${env:HEADWATER_URL}\ntables: {t: {path: /t, columns: {id: bigint}}}\n"
+    project = load_project(write_project({"headwater.yaml": "name: demo\n", "sources/api.yaml": text}))
+    assert project.secrets == ({url} if secret else set())
+
+
 @pytest.mark.parametrize("wrong", ["[{}]", "{{a: {}, b: 1}}", "{}"])
 def test_a_value_that_is_refused_is_no_way_out_for_a_secret(
     write_project: Callable[[Files], Path], monkeypatch: pytest.MonkeyPatch, wrong: str

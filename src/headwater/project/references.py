@@ -1,4 +1,7 @@
-"""`${env:X}` and `${file:X}`: the only substitutions; what they give is a secret and never leaves the process."""
+"""`${env:X}` and `${file:X}`: the only substitutions; what they give is a secret and never leaves the process.
+
+The address of an API alone is none.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,9 @@ if TYPE_CHECKING:
 _REFERENCE = re.compile(r"\$\{(?:(env|file):([^}]*)|[A-Za-z_][^}]*)\}")
 _SECRET_KEY = re.compile(r"(password|passwd|secret|token|api_?key|private_?key)$", re.IGNORECASE)
 _SECRET_IN_TEXT = re.compile(r"://[^/\s:@]+:[^@\s$]+@|\b(password|pwd)\s*=\s*[^\s;$]", re.IGNORECASE)
+_ADDRESS = re.compile(r"https?://[^/\s@?#]+/?")
+"""Where an API is: scheme, host and port. It is told in errors and in lineage; whatever stands beside it is not."""
+
 _MIN_SECRET_LENGTH = 4
 
 
@@ -66,7 +72,7 @@ class References:
             except ProjectError as error:
                 errors.append(ProjectError.at(place, error.what, error.fix))
                 return match[0]
-            if len(value) >= _MIN_SECRET_LENGTH:
+            if len(value) >= _MIN_SECRET_LENGTH and not _ADDRESS.fullmatch(value):
                 self.secrets.add(value)
             return value
 
