@@ -41,9 +41,9 @@ class Rest:
     instant in UTC. Cursors are sent in UTC.
     State: `cursor`: the highest value read; with a parent `cursor/<digest of the parent's fields>`, one per parent.
     Delivery: what the API gives, at least once: rows that move between pages while they are read may come twice, which
-    a key repairs, or be missed where pages are counted; what is changed meanwhile comes with the next load. A resumed read goes on at the first page that
-    was not staged; parents that came in between come with the next load. The upper bound is fixed only with
-    `send_cursor: {until: …}`.
+    a key repairs, or be missed where pages are counted; what is changed meanwhile comes with the next load. A resumed
+    read goes on at the first page that was not staged; parents that came in between come with the next load. The upper
+    bound is fixed only with `send_cursor: {until: …}`.
     Raises: RestError for answers that are not what is declared, and RestUnavailableError (retryable) when the API
     cannot be reached or wants to be left alone for long.
     Source: `path` below the URL in `connection`, by GET; answers are JSON in UTF-8.
