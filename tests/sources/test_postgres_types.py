@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from click.testing import CliRunner
 
 from headwater.api import load
+from headwater.cli import group
 from headwater.sources.postgres import PostgresTable
 from headwater.sources.postgres_types import from_text
 
@@ -251,3 +254,14 @@ def test_exact_values_come_through_runs_into_both_stores(types: Database, tmp_pa
                 if kind == "real" and expected == "3.4028235e+38" and store == "lakehouse":
                     expected = "3.4028234663852886e+38"
                 assert row[column] == expected, (store, kind)
+    declared = dict(
+        types.sql("SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = 't'::regclass")
+    )
+    printed = CliRunner().invoke(group, ["-p", str(tmp_path), "types", "shop"])
+    assert printed.exit_code == 0, printed.output
+    for store in ("lakehouse", "warehouse"):
+        part = printed.output.partition(f"shop.{store} into the {store}\n")[2].partition(" into the ")[0]
+        told = dict(re.findall(r"^  (\w+) +(.*)$", part, re.MULTILINE))
+        for column, kind in kinds.items():
+            assert told[column].startswith(declared[column]), (store, kind)
+            assert re.search(r" (exact|widened|cast)\b", told[column]), (store, kind)
