@@ -157,9 +157,9 @@ def test_a_read_of_many_chunks_goes_on_after_those_that_are_staged(
     load(folder).run()
     read = postgres_cdc._LogRead.__init__
 
-    def small(self: Any, source: Any, logged: Any, request: Any, manifest: Any) -> None:
+    def small(self: Any, source: Any, request: Any, manifest: Any) -> None:
         manifest["chunk_rows"] = 3
-        read(self, source, logged, request, manifest)
+        read(self, source, request, manifest)
 
     monkeypatch.setattr(postgres_cdc._LogRead, "__init__", small)
     for statement in AFTER:

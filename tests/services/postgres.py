@@ -101,10 +101,10 @@ class Postgres:
         """Return the URI of a database."""
         return f"postgresql://{user}:{password}@127.0.0.1:{self.port}/{database}"
 
-    def stop(self) -> None:
-        """Stop the server at once, connections are cut; the data stay."""
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """Stop the server at once, connections are cut; the data stay. SIGQUIT: as if it had crashed."""
         if self.process is not None:
-            self.process.send_signal(signal.SIGINT)
+            self.process.send_signal(how)
             self.process.wait(_START_LIMIT_S)
             self.process = None
 

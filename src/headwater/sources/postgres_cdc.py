@@ -20,6 +20,7 @@ from headwater.sources.postgres_cdc_slot import (
     Slot,
     advance_slot,
     check_logged,
+    check_publication,
     check_slot,
     create_slot,
     ensure_publication,
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from headwater.core.commit import Column
     from headwater.sources.pgoutput import RowChange, Value
     from headwater.sources.postgres_catalogue import Table
-    from headwater.sources.postgres_cdc_slot import Logged
     from headwater.sources.postgres_connect import Target
     from headwater.sources.postgres_types import ServerColumn
 
@@ -79,10 +79,11 @@ def read_changes(source: CdcTable, request: ReadRequest) -> Reading:
                 check_slot(session, slot, logged, position, source.table.oid)
                 row = session.execute("SELECT pg_current_wal_flush_lsn()::text").fetchone()
                 manifest = manifest or {"upper": str(row[0]) if row else "", "chunk_rows": request.chunk_rows}
+            check_publication(session, slot, logged, source.table, wanted)
     except psycopg.Error as error:
         raise source.target.explain(error) from None
     found = CdcTable(source.target, slot, source.table, source.columns, source.undeclared)
-    chunks = _snapshot(found, request) if first else _LogRead(found, logged, request, manifest).chunks()
+    chunks = _snapshot(found, request) if first else _LogRead(found, request, manifest).chunks()
     return Reading(manifest, chunks, _EXTRA, columns=source.columns, report=_reporter(found, request))
 
 
@@ -133,9 +134,8 @@ def _release(request: ReadRequest, name: str) -> Callable[[], None]:
 class _LogRead:
     """The changes between the last position and the upper bound, cut into chunks by their number."""
 
-    def __init__(self, source: CdcTable, logged: Logged, request: ReadRequest, manifest: Mapping[str, Any]) -> None:
+    def __init__(self, source: CdcTable, request: ReadRequest, manifest: Mapping[str, Any]) -> None:
         self._source = source
-        self._logged = logged
         self._request = request
         self._upper = str(manifest["upper"])
         self._chunk_rows = int(manifest["chunk_rows"])
@@ -191,9 +191,9 @@ class _LogRead:
                 self._change(pgoutput.read_row(message))
 
     def _meet(self, message: bytes) -> None:
-        """Take note of a table's shape; what was gathered in another shape is stored first."""
+        """Take note of the table's shape, whatever it was called; what was gathered in another one is stored first."""
         found = pgoutput.read_relation(message)
-        if (found.schema, found.name) != (self._logged.schema, self._logged.name):
+        if found.oid != self._source.table.oid:
             return
         if found != self._relation:
             self._store()

@@ -27,6 +27,7 @@ BEGIN_LIMIT_S = 30
 """How long a new slot waits for the transactions that are open."""
 
 _WARN_BYTES = 10**9
+_THEN_ANEW = "then headwater run --full and the table's name, where it was loaded before"
 _SERVER = """
 SELECT current_setting('wal_level'),
   (SELECT rolreplication OR rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user),
@@ -45,6 +46,15 @@ FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamesp
 _PUBLISHED = """
 SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_publication WHERE pubname = %s),
   EXISTS (SELECT 1 FROM pg_catalog.pg_publication_tables WHERE pubname = %s AND schemaname = %s AND tablename = %s)
+"""
+_PUBLICATION = """
+SELECT pubviaroot, array_remove(ARRAY[CASE WHEN NOT pubinsert THEN 'insert' END, CASE WHEN NOT pubupdate THEN 'update'
+  END, CASE WHEN NOT pubdelete THEN 'delete' END, CASE WHEN NOT pubtruncate THEN 'truncate' END], NULL)
+FROM pg_catalog.pg_publication WHERE pubname = %s
+"""
+_LISTED = """
+SELECT attnames::text[], rowfilter FROM pg_catalog.pg_publication_tables
+WHERE pubname = %s AND schemaname = %s AND tablename = %s
 """
 _SLOT = """
 SELECT confirmed_flush_lsn::text, coalesce(wal_status, 'reserved'), plugin::text, database::text, active
@@ -166,18 +176,60 @@ def ensure_publication(session: psycopg.Connection[Any], slot: Slot, logged: Log
     """Make the table's publication, or put the table into the one that is there.
 
     Raises:
+        PostgresError: The one that is there does not publish a partitioned table as one.
         psycopg.Error: The server refuses.
     """
     there, published = _published(session, slot, logged)
     table = f"{quote_identifier(logged.schema)}.{quote_identifier(logged.name)}"
     name = quote_identifier(slot.publication)
     if there and not published:
+        _check_root(session, slot, logged)
         session.execute(f"ALTER PUBLICATION {name} ADD TABLE {table}".encode())
     elif not there:
         options = ["publish_via_partition_root = true"] if logged.partitioned else []
         options += ["publish_generated_columns = stored"] if logged.version >= 180000 else []
         how = f" WITH ({', '.join(options)})" if options else ""
         session.execute(f"CREATE PUBLICATION {name} FOR TABLE {table}{how}".encode())
+
+
+def _check_root(session: psycopg.Connection[Any], slot: Slot, logged: Logged) -> None:
+    row = session.execute(_PUBLICATION, [slot.publication]).fetchone()
+    if logged.partitioned and row is not None and not row[0]:
+        raise PostgresError(
+            f"the publication {slot.publication} publishes the partitions of table {slot.table!r}, each under its name",
+            fix=f"ALTER PUBLICATION {quote_identifier(slot.publication)} SET (publish_via_partition_root = true)",
+        )
+
+
+def check_publication(
+    session: psycopg.Connection[Any], slot: Slot, logged: Logged, table: Table, wanted: Sequence[str]
+) -> None:
+    """Check that a publication, which may be somebody else's, has every change of every row and column.
+
+    Raises:
+        PostgresError: It leaves some out.
+        psycopg.Error: The server fails.
+    """
+    _check_root(session, slot, logged)
+    name = quote_identifier(slot.publication)
+    row = session.execute(_PUBLICATION, [slot.publication]).fetchone()
+    if row is not None and row[1]:
+        raise PostgresError(
+            f"the publication {slot.publication} leaves out {', '.join(row[1])}: the tables would differ",
+            fix=f"ALTER PUBLICATION {name} SET (publish = 'insert, update, delete, truncate'), {_THEN_ANEW}",
+        )
+    if logged.version < 150000:
+        return
+    listed = session.execute(_LISTED, [slot.publication, logged.schema, logged.name]).fetchone()
+    columns, where = listed or ([], None)
+    asked = {column.lower() for column in wanted}
+    missing = [column.name for column in table.columns if column.name.lower() in asked and column.name not in columns]
+    if where is not None or missing:
+        what = f"column {missing[0]!r}" if missing else f"rows that are not {where}"
+        raise PostgresError(
+            f"the publication {slot.publication} leaves out {what} of table {slot.table!r}",
+            fix=f"publish the whole table, {_THEN_ANEW}; or leave publication out, to have one made",
+        )
 
 
 def _published(session: psycopg.Connection[Any], slot: Slot, logged: Logged) -> tuple[bool, bool]:
@@ -202,6 +254,12 @@ def create_slot(target: Target, slot: Slot) -> tuple[psycopg.Connection[Any], st
         row = session.execute(
             f"CREATE_REPLICATION_SLOT {quote_identifier(slot.name)} LOGICAL pgoutput EXPORT_SNAPSHOT".encode()
         ).fetchone()
+    except psycopg.errors.ConfigurationLimitExceeded:
+        session.close()
+        raise PostgresUnavailableError(
+            "every replication slot of the server is taken (max_replication_slots)",
+            fix="drop one that nobody reads (pg_replication_slots shows them), or raise max_replication_slots",
+        ) from None
     except psycopg.errors.LockNotAvailable:
         session.close()
         raise PostgresUnavailableError(

@@ -212,7 +212,7 @@ class ChangeTable:
         asked = {column.name.lower() for column in self.columns}
         others = [c.name for c in shape if c.name.lower() not in asked] if self.declared_only else []
         cases = [
-            f"CASE WHEN r{places[name]} IS NOT NULL "
+            f"CASE WHEN r{places[name]} IS NOT NULL OR list_contains({CHANGE_COLUMNS[2]}, {quote_text(name)}) "
             f"THEN {quote_text(f'column {quote_identifier(name)} is not declared')} END"
             for name in others
         ]
