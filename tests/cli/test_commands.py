@@ -199,7 +199,7 @@ def test_environments_by_option_and_variable(project: Call, monkeypatch: pytest.
 
 def test_a_plan_for_people(project: Call) -> None:
     assert project("plan").text == (
-        "+ shop.orders/extract          first load\n"
+        "+ shop.orders/extract          first load (about 4 rows at the source)\n"
         "? shop.orders/load             if the extract finds rows\n"
         "+ marts.daily_sales/transform  first build\n"
     )

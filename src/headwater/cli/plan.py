@@ -61,7 +61,7 @@ def print_plan(plan: Plan) -> None:
     skipped = [step for step in plan.steps if step.decision == "skip"]
     for step in plan.steps:
         if step.decision != "skip":
-            click.echo(f"{_MARKS[step.decision.value]} {step.node:<{width}}  {step.reason}{_spans(step)}")
+            click.echo(f"{_MARKS[step.decision.value]} {step.node:<{width}}  {step.reason}{_spans(step)}{_size(step)}")
     if skipped:
         click.echo(f". {len(skipped)} steps have nothing to do")
     for one in plan.breaks:
@@ -70,6 +70,11 @@ def print_plan(plan: Plan) -> None:
         click.echo(f"note: {note}")
     for orphan in plan.orphans:
         click.echo(f"orphan: {orphan} is no longer declared there; `headwater maintain --drop-orphans` drops it")
+
+
+def _size(step: Step) -> str:
+    rows = getattr(step, "source_rows", None)
+    return "" if rows is None else f" (about {rows:,} row{'s' if rows != 1 else ''} at the source)"
 
 
 def _spans(step: Step) -> str:
@@ -94,6 +99,7 @@ def plan_as_json(plan: Plan) -> dict[str, Any]:
                 "reason": step.reason,
                 "upstream": list(step.upstream),
                 "intervals": [str(span) for span in getattr(step, "intervals", ())],
+                "source_rows": getattr(step, "source_rows", None),
             }
             for step in plan.steps
         ],

@@ -65,10 +65,14 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExtractStep(Step):
-    """Ask the source for rows, prepare them, stage them."""
+    """Ask the source for rows, prepare them, stage them.
+
+    `source_rows` is how many rows the source says its table has, about; None when it does not.
+    """
 
     table: SourceTable
     full: bool = False
+    source_rows: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -166,6 +166,7 @@ def _choose(project: Project, observed: Observed, prints: Mapping[str, str], wis
 
 def _plan_extract(table: SourceTable, observed: Observed, wish: Wish) -> ExtractStep:
     decision, reason = _why_extract(table, observed, wish)
+    described = observed.sources.get(table.name)
     return ExtractStep(
         node=node_name(table.name, Role.EXTRACT),
         decision=decision,
@@ -173,6 +174,7 @@ def _plan_extract(table: SourceTable, observed: Observed, wish: Wish) -> Extract
         fingerprint=table.fingerprint,
         table=table,
         full=table.name in wish.full,
+        source_rows=described.estimated_rows if described else None,
     )
 
 
