@@ -15,6 +15,7 @@ import pytest
 from headwater.api import load
 from headwater.core.run import Status
 from headwater.errors import ProjectErrors
+from headwater.run import execute
 from headwater.sources import logs_lines
 from tests.run.projects import write
 from tests.run.runner import rows, run, run_well
@@ -242,6 +243,28 @@ def test_a_truncated_log_is_noticed_once(tmp_path: Path, new: list[int]) -> None
     run_well(tmp_path)
     assert rows(tmp_path, SELECT) == hosts(1, 2, 3, *new, 33)
     assert rows(tmp_path, "select count(*) from quarantine.web__access") == [(1,)]
+
+
+def test_a_log_that_is_truncated_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(execute, "RETRY_PAUSES_S", ())
+    monkeypatch.setattr(logs_lines, "CHUNK_BYTES", 1000)
+    project(tmp_path)
+    append(tmp_path, lines(*range(30)))
+    take = logs_lines.LineReader.take
+
+    def cut(*args: Any, **more: Any) -> Any:
+        taken = take(*args, **more)
+        os.truncate(tmp_path / "logs" / "access.log", 0)
+        return taken
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(logs_lines.LineReader, "take", cut)
+        told = str(run(tmp_path)["web.access/extract"].error)
+    assert "truncated while it was read" in told
+    assert "run again" in told
+    append(tmp_path, lines(40))
+    run_well(tmp_path)
+    assert rows(tmp_path, SELECT) == hosts(40)
 
 
 def test_two_logs_that_begin_alike_are_two(tmp_path: Path) -> None:
