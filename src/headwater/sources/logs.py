@@ -72,7 +72,8 @@ class Logs:
     """Log files.
 
     Emits: the format's columns (`describe`), or the pattern's, `_file` and, for JSON, `_raw`. A line that does not fit
-    is a reject `unparsed` with its number; an empty line is passed over.
+    is a reject `unparsed`, one with a value that is not of its column's type a reject `cast`, each with its number; an
+    empty line is passed over.
     Units and time zone: times with an offset become instants in UTC; those of RFC 3164, which have neither year nor
     zone, are taken in UTC and in the newest year that is not after the file's last change.
     State: `logs`: per log what it began with and how far it was read, so that a renamed, copied or packed file goes on
