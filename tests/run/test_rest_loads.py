@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from headwater.api import load
+from headwater.run import execute
 from headwater.sources import rest_client, rest_read
 from tests.run.kill import NOW, copy_project, run_child
 from tests.run.projects import rest_orders, rest_project, write
@@ -130,6 +131,24 @@ def test_rows_and_rejects_of_staged_pages_are_there_once(store: str, server: Ser
     assert "" not in [asked.value("after") for asked in server.asked], "the first page is not asked for again"
     assert rows(folder, "select id from api.orders") == [(n,) for n in range(1, 12, 2)]
     assert rows(folder, "select count(*), count(distinct raw) from quarantine.api__orders") == [(5, 5)]
+
+
+@pytest.mark.parametrize("store", ["warehouse", "lakehouse"])
+def test_an_outage_is_waited_for_and_the_load_goes_on_at_the_page(
+    store: str, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All attempts of a request fail; the load is tried again after a pause, from what is staged."""
+    monkeypatch.setattr(execute, "RETRY_PAUSES_S", (0.01, 0.01))
+    folder = rest_project(tmp_path, store, "full", server.url)
+    source = folder / "sources" / "api.yaml"
+    source.write_text(source.read_text().replace("tables:", "retries: 1\ntables:"))
+    many = [{"id": n, "item": "a", "at": n} for n in range(1, 12)]
+    good, down = rest_orders(many), [Reply({}, 503)] * 4
+    server.routes["/orders"] = lambda asked: down.pop() if asked.value("after") == "6" and down else good(asked)
+    run_well(folder)
+    assert down == []
+    assert [asked.value("after") for asked in server.asked].count("") == 1, "the first page is asked for once"
+    assert rows(folder, "select id from api.orders") == [(n,) for n in range(1, 12)]
 
 
 def test_killed_at_every_boundary(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import os
 import time
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -190,7 +191,23 @@ class _Walk:
                 self.context.emit("warning", step.node, text=text)
             if self.context.stopping.wait(pause_s):
                 raise StopRunError("stopped on request")
+            self._look_again(step)
         return run_extract(step, self.context)
+
+    def _look_again(self, step: ExtractStep) -> None:
+        """See what a new run would see: what is staged by now, and whether the source has changed.
+
+        What was staged goes into the next try, as into a run after a kill; of a source that has changed it is left.
+        """
+        context, table = self.context, step.table
+        with suppress(HeadwaterError):
+            described = context.connectors.sources[table.source].describe({table.table: table.options})
+            sources = {**context.observed.sources, table.name: described[table.table]}
+            context.observed = replace(context.observed, sources=sources)
+        found = context.store_of(step.dataset).describe([step.dataset]).get(step.dataset)
+        if found is not None:
+            old = context.states.get(step.dataset)
+            context.states[step.dataset] = replace(old, staging=found.staging) if old else found
 
     def _skipped(self, step: Step) -> StepResult:
         state = self.context.states.get(step.dataset)

@@ -92,6 +92,7 @@ def _begin(
     failed = read_failure(context.project, table.name)
     load_id = digest(table.name, str(previous), table.fingerprint, str(step.full), str(version), failed)[:16]
     staging = state.staging if state and state.staging and state.staging.load_id == load_id else None
+    finished = [part for part in staging.parts if not part.chunk.endswith(_REJECTS)] if staging else []
     manifest = dict(staging.manifest) if staging else {}
     columns = declared_columns(table) or _describe(table, described, context)
     fresh = step.full or table.ingest.load == "full"
@@ -103,8 +104,8 @@ def _begin(
         connection=connection,
         now=context.now,
         manifest=manifest.get("bounds"),
-        finished=frozenset(part.chunk for part in staging.parts) if staging else frozenset(),
-        ends={part.chunk: part.end.get("resume", {}) for part in staging.parts} if staging else {},
+        finished=frozenset(part.chunk for part in finished),
+        ends={part.chunk: part.end.get("resume", {}) for part in finished},
         tables={t.table: t.options for t in context.project.sources.values() if t.source == table.source},
         keep_object=context.object_keeper(table.name),
     )
