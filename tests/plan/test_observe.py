@@ -14,7 +14,7 @@ import pytest
 from headwater.contracts import TableDescription
 from headwater.core.commit import Column, TableState
 from headwater.core.project import Project
-from headwater.errors import ConnectorError, Terminal
+from headwater.errors import ConnectorError, ProjectError, ProjectErrors, Terminal
 from headwater.plan import observe as observe_module
 from headwater.plan.observe import (
     Connectors,
@@ -183,6 +183,32 @@ def test_one_wrong_table_is_told_with_its_place_and_the_others_are_described(loa
     place = project.sources["one.b"].location
     assert seen.notes == ("one.a: note on a", f"{place}: one.b: there is no b; make one: asked at run")
     assert place.line
+
+
+def test_a_source_that_refuses_everything_is_asked_thrice_and_told_once(load_files: Load) -> None:
+    asked = []
+
+    class Locked(FakeSource):
+        def describe(self, tables: Any) -> Any:
+            asked.append(list(tables))
+            raise RefusingError("wrong password", fix="mend it")
+
+    seen = observe(load_files({"sources/one.yaml": f"{TWO}  c: {{path: c.csv}}\n"}), connect({"one": Locked()}))
+    assert seen.notes == ("sources/one.yaml: source one: wrong password; mend it: asked at run",)
+    assert asked == [["a", "b", "c"], ["a"], ["b"]]
+
+
+def test_a_wrong_declaration_that_only_the_source_sees_is_a_problem_of_the_project(load_files: Load) -> None:
+    class Picky(FakeSource):
+        def describe(self, tables: Any) -> Any:
+            if "b" in tables:
+                raise ProjectError("b is hunter2, not this", fix="not hunter2")
+            return super().describe(tables)
+
+    files = {".env": "WORD=hunter2\n", "sources/one.yaml": TWO.replace("b.csv", '"${env:WORD}"')}
+    with pytest.raises(ProjectErrors) as caught:
+        observe(load_files(files), connect({"one": Picky()}))
+    assert str(caught.value) == "sources/one.yaml:4:3: one.b: b is ***, not this\n  fix: not ***"
 
 
 class RefusingError(ConnectorError, Terminal):

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headwater.core.commit import Column
-from headwater.errors import ConnectorError, Terminal
+from headwater.errors import ConnectorError, ProjectError, ProjectErrors, Terminal
 from headwater.plan.build import Observed
 from headwater.plugins import load_source, load_store
+from headwater.project.references import redact
 from headwater.sql.timecolumn import find_time_source
 
 if TYPE_CHECKING:
@@ -85,6 +86,9 @@ def observe(
 
     A source that does not answer within two seconds, or cannot be reached, is noted and asked again at run. With
     `offline` (observations by dataset, as `pack_description` writes them) no source is asked.
+
+    Raises:
+        ProjectErrors: A source finds its declaration wrong.
     """
     states, orphans = held or read_states(project, connectors.stores)
     if offline is not None:
@@ -114,6 +118,7 @@ def _ask_sources(project: Project, sources: Mapping[str, Source]) -> tuple[dict[
         return {}, []
     found: dict[str, TableDescription] = {}
     notes: list[str] = []
+    errors: list[ProjectError] = []
     pool = ThreadPoolExecutor(max_workers=min(8, len(tables)))
     futures = {name: pool.submit(_describe, sources[name], wanted) for name, wanted in tables.items()}
     wait(futures.values(), timeout=LIMIT_S)
@@ -128,37 +133,59 @@ def _ask_sources(project: Project, sources: Mapping[str, Source]) -> tuple[dict[
             continue
         found.update({f"{name}.{table}": description for table, description in described.items()})
         notes += [f"{name}.{table}: {note}" for table, about in described.items() for note in about.notes]
-        notes += [_tell(project, f"{name}.{table}", problem) for table, problem in wrong.items()]
+        told = [_place_problem(project, name, table, problem) for table, problem in wrong.items()]
+        notes += [_note(error) for error in told if not isinstance(error, ProjectError)]
+        errors += [error for error in told if isinstance(error, ProjectError)]
     pool.shutdown(wait=False, cancel_futures=True)
+    if errors:
+        raise ProjectErrors(errors)
     return found, notes
 
 
-def _tell(project: Project, table: str, problem: ConnectorError) -> str:
+Problem = ConnectorError | ProjectError
+
+
+def _place_problem(project: Project, source: str, table: str, problem: Problem) -> Problem:
+    """Return what is wrong with a table, or without one with the whole source, at its place and free of secrets."""
+    place = next(one.location for one in project.sources.values() if one.source == source and table in ("", one.table))
+    kind = ProjectError if isinstance(problem, ProjectError) else ConnectorError
+    told = kind(
+        redact(f"{f'{source}.{table}' if table else f'source {source}'}: {problem.what}", project.secrets),
+        fix=redact(problem.fix, project.secrets),
+    )
+    told.path, told.line, told.column = place.path, place.line if table else 0, place.column if table else 0
+    return told
+
+
+def _note(problem: Problem) -> str:
     fix = f"; {problem.fix}" if problem.fix else ""
-    return f"{project.sources[table].location}: {table}: {problem.what}{fix}: asked at run"
+    return f"{problem.where}: {problem.what}{fix}: asked at run"
 
 
-def _describe(
-    source: Source, wanted: Mapping[str, Any]
-) -> tuple[dict[str, TableDescription], dict[str, ConnectorError]]:
+def _describe(source: Source, wanted: Mapping[str, Any]) -> tuple[dict[str, TableDescription], dict[str, Problem]]:
     """Describe tables; what is wrong with one of them for good is no word about the others.
+
+    What the first two tables are refused for in the same words is the source's, told once under "": a wrong password
+    is not tried once per table.
 
     Raises:
         ConnectorError: The source cannot be reached.
     """
     try:
         return source.describe(wanted), {}
-    except ConnectorError as error:
+    except (ConnectorError, ProjectError) as error:
         if not isinstance(error, Terminal):
             raise
         if len(wanted) == 1:
             return {}, dict.fromkeys(wanted, error)
     found: dict[str, TableDescription] = {}
-    wrong: dict[str, ConnectorError] = {}
+    wrong: dict[str, Problem] = {}
     for name, options in wanted.items():
-        described, errors = _describe(source, {name: options})
+        described, problems = _describe(source, {name: options})
+        if not found and any(problem.what == known.what for problem in problems.values() for known in wrong.values()):
+            return found, {"": problems[name]}
         found.update(described)
-        wrong.update(errors)
+        wrong.update(problems)
     return found, wrong
 
 
