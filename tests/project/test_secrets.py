@@ -84,6 +84,30 @@ def test_an_address_alone_is_no_secret(
     assert project.secrets == ({url} if secret else set())
 
 
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("https://api.example.org:8443/v1", "https://api.example.org:8443/***"),
+        ("https://me:hunt%24r2@api.example.org/v1?a=1", "https://api.example.org/***"),
+        ("https://hunt%24r2@[::1]:80", "https://[::1]:80/***"),
+        ("https://me:12/3456@api.example.org", "***"),
+        ("https://api.example.org/v1?a=1&key=hunt%24r2", "https://api.example.org/***"),
+        ("https://api.example.org/v1?access_token=hunt%24r2&a=1", "https://api.example.org/***"),
+        ("postgresql://me:hunt%24r2@db.example.org/shop", "***"),
+        ("host=db.example.org password=hunt%24r2 dbname=shop", "***"),
+    ],
+)
+def test_of_a_url_the_host_is_told_and_a_password_in_it_never(
+    write_project: Callable[[Files], Path], monkeypatch: pytest.MonkeyPatch, value: str, shown: str
+) -> None:
+    monkeypatch.setenv("HEADWATER_URL", value)
+    files = {"headwater.yaml": 'name: demo\nvars: {url: "${env:HEADWATER_URL}"}\n'}
+    secrets = load_project(write_project(files)).secrets
+    assert redact(f"asked {value}/t", secrets) == f"asked {shown}/t"
+    if "hunt" in value:
+        assert "hunt" not in redact(f"asked with {value.replace('%24', '$')}, hunt%24r2, hunt$r2", secrets)
+
+
 @pytest.mark.parametrize("wrong", ["[{}]", "{{a: {}, b: 1}}", "{}"])
 def test_a_value_that_is_refused_is_no_way_out_for_a_secret(
     write_project: Callable[[Files], Path], monkeypatch: pytest.MonkeyPatch, wrong: str

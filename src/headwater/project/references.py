@@ -1,6 +1,6 @@
 """`${env:X}` and `${file:X}`: the only substitutions; what they give is a secret and never leaves the process.
 
-The address of an API alone is none.
+Where an API is (scheme, host and port) is none, though a reference gave it: it is told in errors and in lineage.
 """
 
 from __future__ import annotations
@@ -8,13 +8,14 @@ from __future__ import annotations
 import os
 import re
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from headwater.core.values import Plain
 from headwater.errors import ProjectError
 from headwater.project.documents import read_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from headwater.project.documents import Document, Key
@@ -22,8 +23,12 @@ if TYPE_CHECKING:
 _REFERENCE = re.compile(r"\$\{(?:(env|file):([^}]*)|[A-Za-z_][^}]*)\}")
 _SECRET_KEY = re.compile(r"(password|passwd|secret|token|api_?key|private_?key)$", re.IGNORECASE)
 _SECRET_IN_TEXT = re.compile(r"://[^/\s:@]+:[^@\s$]+@|\b(password|pwd)\s*=\s*[^\s;$]", re.IGNORECASE)
-_ADDRESS = re.compile(r"https?://[^/\s@?#]+/?")
-"""Where an API is: scheme, host and port. It is told in errors and in lineage; whatever stands beside it is not."""
+_URL = re.compile(r"(https?://)(?:[^/\s]*@)?([\w.-]+|\[[\da-f:]+\])(:\d+)?([/?#][^@\s]*)?", re.IGNORECASE)
+_PASSWORDS = re.compile(
+    r"://[^/\s:@]*:(?P<password>[^\s@]+)@|://(?P<user>[^/\s:@]+)@"
+    r"|\w*(?:password|passwd|pwd|secret|token|api_?key)\s*=\s*(?P<word>[^\s&;#]+)|[?&](?:key|sig)=(?P<key>[^\s&;#]+)",
+    re.IGNORECASE,
+)
 
 _MIN_SECRET_LENGTH = 4
 
@@ -72,8 +77,7 @@ class References:
             except ProjectError as error:
                 errors.append(ProjectError.at(place, error.what, error.fix))
                 return match[0]
-            if len(value) >= _MIN_SECRET_LENGTH and not _ADDRESS.fullmatch(value):
-                self.secrets.add(value)
+            self.secrets.update(secret for secret in _secrets_of(value) if len(secret) >= _MIN_SECRET_LENGTH)
             return value
 
         return _REFERENCE.sub(replace, str(data))
@@ -95,10 +99,22 @@ class References:
 
 
 def redact(text: str, secrets: Iterable[str]) -> str:
-    """Remove secret values from a text."""
+    """Remove secret values from a text; of a URL the host stays."""
     for secret in sorted(secrets, key=len, reverse=True):
-        text = text.replace(secret, "***")
+        if secret in text:
+            url = _URL.fullmatch(secret)
+            text = text.replace(secret, f"{url[1]}{url[2]}{url[3] or ''}/***" if url else "***")
     return text
+
+
+def _secrets_of(value: str) -> Iterator[str]:
+    """Yield what is secret of a value: the whole of it, and each password within it, as written and decoded."""
+    url = _URL.fullmatch(value)
+    if url is None or "@" in value or url[4] not in (None, "/"):
+        yield value
+    for found in _PASSWORDS.finditer(value):
+        password = next(part for part in found.groups() if part)
+        yield from (password, unquote(password))
 
 
 def find_plain_secrets(document: Document) -> list[str]:
