@@ -391,11 +391,7 @@ def _report(step: LoadStep, context: RunContext, ingestion: Ingestion, position:
 
 
 def _unchanged(step: LoadStep, state: TableState | None) -> StepResult:
-    commit = state.commit if state else None
-    return StepResult(
-        step.node,
-        Status.UNCHANGED,
-        rows=commit.rows if commit else None,
-        version=commit.version if commit else None,
-        reason="the source gave nothing new",
-    )
+    commit, why = state.commit if state else None, "the source gave nothing new"
+    if commit is None:
+        return StepResult(step.node, Status.UNCHANGED, reason=why)
+    return StepResult(step.node, Status.UNCHANGED, rows=commit.rows, version=commit.version, reason=why)
