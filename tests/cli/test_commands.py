@@ -339,7 +339,12 @@ def test_the_rejects_of_a_load_that_failed_are_shown_until_one_goes_through(done
 
 def test_a_file_that_cannot_be_written_is_told_without_a_traceback(done: Call) -> None:
     outcome = done("query", "from shop.orders", "-o", "no/such/folder.csv")
-    assert (outcome.code, outcome.error) == (1, "no/such/folder.csv: No such file or directory\n")
+    fix = "  fix: make the folder such first, or name a file elsewhere\n"
+    assert (outcome.code, outcome.error) == (1, f"no/such/folder.csv: No such file or directory\n{fix}")
+    outcome = done("query", "select 1", "--format", "parquet", "-o", "no/x.parquet")
+    assert (outcome.code, outcome.error) == (1, f"no/x.parquet: No such file or directory\n{fix.replace('such', 'no')}")
+    outcome = done("draw", "-o", "files")
+    assert outcome.error == "files: Is a directory\n  fix: name another file, or mend the rights on this one\n"
 
 
 # -------------------------------------------------------------------------------------------- draw, show, status, run

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -447,3 +448,17 @@ def test_a_relationship_to_a_table_that_many_paths_lead_to(load_files: Load) -> 
     )
     upstream = {step.node: step.upstream for step in plan_of(project).steps}
     assert upstream["m.x/transform"] == ("m.d/transform",)
+
+
+def test_the_rows_of_a_source_are_told_of_a_load_that_reads_them_all(load_files: Load) -> None:
+    files = {"sources/db.yaml": "kind: sqlite\npath: x.db\ntables: {a: {}, b: {load: incremental, key: id}}\n"}
+    project = load_files(files)
+    sources = {name: TableDescription(version="v2", estimated_rows=7) for name in project.sources}
+
+    def rows(**more: Any) -> list[int | None]:
+        steps = plan_of(project, sources=sources, **more).steps
+        return [step.source_rows for step in steps if isinstance(step, ExtractStep)]
+
+    assert rows() == [7, 7]
+    assert rows(states=all_made(project)) == [7, None]
+    assert rows(states=all_made(project), wish=Wish(full=frozenset({"db.b"}))) == [7, 7]

@@ -99,6 +99,22 @@ CASES: dict[str, tuple[Files, list[str]]] = {
         source("in/*.csv"),
         ["sources/shop.yaml:3:3: orders: a table is a mapping\n  fix: write orders: {…}"],
     ),
+    "a word where a mapping belongs": (
+        {"sources/api.yaml": "kind: rest\nconnection: https://x.org\nrate: 10\ntables: {t: {path: /t}}\n"},
+        ["sources/api.yaml:3:1: rate: '10' is no mapping\n  fix: write {requests: …, per: …}"],
+    ),
+    "a query without a log": (
+        {"sources/pg.yaml": "kind: postgres\nconnection: {host: h}\ntables:\n  t: {query: select 1, key: id,\n"
+            "      load: cdc}\n"},
+        ["sources/pg.yaml:5:7: t: load: cdc follows the log of a table, and a query has none\n"
+            "  fix: name a table instead of query, or use load: incremental"],
+    ),
+    "an incremental load of a database without cursor and key": (
+        {"sources/db.yaml": "kind: sqlite\npath: x.db\ntables:\n  t: {load: incremental}\n  u: {load: incremental, "
+            "key: id}\n  v: {load: incremental, cursor: at}\n"},
+        ["sources/db.yaml:4:7: t: load: incremental, and nothing tells new rows from old ones\n"
+            "  fix: add cursor: a column that grows; or key: what a row is merged by; or load: full"],
+    ),
     "an unknown word in headwater.yaml": (
         {"headwater.yaml": "name: demo\nstore: {}\n"},
         ["headwater.yaml:2:1: unknown word 'store'\n  fix: did you mean 'stores'?"],
@@ -328,7 +344,8 @@ CASES: dict[str, tuple[Files, list[str]]] = {
     ),
     "a list for a mapping": (
         {"headwater.yaml": "- name: demo\n"},
-        ["headwater.yaml:1: Input should be a valid dictionary or instance of ProjectSpec"],
+        ["headwater.yaml:1: a list of 1 is no mapping\n"
+            "  fix: write {name: …, vars: …, stores: …, engine: …, defaults: …, environments: …}"],
     ),
     "an unquoted reference in a flow mapping": (
         source("{path: ${env:FOLDER}}"),

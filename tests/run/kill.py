@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
     from multiprocessing.context import ForkServerContext
 
 NOW = datetime(2026, 1, 10, tzinfo=UTC)
@@ -110,6 +111,8 @@ class Source:
         fresh: The project as it was before it ever ran.
         change: Changes the source.
         check: Compares what landed with what the source has.
+        settings: Constants of the product that its runs have otherwise.
+        disturbed: While it is entered, the source fails now and then: a run may then end without being done.
     """
 
     folder: Path
@@ -117,6 +120,7 @@ class Source:
     change: Callable[[], None]
     check: Callable[[dict[str, list[Any]]], None]
     settings: Mapping[str, Any] = field(default_factory=dict)
+    disturbed: Callable[[], AbstractContextManager[None]] | None = None
 
 
 def kill_at_random(source: Source, chance: random.Random, kills: int = 100) -> int:
@@ -138,8 +142,10 @@ def kill_at_random(source: Source, chance: random.Random, kills: int = 100) -> i
             at, after_s = chance.randrange(1, usual.events + 1), 0.0
             if chance.randrange(2):
                 at, after_s = ALL, chance.uniform(0.02, usual.lasted_s)
-            killed = run_child(source.folder, at, after_s=after_s, settings=source.settings)
-            assert killed.killed or killed.code == 0, f"a run failed after {done} kills"
+            disturbed = source.disturbed if not chance.randrange(3) else None
+            with disturbed() if disturbed else contextlib.nullcontext():
+                killed = run_child(source.folder, at, after_s=after_s, settings=source.settings)
+            assert killed.killed or killed.code == 0 or disturbed, f"a run failed after {done} kills"
             done += killed.killed
             if not chance.randrange(3):
                 source.change()

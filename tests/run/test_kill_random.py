@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import gzip
 import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +16,8 @@ import pytest
 from headwater.contracts import ReadRequest
 from tests.run.kill import Source, kill_at_random
 from tests.run.projects import write
-from tests.services.http import Asked, Server, serve
+from tests.services.http import Asked, Reply, Server, serve
+from tests.services.postgres import PASSWORD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -70,6 +74,7 @@ class Orders:
         self.chance = chance
         self.next = 1
         self.bad: set[int] = set()
+        self.cuts = random.Random("cuts")
 
     def change(self) -> None:
         """Make some statements, each its own transaction, then some together."""
@@ -106,6 +111,27 @@ class Orders:
     def _do(self, statement: str) -> None:
         self.session.execute(statement.encode())
 
+    @contextmanager
+    def disturbed(self) -> Iterator[None]:
+        """Sessions of the product are ended by the server every few hundredths of a second."""
+        ended = threading.Event()
+
+        def cut() -> None:
+            with psycopg.connect(self.session.info.dsn, password=PASSWORD, autocommit=True) as admin:
+                while not ended.wait(0.15 * self.cuts.random()):
+                    admin.execute(
+                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                        "WHERE datname = current_database() AND application_name = 'headwater'"
+                    )
+
+        with ThreadPoolExecutor(1) as pool:
+            running = pool.submit(cut)
+            try:
+                yield
+            finally:
+                ended.set()
+                running.result()
+
     def check(self, tables: dict[str, list[Any]]) -> None:
         """Compare with the server; of the rejects none may be there twice."""
         rows = self.session.execute("SELECT id, item, price, at FROM orders WHERE price <> 'NaN'").fetchall()
@@ -131,8 +157,9 @@ def orders(postgres: Postgres, session: psycopg.Connection[Any], folder: Path, o
     settings = {
         "headwater.run.ingest.ReadRequest": partial(ReadRequest, chunk_rows=7),
         "headwater.sources.postgres_cdc.BATCH_ROWS": 5,
+        "headwater.run.execute.RETRY_PAUSES_S": (0.05, 0.1),
     }
-    return Source(folder / "work", fresh, source.change, source.check, settings)
+    return Source(folder / "work", fresh, source.change, source.check, settings, source.disturbed)
 
 
 @pytest.mark.parametrize("store", ["lakehouse", "warehouse"])
@@ -171,6 +198,7 @@ class Api:
         self.events: list[tuple[int, int]] = []
         self.bad: list[str] = []
         self.clock = 1
+        self.failing = 0
         server.routes |= {"/customers": self._customers, "/events": self._events}
         self.change()
 
@@ -200,8 +228,17 @@ class Api:
                 self.bad.append(f"no number {len(self.bad)}")
                 self.events.append((-len(self.bad), self.clock))
 
-    def _page(self, asked: Asked, records: list[tuple[list[Any], dict[str, Any]]]) -> dict[str, Any]:
+    @contextmanager
+    def disturbed(self) -> Iterator[None]:
+        """A quarter of the answers are errors, cut off, or no answers at all."""
+        self.failing = 1
+        yield
+        self.failing = 0
+
+    def _page(self, asked: Asked, records: list[tuple[list[Any], dict[str, Any]]]) -> Any:
         """Give two records after the place asked for."""
+        if self.failing and not self.chance.randrange(4):
+            return self.chance.choice([Reply({}, 503), Reply({}, cut=-1), Reply({}, cut=1), Reply(b"<html>down")])
         after = [int(part) for part in asked.value("after").split(",") if part]
         since = int(asked.value("since", "0"))
         left = [
@@ -212,16 +249,16 @@ class Api:
         more = ",".join(map(str, left[1][0])) if len(left) > 2 else None
         return {"data": [record for _, record in left[:2]], "next": more}
 
-    def _customers(self, asked: Asked) -> dict[str, Any]:
+    def _customers(self, asked: Asked) -> Any:
         people = [*list(self.customers.items()), ("gone", "x")]
         listed = [({"id": key, "age": age}, number) for number, (key, age) in enumerate(people)]
         return self._page(asked, [([0, number], record) for record, number in listed])
 
-    def _orders_of(self, customer: str, asked: Asked) -> dict[str, Any]:
+    def _orders_of(self, customer: str, asked: Asked) -> Any:
         found = [(key, value) for key, value in list(self.orders.items()) if key[0] == customer]
         return self._page(asked, [([at, n], {"id": n, "item": item, "at": at}) for (_, n), (item, at) in found])
 
-    def _events(self, asked: Asked) -> dict[str, Any]:
+    def _events(self, asked: Asked) -> Any:
         listed = [
             ([at, place], {"id": n if n > 0 else self.bad[-n - 1], "at": at})
             for place, (n, at) in enumerate(list(self.events))
@@ -282,8 +319,12 @@ def test_an_api(server: Server, store: str, tmp_path: Path) -> None:
     api = Api(server, chance)
     text = API.format(url=server.url, store=store)
     fresh = write(tmp_path / "fresh", {"headwater.yaml": "name: kills\n", "sources/api.yaml": text})
-    settings = {"headwater.sources.rest_read.PAGES_PER_CHUNK": 1}
-    source = Source(tmp_path / "work", fresh, api.change, api.check, settings)
+    settings = {
+        "headwater.sources.rest_read.PAGES_PER_CHUNK": 1,
+        "headwater.sources.rest_client.BACKOFF_S": 0.01,
+        "headwater.run.execute.RETRY_PAUSES_S": (0.01, 0.01),
+    }
+    source = Source(tmp_path / "work", fresh, api.change, api.check, settings, api.disturbed)
     assert kill_at_random(source, random.Random(f"kills {store}")) >= 100
 
 

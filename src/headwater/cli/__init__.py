@@ -82,5 +82,16 @@ def main() -> None:
         sys.stderr.close()
         sys.exit(0)
     except OSError as error:
-        click.echo(f"{error.filename or 'the file system'}: {error.strerror}", err=True)
+        click.echo(f"{error.filename or 'the file system'}: {error.strerror or error}{_mend(error)}", err=True)
         sys.exit(1)
+
+
+def _mend(error: OSError) -> str:
+    from pathlib import Path
+
+    if not error.filename:
+        return ""
+    folder = Path(str(error.filename)).absolute().parent
+    if not folder.is_dir():
+        return f"\n  fix: make the folder {folder.name} first, or name a file elsewhere"
+    return "\n  fix: name another file, or mend the rights on this one"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from contextlib import nullcontext
 from typing import Any
 
 import click
@@ -48,12 +49,12 @@ def _write_binary(table: Any, form: str, output: str | None) -> None:
 
     if output is None and sys.stdout.isatty():
         raise click.UsageError(f"{form} is not text: name a file with -o, or pipe it")
-    sink: Any = output or sys.stdout.buffer
-    if form == "parquet":
-        pq.write_table(table, sink)
-    else:
-        with pa.ipc.new_stream(sink, table.schema) as writer:
-            writer.write_table(table)
+    with open(output, "wb") if output else nullcontext(sys.stdout.buffer) as sink:
+        if form == "parquet":
+            pq.write_table(table, sink)
+        else:
+            with pa.ipc.new_stream(sink, table.schema) as writer:
+                writer.write_table(table)
 
 
 def _csv(table: Any) -> str:

@@ -67,7 +67,8 @@ class Step:
 class ExtractStep(Step):
     """Ask the source for rows, prepare them, stage them.
 
-    `source_rows` is how many rows the source says its table has, about; None when it does not.
+    `source_rows` is how many rows the source says its table has, about; None when it does not, or when only what is
+    new is read.
     """
 
     table: SourceTable

@@ -167,6 +167,8 @@ def _choose(project: Project, observed: Observed, prints: Mapping[str, str], wis
 def _plan_extract(table: SourceTable, observed: Observed, wish: Wish) -> ExtractStep:
     decision, reason = _why_extract(table, observed, wish)
     described = observed.sources.get(table.name)
+    state = observed.states.get(table.name)
+    reads_all = table.ingest.load == "full" or table.name in wish.full or state is None or state.commit is None
     return ExtractStep(
         node=node_name(table.name, Role.EXTRACT),
         decision=decision,
@@ -174,7 +176,7 @@ def _plan_extract(table: SourceTable, observed: Observed, wish: Wish) -> Extract
         fingerprint=table.fingerprint,
         table=table,
         full=table.name in wish.full,
-        source_rows=described.estimated_rows if described else None,
+        source_rows=described.estimated_rows if described and reads_all else None,
     )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pydantic import create_model
 
+from headwater.core.layers import Family
 from headwater.core.project import SourceTable
 from headwater.core.specs import Columns, IngestSpec, Spec
 from headwater.errors import ProjectError
@@ -104,7 +105,22 @@ class SourceReader:
             values["into"] = self.default_store
         if not values.get("columns") and schema:
             values["columns"] = schema
-        return validate(table_type, values, document, ("tables", name), self.errors)
+        spec = validate(table_type, values, document, ("tables", name), self.errors)
+        if spec is not None:
+            self._check_load(document, kind, name, spec)
+        return spec
+
+    def _check_load(self, document: Document, kind: str, name: str, spec: IngestSpec) -> None:
+        """Refuse what no load of a database can do, before one is begun."""
+        place = ("tables", name, "load")
+        if spec.load == "cdc" and getattr(spec, "query", None):
+            what = "load: cdc follows the log of a table, and a query has none"
+            self._error(document, place, f"{name}: {what}", "name a table instead of query, or use load: incremental")
+        databases = load_source(kind).family is Family.DATABASES
+        if spec.load == "incremental" and databases and not (spec.cursor or spec.key):
+            what = "load: incremental, and nothing tells new rows from old ones"
+            fix = "add cursor: a column that grows; or key: what a row is merged by; or load: full"
+            self._error(document, place, f"{name}: {what}", fix)
 
     def _schemas(self, file: Path, tables: list[str]) -> dict[str, dict[str, Any]]:
         """Return the columns of each table in the schema file beside a source."""

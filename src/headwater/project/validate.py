@@ -50,6 +50,9 @@ def _explain(spec_type: type[BaseModel], problem: Any, document: Document, prefi
         given = _short(problem["input"])
         expected = [text.strip(" '") for text in problem["ctx"]["expected"].replace(" or ", ", ").split(",")]
         return ProjectError.at(place, f"{name}{given} is not known", suggest(given.strip("'"), expected))
+    if kind == "model_type":
+        words = ", ".join(f"{known}: …" for known in _words_at(spec_type, loc))
+        return ProjectError.at(place, f"{name}{_short(problem['input'])} is no mapping", f"write {{{words}}}")
     if "is not a type" in message:
         return ProjectError.at(place, f"{name}{message}", suggest(str(problem["input"]).upper(), known_types()))
     return ProjectError.at(place, f"{name}{message}", f"given: {_short(problem.get('input'))}" if loc else "")
