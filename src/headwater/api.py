@@ -3,43 +3,40 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headwater.core.run import Run, StepResult
-from headwater.errors import BusyError, HeadwaterError, PlanError, StateError
-from headwater.plan.bind import Bound, bind_project
-from headwater.plan.breaks import find_breaks, raise_errors
+from headwater.errors import BusyError, HeadwaterError, PlanError
+from headwater.plan.bind import Bound
+from headwater.plan.breaks import raise_errors
 from headwater.plan.build import Observed, Wish, build_plan
 from headwater.plan.intervals import parse_span
-from headwater.plan.lineage import Lineage, trace_project
-from headwater.plan.observe import Connectors, Held, observe, open_sources, open_stores, pack_description, read_states
+from headwater.plan.lineage import Lineage
+from headwater.plan.observe import Connectors, open_sources, read_states
 from headwater.plan.select import select_datasets
-from headwater.project.cache import ParseCache
 from headwater.project.loader import load_project
 from headwater.project.references import redact
 from headwater.project.schema_files import find_unconfirmed, write_proposals
-from headwater.run.beside import answer_questions, ask_query, ask_states
+from headwater.run.access import Access
+from headwater.run.beside import answer_questions, ask_query
 from headwater.run.context import RunContext, utc_now
 from headwater.run.execute import execute
 from headwater.run.journalist import Journalist
 from headwater.run.query import run_query
 from headwater.sql.placeholders import quote_identifier
-from headwater.state import Journal, Lease, find_holder
+from headwater.state import Lease
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from headwater.contracts import MaintainResult
     from headwater.core.commit import TableState
     from headwater.core.graph import Graph
-    from headwater.core.plan import Break, Plan
+    from headwater.core.plan import Plan
     from headwater.core.project import Project
     from headwater.diagram import NodeStatus
-    from headwater.processing.batch.session import DuckDBSession
     from headwater.run.context import Listener
     from headwater.run.unit_tests import UnitTestResult
 
@@ -62,7 +59,7 @@ class LoadedProject:
 
     def __init__(self, project: Project) -> None:
         self.project = project
-        self._folder = Path(project.root) / ".headwater"
+        self._access = Access(project)
 
     def __repr__(self) -> str:
         return f"<Headwater project {self.project.name}: {len(self.project.graph.nodes)} nodes>"
@@ -84,8 +81,8 @@ class LoadedProject:
         Raises:
             ProjectErrors: Models that would not run, each with file and line.
         """
-        with self._session(read_only=True) as (_, connectors):
-            bound = self._look(connectors, offline)[1]
+        with self._access.session(read_only=True) as (_, connectors):
+            bound = self._access.look(connectors, offline)[1]
         raise_errors(bound)
         return bound
 
@@ -102,9 +99,9 @@ class LoadedProject:
             BusyError: Another process holds the warehouse's file.
         """
         wish = self._wish(select, exclude, full, keep_history, (begin, end))
-        with self._session(read_only=True) as (_, connectors):
-            observed, bound = self._look(connectors, offline)
-        breaks = self._breaks(observed, bound)
+        with self._access.session(read_only=True) as (_, connectors):
+            observed, bound = self._access.look(connectors, offline)
+        breaks = self._access.breaks(observed, bound)
         raise_errors(bound, breaks)
         plan = build_plan(self.project, self._with_notes(observed, bound), now or datetime.now(UTC), wish)
         return replace(plan, breaks=breaks)
@@ -147,11 +144,11 @@ class LoadedProject:
         """
         clock = now or datetime.now(UTC)
         with (
-            Lease(self._folder, self.project.environment, wait=wait) as lease,
-            self._journal() as journal,
-            self._session() as (session, connectors),
+            Lease(self._access.folder, self.project.environment, wait=wait) as lease,
+            self._access.journal() as journal,
+            self._access.session() as (session, connectors),
         ):
-            observed, bound = self._look(connectors, offline=False)
+            observed, bound = self._access.look(connectors, offline=False)
             if unconfirmed := find_unconfirmed(self.project, observed.sources):
                 observed, bound = self._propose(unconfirmed, connectors, propose)
             raise_errors(bound)
@@ -177,7 +174,7 @@ class LoadedProject:
             PlanError: A name is not a stored dataset of the project.
         """
         chosen = self._datasets(names)
-        with Lease(self._folder, self.project.environment, wait=wait), self._session() as (_, connectors):
+        with Lease(self._access.folder, self.project.environment, wait=wait), self._access.session() as (_, connectors):
             for name in chosen:
                 connectors.stores[self.project.store_of(name)].maintain([name], {"drop": True})
         return chosen
@@ -193,7 +190,7 @@ class LoadedProject:
         given = {"versions": versions, "age_s": age_s, "compact": compact}
         keep = {key: value for key, value in given.items() if value is not None}
         results: dict[str, MaintainResult] = {}
-        with Lease(self._folder, self.project.environment, wait=wait), self._session() as (_, connectors):
+        with Lease(self._access.folder, self.project.environment, wait=wait), self._access.session() as (_, connectors):
             for kind, store in connectors.stores.items():
                 held = store.describe()
                 declared = [name for name in held if self.project.stores_in(name, kind)]
@@ -217,13 +214,13 @@ class LoadedProject:
             BusyError: Another process holds the warehouse's file.
         """
         try:
-            with self._session(read_only=True) as (session, connectors):
+            with self._access.session(read_only=True) as (session, connectors):
                 states, _ = read_states(self.project, connectors.stores)
                 observed, clock = Observed(states), datetime.now(UTC)
                 context = RunContext(self.project, session, connectors, observed, Wish(), "query", clock, states)
                 return run_query(context, sql)
         except BusyError as busy:
-            answer = ask_query(self._socket(busy), sql)
+            answer = ask_query(self._access.socket(busy), sql)
             if answer is None:
                 raise
             return answer
@@ -247,29 +244,29 @@ class LoadedProject:
 
     def states(self) -> dict[str, TableState]:
         """Return the state of every table, as the stores say."""
-        with self._session(read_only=True) as (_, connectors):
-            return self._held(connectors)[0]
+        with self._access.session(read_only=True) as (_, connectors):
+            return self._access.held(connectors)[0]
 
     def lineage(self) -> Lineage:
         """Return the column lineage of every dataset, by what sources were last observed to hold.
 
         A model that does not bind is traced as far as it goes: what is not known is said to be unknown.
         """
-        return self._trace()[2]
+        return self._access.trace()[2]
 
     def last_results(self) -> dict[str, StepResult]:
         """Return the newest result of every step that did something, from the journal."""
-        with self._journal() as journal:
+        with self._access.journal() as journal:
             return journal.last_results()
 
     def runs(self, limit: int = 20) -> list[Run]:
         """Return the newest runs, from the journal."""
-        with self._journal() as journal:
+        with self._access.journal() as journal:
             return journal.list_runs(limit)
 
     def history(self, step: str, limit: int = 10) -> list[tuple[str, StepResult]]:
         """Return (run id, result) of one step, newest first."""
-        with self._journal() as journal:
+        with self._access.journal() as journal:
             return journal.step_history(step, limit)
 
     def draw(self, *, level: str = "datasets", format: str = "svg", now: datetime | None = None) -> str | bytes:
@@ -300,70 +297,16 @@ class LoadedProject:
         """Write JSON Schemas of the project's YAML files for editors; return their paths."""
         from headwater.project.json_schemas import write_json_schemas
 
-        return write_json_schemas(self._folder / "schemas")
+        return write_json_schemas(self._access.folder / "schemas")
 
     # ---------------------------------------------------------------------------------------------------- inside
-
-    @contextmanager
-    def _session(self, *, read_only: bool = False) -> Iterator[tuple[DuckDBSession, Connectors]]:
-        from headwater.processing.batch.session import DuckDBSession
-
-        with DuckDBSession(self.project.engine, self._folder / "spill", read_only=read_only) as session:
-            yield session, Connectors(open_stores(self.project, session), open_sources(self.project))
-
-    def _journal(self) -> Journal:
-        return Journal(self._folder, self.project.environment)
-
-    def _held(self, connectors: Connectors) -> Held:
-        """Read what the stores hold; while a run holds the warehouse, ask the run."""
-        try:
-            return read_states(self.project, connectors.stores)
-        except BusyError as busy:
-            held = ask_states(self._socket(busy))
-            if held is None:
-                raise
-            return held
-
-    def _socket(self, busy: BusyError) -> str:
-        """Return where the run that is in the way can be asked, or ""."""
-        process_id, socket = find_holder(self._folder, self.project.environment)
-        return socket if process_id == busy.process_id else ""
-
-    def _look(self, connectors: Connectors, offline: bool) -> tuple[Observed, Bound]:
-        """Ask stores and sources, then bind every model; what sources said is kept for `plan --offline`."""
-        with self._journal() as journal:
-            kept = journal.read_observations() if offline else None
-            observed = observe(self.project, connectors, offline=kept, held=self._held(connectors))
-            with suppress(StateError):
-                for name, description in observed.sources.items() if not offline else ():
-                    journal.write_observation(name, utc_now(), pack_description(description))
-        cache = ParseCache(self._folder / "cache" / "bound.json")
-        bound = bind_project(self.project, observed, cache)
-        cache.save()
-        return observed, bound
-
-    def _breaks(self, observed: Observed, bound: Bound) -> tuple[Break, ...]:
-        cache = ParseCache(self._folder / "cache" / "breaks.json")
-        breaks = find_breaks(self.project, observed, bound, cache)
-        if breaks:
-            cache.save()
-        return breaks
-
-    def _trace(self) -> tuple[Observed, Bound, Lineage]:
-        """Look at the stores, and trace every column by what sources were last observed to hold."""
-        with self._session(read_only=True) as (_, connectors):
-            observed, bound = self._look(connectors, offline=True)
-        cache = ParseCache(self._folder / "cache" / "lineage.json")
-        lineage = trace_project(self.project, observed, bound, cache)
-        cache.save()
-        return observed, bound, lineage
 
     def _describe_datasets(self) -> dict[str, Any]:
         """Return what the page of `draw` says of every dataset."""
         from headwater.diagram.html_data import KEPT_RUNS, describe_datasets
 
-        observed, bound, lineage = self._trace()
-        with self._journal() as journal:
+        observed, bound, lineage = self._access.trace()
+        with self._access.journal() as journal:
             history = {
                 name: [result for _, result in journal.step_history(name, KEPT_RUNS)] for name in self.graph.nodes
             }
@@ -377,7 +320,8 @@ class LoadedProject:
             assert propose is not None
             propose(line)
         self.project = load_project(self.project.root, self.project.environment)
-        return self._look(Connectors(connectors.stores, open_sources(self.project)), offline=False)
+        self._access = Access(self.project)
+        return self._access.look(Connectors(connectors.stores, open_sources(self.project)), offline=False)
 
     def _with_notes(self, observed: Observed, bound: Bound) -> Observed:
         notes = tuple(redact(note, self.project.secrets) for note in (*observed.notes, *bound.notes))

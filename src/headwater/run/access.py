@@ -1,0 +1,98 @@
+"""How a project is looked at from outside of a run: its stores, sources, journal and caches."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headwater.errors import BusyError, StateError
+from headwater.plan.bind import Bound, bind_project
+from headwater.plan.breaks import find_breaks
+from headwater.plan.lineage import Lineage, trace_project
+from headwater.plan.observe import Connectors, Held, observe, open_sources, open_stores, pack_description, read_states
+from headwater.project.cache import ParseCache
+from headwater.run.beside import ask_states
+from headwater.run.context import utc_now
+from headwater.state import Journal, find_holder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from headwater.core.plan import Break
+    from headwater.core.project import Project
+    from headwater.plan.build import Observed
+    from headwater.processing.batch.session import DuckDBSession
+
+
+class Access:
+    """The ways from a declared project to what there is of it.
+
+    Args:
+        project: The declaration.
+    """
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self.folder = Path(project.root) / ".headwater"
+
+    @contextmanager
+    def session(self, *, read_only: bool = False) -> Iterator[tuple[DuckDBSession, Connectors]]:
+        """Open the engine, the stores and the sources; all are closed at the end."""
+        from headwater.processing.batch.session import DuckDBSession
+
+        with DuckDBSession(self.project.engine, self.folder / "spill", read_only=read_only) as session:
+            yield session, Connectors(open_stores(self.project, session), open_sources(self.project))
+
+    def journal(self) -> Journal:
+        """Open the journal of the environment."""
+        return Journal(self.folder, self.project.environment)
+
+    def held(self, connectors: Connectors) -> Held:
+        """Read what the stores hold; while a run holds the warehouse, ask the run.
+
+        Raises:
+            BusyError: Another process holds the warehouse's file, and cannot be asked.
+        """
+        try:
+            return read_states(self.project, connectors.stores)
+        except BusyError as busy:
+            held = ask_states(self.socket(busy))
+            if held is None:
+                raise
+            return held
+
+    def socket(self, busy: BusyError) -> str:
+        """Return where the run that is in the way can be asked, or ""."""
+        process_id, socket = find_holder(self.folder, self.project.environment)
+        return socket if process_id == busy.process_id else ""
+
+    def look(self, connectors: Connectors, offline: bool) -> tuple[Observed, Bound]:
+        """Ask stores and sources, then bind every model; what sources said is kept for `plan --offline`."""
+        with self.journal() as journal:
+            kept = journal.read_observations() if offline else None
+            observed = observe(self.project, connectors, offline=kept, held=self.held(connectors))
+            with suppress(StateError):
+                for name, description in observed.sources.items() if not offline else ():
+                    journal.write_observation(name, utc_now(), pack_description(description))
+        cache = ParseCache(self.folder / "cache" / "bound.json")
+        bound = bind_project(self.project, observed, cache)
+        cache.save()
+        return observed, bound
+
+    def breaks(self, observed: Observed, bound: Bound) -> tuple[Break, ...]:
+        """Return the columns that changed below, and what they hit."""
+        cache = ParseCache(self.folder / "cache" / "breaks.json")
+        breaks = find_breaks(self.project, observed, bound, cache)
+        if breaks:
+            cache.save()
+        return breaks
+
+    def trace(self) -> tuple[Observed, Bound, Lineage]:
+        """Look at the stores, and trace every column by what sources were last observed to hold."""
+        with self.session(read_only=True) as (_, connectors):
+            observed, bound = self.look(connectors, offline=True)
+        cache = ParseCache(self.folder / "cache" / "lineage.json")
+        lineage = trace_project(self.project, observed, bound, cache)
+        cache.save()
+        return observed, bound, lineage
