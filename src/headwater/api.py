@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,7 @@ from headwater.run.context import RunContext, utc_now
 from headwater.run.execute import execute
 from headwater.run.journalist import Journalist
 from headwater.run.query import run_query
-from headwater.sql.placeholders import quote_identifier
+from headwater.sql.placeholders import quote_identifier, quote_text
 from headwater.state import Lease
 
 if TYPE_CHECKING:
@@ -287,11 +288,12 @@ class LoadedProject:
         """Return the status of every node, for the diagram; from the journal and, when it can be had, the stores."""
         from headwater.diagram.overlay import describe_nodes
 
-        try:
+        states: dict[str, TableState] = {}
+        rejects: dict[str, int] = {}
+        with suppress(HeadwaterError):
             states = self.states()
-        except HeadwaterError:
-            states = {}
-        return describe_nodes(self.project, self.last_results(), states, now or datetime.now(UTC))
+            rejects = self._count_rejects(states)
+        return describe_nodes(self.project, self.last_results(), states, rejects, now or datetime.now(UTC))
 
     def write_schemas(self) -> list[str]:
         """Write JSON Schemas of the project's YAML files for editors; return their paths."""
@@ -300,6 +302,17 @@ class LoadedProject:
         return write_json_schemas(self._access.folder / "schemas")
 
     # ---------------------------------------------------------------------------------------------------- inside
+
+    def _count_rejects(self, states: Mapping[str, TableState]) -> dict[str, int]:
+        """Count the rows in the quarantine of every source's table that has one."""
+        held = [name for name in self.project.sources if name in states and states[name].rejects]
+        counts = [
+            f"SELECT {quote_text(name)} AS name, count(*) AS held"
+            f" FROM quarantine.{quote_identifier(name.replace('.', '__', 1))}"
+            for name in held
+        ]
+        found = self.query(" UNION ALL ".join(counts)).to_pylist() if counts else ()
+        return {row["name"]: row["held"] for row in found}
 
     def _describe_datasets(self) -> dict[str, Any]:
         """Return what the page of `draw` says of every dataset."""

@@ -426,6 +426,19 @@ def test_status_before_and_after_a_run(project: Call) -> None:
     assert after[-1].startswith("run ")
 
 
+def test_status_counts_the_quarantine_and_not_the_last_loads_rejects(project: Call) -> None:
+    with Path("files/orders.csv").open("a", encoding="utf-8") as file:
+        file.write("9,eve,1.00,no time\n")
+    project("run")
+    Path("files/orders_2.csv").write_text(
+        "order_id,customer,amount,ordered_at\n8,eve,1.00,2026-01-06 10:00:00\n", encoding="utf-8"
+    )
+    for _ in range(2):
+        orders = project("status", "--json").json["datasets"][0]
+        assert (orders["dataset"], orders["rejected"]) == ("shop.orders", 1)
+        project("run")
+
+
 def test_the_log_as_json_is_one_object_per_line(project: Call) -> None:
     lines = project("run", "--log", "json").text.splitlines()
     events = [json.loads(line) for line in lines]

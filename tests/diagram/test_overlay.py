@@ -36,7 +36,7 @@ def result(step: str, status: Status = Status.DONE, **more: object) -> StepResul
 
 
 def test_before_anything_ran_every_node_is_never(project: Project) -> None:
-    found = describe_nodes(project, {}, {}, NOW)
+    found = describe_nodes(project, {}, {}, {}, NOW)
     assert set(found.values()) == {NodeStatus("never")}
     assert set(project.graph.nodes) - set(found) == {"m.v/transform"}
 
@@ -51,13 +51,13 @@ def test_after_a_run(project: Project) -> None:
         )
     }
     states = {name: committed(made(name, version=3), rows=12) for name in ("shop.orders", "m.t")}
-    found = describe_nodes(project, results, states, NOW)
+    found = describe_nodes(project, results, states, {"shop.orders": 5}, NOW)
     ago = "2 h ago"
     assert found == {
         "shop.orders/source": NodeStatus(Status.DONE, None, 0, ago),
         "shop.orders/extract": NodeStatus(Status.DONE, 10, 2, ago),
         "shop.orders/load": NodeStatus(Status.DONE, None, 2, ago),
-        "shop.orders": NodeStatus(Status.DONE, 12, 0, ago, "", 3),
+        "shop.orders": NodeStatus(Status.DONE, 12, 5, ago, "", 3),
         "m.t/transform": NodeStatus(Status.DONE, None, 0, ago),
         "m.t": NodeStatus(Status.DONE, 12, 0, ago, "", 3),
     }
@@ -65,22 +65,22 @@ def test_after_a_run(project: Project) -> None:
 
 def test_a_dataset_below_a_failed_step_is_stale_and_without_rows_failed(project: Project) -> None:
     results = {"m.t/transform": result("m.t/transform", Status.FAILED, error="no")}
-    found = describe_nodes(project, results, {"m.t": committed(made("m.t"), rows=3)}, NOW)
+    found = describe_nodes(project, results, {"m.t": committed(made("m.t"), rows=3)}, {}, NOW)
     assert (found["m.t"].status, found["m.t"].error) == ("stale", "")
     assert (found["m.t/transform"].status, found["m.t/transform"].error) == (Status.FAILED, "no")
-    assert describe_nodes(project, results, {}, NOW)["m.t"].status == Status.FAILED
+    assert describe_nodes(project, results, {}, {}, NOW)["m.t"].status == Status.FAILED
 
 
 @pytest.mark.parametrize("status", [Status.UNCHANGED, Status.SKIPPED])
 def test_a_dataset_that_did_not_change_is_done(status: Status, project: Project) -> None:
     results = {"m.t/transform": result("m.t/transform", status, rows=4, version=2)}
-    found = describe_nodes(project, results, {}, NOW)["m.t"]
+    found = describe_nodes(project, results, {}, {}, NOW)["m.t"]
     assert (found.status, found.rows, found.version) == (Status.DONE, 4, 2)
 
 
 def test_a_dataset_that_others_changed_has_failed(project: Project) -> None:
     state = replace(made("m.t"), foreign="restored by somebody")
-    found = describe_nodes(project, {}, {"m.t": state}, NOW)["m.t"]
+    found = describe_nodes(project, {}, {"m.t": state}, {}, NOW)["m.t"]
     assert (found.status, found.error, found.freshness) == (Status.FAILED, "restored by somebody", "just now")
 
 

@@ -14,7 +14,7 @@ from headwater.cli.options import errors_as_json, json_option, load, print_json
 @json_option
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> None:
-    """Show how every dataset stands: rows, version, age, rejects, failures; and the last runs."""
+    """Show how every dataset stands: rows, version, age, rows in quarantine, failures; and the last runs."""
 
     def body() -> int:
         loaded = load(ctx)
@@ -36,7 +36,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
                     "rows": status.rows,
                     "version": status.version,
                     "age": status.freshness,
-                    "rejected": step.rejected if step else 0,
+                    "rejected": status.rejected,
                     "error": status.error or (step.error if step else ""),
                 }
             )

@@ -20,7 +20,11 @@ _UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
 
 
 def describe_nodes(
-    project: Project, results: Mapping[str, StepResult], states: Mapping[str, TableState], now: datetime
+    project: Project,
+    results: Mapping[str, StepResult],
+    states: Mapping[str, TableState],
+    rejects: Mapping[str, int],
+    now: datetime,
 ) -> dict[str, NodeStatus]:
     """Return the status of every node that has one: a view is never run.
 
@@ -28,20 +32,25 @@ def describe_nodes(
         project: The project.
         results: Newest result of each step.
         states: State of each table; empty when the stores cannot be asked.
+        rejects: Rows in the quarantine of each table that has one.
         now: The clock that freshness is told by, with zone.
     """
     return {
-        node.name: _describe(node, project, results, states, now)
+        node.name: _describe(node, project, results, states.get(node.dataset), rejects.get(node.dataset, 0), now)
         for node in project.graph.nodes.values()
         if not (node.dataset in project.models and project.models[node.dataset].is_view)
     }
 
 
 def _describe(
-    node: Node, project: Project, results: Mapping[str, StepResult], states: Mapping[str, TableState], now: datetime
+    node: Node,
+    project: Project,
+    results: Mapping[str, StepResult],
+    state: TableState | None,
+    rejects: int,
+    now: datetime,
 ) -> NodeStatus:
     result = results.get(_step_of(node, project))
-    state = states.get(node.dataset)
     commit = state.commit if state else None
     if result is None and commit is None:
         return NodeStatus("never")
@@ -52,7 +61,7 @@ def _describe(
         version = commit.version if commit else (result.version if result else None)
         error = state.foreign if state else ""
         fresh = tell_age(at, now)
-        return NodeStatus(Status.FAILED if error else _kept(status, rows), rows, 0, fresh, error, version)
+        return NodeStatus(Status.FAILED if error else _kept(status, rows), rows, rejects, fresh, error, version)
     error = result.error if result else ""
     rejected = result.rejected if result and node.role is not Role.SOURCE else 0
     rows = result.rows_inserted if result and node.role is Role.EXTRACT else None

@@ -19,7 +19,7 @@ class NodeStatus:
     Attributes:
         status: How its last step ended, "stale" when it is older than it should be, "never" when it has not run.
         rows: Rows in its table, or None when unknown or beside the point.
-        rejected: Rows in quarantine.
+        rejected: Rows in quarantine: of a step those it sent there, of a dataset all that are there.
         freshness: How old it is, as text ("3 min ago"): the drawing has no clock.
         error: The error's text when it failed.
         version: Version of its dataset, or None.
