@@ -215,7 +215,8 @@ class Source(Protocol):
 
     Class attributes register it: `kind`, `family`, `connection_spec` (what the file says beside `tables`) and
     `table_spec` (a table's own keys, beside those of `IngestSpec`). A source that has `load: cdc` says so in one more,
-    `loads = ("full", "incremental", "cdc")`.
+    `loads = ("full", "incremental", "cdc")`. A source whose tables name each other has a class method
+    `check_tables(tables)` that returns what is wrong with them: name to ProjectError; it asks nobody.
     """
 
     kind: ClassVar[str]

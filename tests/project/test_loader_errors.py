@@ -115,6 +115,15 @@ CASES: dict[str, tuple[Files, list[str]]] = {
         ["sources/db.yaml:4:7: t: load: incremental, and nothing tells new rows from old ones\n"
             "  fix: add cursor: a column that grows; or key: what a row is merged by; or load: full"],
     ),
+    "a parent that is no table of its source, and parents in a circle": (
+        {"sources/api.yaml": "kind: rest\nconnection: https://x.org\ntables:\n  a: {path: /a}\n"
+            "  b: {path: '/a/{parent.id}', parent: {table: nix}}\n  c: {path: '/{parent.id}', parent: d}\n"
+            "  d: {path: '/{parent.id}', parent: c}\n"},
+        ["sources/api.yaml:5:3: table 'b' has the parent 'nix', which is no table of this source\n"
+            "  fix: set parent to one of: a, c, d",
+         "sources/api.yaml:6:3: the parents of 'c' go in a circle: c > d > c\n  fix: mend parent",
+         "sources/api.yaml:7:3: the parents of 'd' go in a circle: d > c > d\n  fix: mend parent"],
+    ),
     "an unknown word in headwater.yaml": (
         {"headwater.yaml": "name: demo\nstore: {}\n"},
         ["headwater.yaml:2:1: unknown word 'store'\n  fix: did you mean 'stores'?"],

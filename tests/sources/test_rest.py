@@ -297,6 +297,19 @@ def test_columns_are_proposed_from_a_page_and_a_version_from_the_head(server: Se
     assert server.asked[0].method == "HEAD"
 
 
+def test_a_child_described_alone_finds_the_parent_it_was_described_with(server: Server) -> None:
+    child, tables = orders_of(server, {"a": [1]})
+    options = {name: RestTable.model_validate({"records": "$.data", **body}) for name, body in tables.items()}
+    wrong = RestTable.model_validate({"path": "/nowhere"})
+    source = Rest(connection_of(server), "")
+    of_child = {"orders": RestTable.model_validate({"records": "$.data", **child})}
+    with pytest.raises(RestError, match="404"):
+        source.describe({"wrong": wrong, **options, **of_child})
+    found = source.describe(of_child)
+    assert list(found) == ["orders"]
+    assert "at" in {column.name for column in found["orders"].columns}
+
+
 def test_a_table_of_many_answers_has_no_version(server: Server) -> None:
     server.routes["/items"] = lambda _: Reply({"data": [{"id": 1}]}, headers={"ETag": '"v1"'})
     table = RestTable.model_validate({"path": "/items", "records": "$.data", "paginate": {"kind": "page", "as": "p"}})

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from headwater.contracts import Source
     from headwater.project.documents import Document
     from headwater.project.references import References
 
@@ -74,8 +75,9 @@ class SourceReader:
             return
         schemas = self._schemas(file, list(tables))
         raw = {key: value for key, value in data.items() if key != "tables"}
-        for name, body in tables.items():
-            table = self._table(document, kind, name, body, schemas.get(name))
+        read = {name: self._table(document, kind, name, body, schemas.get(name)) for name, body in tables.items()}
+        self._check_together(document, connector, read)
+        for name, table in read.items():
             if table is None or connection is None:
                 continue
             declared = fingerprint_source(kind, raw, data["tables"][name], schemas.get(name))
@@ -121,6 +123,16 @@ class SourceReader:
             what = "load: incremental, and nothing tells new rows from old ones"
             fix = "add cursor: a column that grows; or key: what a row is merged by; or load: full"
             self._error(document, place, f"{name}: {what}", fix)
+
+    def _check_together(
+        self, document: Document, connector: type[Source], tables: dict[str, IngestSpec | None]
+    ) -> None:
+        """Refuse what tables say of each other, as the connector sees it; a table that is wrong itself is enough."""
+        check = getattr(connector, "check_tables", None)
+        if check is None or None in tables.values():
+            return
+        for name, problem in check(tables).items():
+            self._error(document, ("tables", name), problem.what, problem.fix)
 
     def _schemas(self, file: Path, tables: list[str]) -> dict[str, dict[str, Any]]:
         """Return the columns of each table in the schema file beside a source."""

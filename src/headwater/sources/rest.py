@@ -16,6 +16,7 @@ from headwater.sources.json_rows import proposed_type
 from headwater.sources.rest_auth import Credentials
 from headwater.sources.rest_client import Client, RestError, RestUnavailableError, join_url
 from headwater.sources.rest_cursor import find_cursor
+from headwater.sources.rest_parents import find_chain
 from headwater.sources.rest_read import TableRead, Walker
 from headwater.sources.rest_spec import RestConnection, RestTable
 from headwater.sql.placeholders import quote_text
@@ -57,14 +58,27 @@ class Rest:
     def __init__(self, spec: RestConnection, root: str) -> None:
         self._spec = spec
         self._credentials = Credentials(spec.auth)
+        self._tables: dict[str, RestTable] = {}
+
+    @classmethod
+    def check_tables(cls, tables: Mapping[str, RestTable]) -> dict[str, ProjectError]:
+        """Return the tables whose parent is no table of the source, or that are their own parent's parent."""
+        wrong = {}
+        for name in tables:
+            try:
+                find_chain(name, tables)
+            except ProjectError as error:
+                wrong[name] = error
+        return wrong
 
     def describe(self, tables: Mapping[str, Any]) -> dict[str, TableDescription]:
         """Describe tables: columns are proposed from a first page unless all are declared.
 
         A table has a version only when it is loaded full out of one answer, whose ETag or Last-Modified it is.
         """
+        self._tables.update(tables)  # one that is asked for alone may have its parent among those of another call
         with ThreadPoolExecutor(max_workers=4) as pool:
-            found = pool.map(lambda name: self._describe(name, tables), tables)
+            found = pool.map(lambda name: self._describe(name, self._tables), tables)
             return dict(zip(tables, found, strict=True))
 
     def read(self, table: str, request: ReadRequest) -> Reading:
@@ -77,7 +91,8 @@ class Rest:
         cursor = find_cursor(table, request)
         manifest = dict(request.manifest) if request.manifest is not None else {"until": request.now.isoformat()}
         hides = any(rule.mask or rule.drop for rule in request.ingest.prepare)
-        tables = request.tables or {table: request.options}
+        tables = {**request.tables, table: request.options}
+        find_chain(table, tables)
 
         def open_walker() -> Walker:
             client = Client(self._spec, self._credentials, hides=hides)

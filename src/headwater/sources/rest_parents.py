@@ -78,19 +78,22 @@ def read_parents(child: str, table: RestTable, records: Iterable[bytes]) -> list
     return [found[key] for key in sorted(found)]
 
 
-def parent_options(child: str, table: RestTable, tables: Mapping[str, RestTable], chain: tuple[str, ...]) -> RestTable:
-    """Return the options of the parent table.
+def find_chain(name: str, tables: Mapping[str, RestTable]) -> list[str]:
+    """Return a table and those above it: its parent, the parent's parent, ...
 
     Raises:
         ProjectError: There is no such table in the source, or the parents go in a circle.
     """
-    assert table.parent is not None
-    name = table.parent.table
-    if name not in tables:
-        raise ProjectError(
-            f"table {child!r} has the parent {name!r}, which is no table of this source",
-            fix=f"set parent to one of: {', '.join(sorted(tables)) or 'none'}",
-        )
-    if name in chain:
-        raise ProjectError(f"the parents of {child!r} go in a circle: {' > '.join((*chain, name))}", fix="mend parent")
-    return tables[name]
+    chain = [name]
+    while (above := tables[chain[-1]].parent) is not None:
+        if above.table not in tables:
+            raise ProjectError(
+                f"table {chain[-1]!r} has the parent {above.table!r}, which is no table of this source",
+                fix=f"set parent to one of: {', '.join(sorted(set(tables) - set(chain))) or 'none'}",
+            )
+        if above.table in chain:
+            raise ProjectError(
+                f"the parents of {name!r} go in a circle: {' > '.join((*chain, above.table))}", fix="mend parent"
+            )
+        chain.append(above.table)
+    return chain

@@ -16,7 +16,7 @@ from headwater.sources.json_rows import JsonProjection
 from headwater.sources.rest_client import RestNotFoundError, join_url
 from headwater.sources.rest_cursor import cursor_params
 from headwater.sources.rest_pages import Ask, Guard, Pager, parse_page, walk
-from headwater.sources.rest_parents import NO_PARENT, parent_options, read_parents
+from headwater.sources.rest_parents import NO_PARENT, read_parents
 from headwater.sources.rest_spec import fill_parent
 from headwater.sql.placeholders import quote_identifier, quote_text
 
@@ -58,13 +58,12 @@ class Walker:
         self.pool.shutdown(wait=True, cancel_futures=True)
         self.client.close()
 
-    def parents(self, name: str, table: RestTable, chain: tuple[str, ...] = ()) -> list[Parent]:
+    def parents(self, name: str, table: RestTable) -> list[Parent]:
         """Return the parents of a table, read now; the one that is none when it has none."""
         if table.parent is None:
             return [NO_PARENT]
-        chain = (*chain, name)
-        above = parent_options(name, table, self.tables, chain)
-        walked = self.pages(above, self.parents(table.parent.table, above, chain))
+        above = self.tables[table.parent.table]
+        walked = self.pages(above, self.parents(table.parent.table, above))
         records = (parent.complete(record) for parent, page, _, _ in walked for record in page.records)
         return read_parents(name, table, records)
 
