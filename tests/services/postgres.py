@@ -117,6 +117,24 @@ class Postgres:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder)
         self._await()
 
+    @contextlib.contextmanager
+    def standby(self) -> Iterator[Postgres]:
+        """Start a hot standby of this server, and remove it in the end."""
+        folder = Path(tempfile.mkdtemp(prefix="hw-postgres-"))
+        standby = Postgres(folder, free_port())
+        try:
+            prefix = _unprivileged()
+            if prefix:
+                shutil.chown(folder, "nobody", "nogroup")
+            command = [*prefix, str(find_binaries() / "pg_basebackup"), "-d", self.dsn(), "-D", str(folder / "data")]
+            command += ["--write-recovery-conf", "--checkpoint=fast", "--no-sync"]
+            subprocess.run(command, check=True, capture_output=True, cwd=folder)
+            standby.resume()
+            yield standby
+        finally:
+            standby.stop()
+            shutil.rmtree(folder, ignore_errors=True)
+
     def _initialize(self) -> None:
         (self.folder / "password").write_text(PASSWORD, encoding="utf-8")
         prefix = _unprivileged()

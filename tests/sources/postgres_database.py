@@ -25,6 +25,13 @@ class Database:
             admin.execute(f"CREATE DATABASE {self.name}".encode())
         self.dsn = server.dsn(self.name)
 
+    @classmethod
+    def of(cls, server: Server, name: str) -> Database:
+        """A database that is there, as on a standby."""
+        found = cls.__new__(cls)
+        found.name, found.server, found.dsn = name, server, server.dsn(name)
+        return found
+
     def drop(self) -> None:
         with psycopg.connect(self.server.dsn(), autocommit=True) as admin:
             admin.execute(f"DROP DATABASE {self.name} WITH (FORCE)".encode())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -24,6 +25,8 @@ from .postgres_database import Database
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
+
+    from .harness import Outcome
 
 
 ORDERS = (
@@ -234,6 +237,33 @@ def test_a_prepared_transaction_keeps_the_position(db: Database, con, monkeypatc
         db.sql(f"COMMIT PREPARED '{db.name}'")
     second = db.load(con, MERGE)
     assert len(second.rows) == 11
+
+
+def test_a_standby_waits_for_the_writers_of_its_primary(db: Database, con, monkeypatch, route: str) -> None:
+    monkeypatch.setattr(postgres_bounds, "WRITERS_WAIT_S", 0.05)
+    db.sql(*ORDERS)
+    with db.server.standby() as standby:
+
+        def load(rows: int, ingest: dict[str, Any], **more: Any) -> Outcome:
+            replica = Database.of(standby, db.name)
+            while replica.sql("SELECT count(*) FROM t") != [(rows,)]:
+                time.sleep(0.02)
+            return replica.load(con, ingest, **more)
+
+        first = load(9, APPEND)
+        assert [row["id"] for row in first.rows] == [*range(1, 10)]
+        with psycopg.connect(db.dsn) as open_one:
+            open_one.execute("INSERT INTO t VALUES (11, 'late', now())")
+            db.sql("INSERT INTO t VALUES (12, 'after', now())")
+            held = load(10, APPEND, position=first.position)
+            merged = load(10, MERGE, position=first.position)
+            open_one.commit()
+        second = load(11, APPEND, position=first.position)
+    assert held.position in ({}, first.position)
+    assert 12 not in {row["id"] for row in held.rows}
+    assert merged.position in ({}, first.position)
+    assert 12 in {row["id"] for row in merged.rows}
+    assert {row["id"] for row in second.rows} == {9, 11, 12}
 
 
 def test_a_user_who_cannot_see_others_waits_for_locks(db: Database, con, monkeypatch) -> None:

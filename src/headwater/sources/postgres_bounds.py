@@ -114,15 +114,19 @@ def _hold_back(
     """Stay below what a running transaction may still commit: (upper bound, whether the position has to stay).
 
     A time cursor is at least the start of its row's transaction. Any other cursor, and transactions whose start cannot
-    be seen (prepared ones; those of others without the role pg_read_all_stats), are waited for by their locks.
+    be seen (prepared ones; those of others without the role pg_read_all_stats), are waited for by their locks. A
+    standby knows the transactions of its primary by their numbers alone, and those only that have written.
     """
+    if _row(session, "SELECT pg_is_in_recovery()")[0]:
+        beyond = _row(session, "SELECT pg_snapshot_xmax(pg_current_snapshot())::text")[0]
+        return upper, not _wait(session, f"SELECT pg_snapshot_xmin(pg_current_snapshot()) < '{beyond}'::xid8")
     seen = _row(session, "SELECT pg_has_role('pg_read_all_stats', 'USAGE')")[0]
     if not is_time_type(landed_type(cursor.type)) or not seen:
-        return upper, not _writers_end(session, table)
+        return upper, not _wait(session, _writers_sql(table))
     start, age = _row(session, _OLDEST)
     _, prepared = _row(session, _writers_sql(table))
     if prepared:
-        return upper, not _writers_end(session, table)
+        return upper, not _wait(session, _writers_sql(table))
     if start is None:
         return upper, False
     value = literal(upper, cursor)
@@ -133,10 +137,10 @@ def _hold_back(
     return str(_row(session, f"SELECT ({bound})::text")[0]), False
 
 
-def _writers_end(session: psycopg.Connection[Any], table: Table) -> bool:
-    """Wait until no transaction that writes to the table is open; False when they take too long."""
+def _wait(session: psycopg.Connection[Any], still: str) -> bool:
+    """Wait while a query's first value is true, as long as some transaction is open; False when that is too long."""
     until = time.monotonic() + WRITERS_WAIT_S
-    while _row(session, _writers_sql(table))[0]:
+    while _row(session, still)[0]:
         if time.monotonic() > until:
             return False
         time.sleep(0.02)
