@@ -429,6 +429,24 @@ def test_a_port_that_is_none_does_not_pass() -> None:
         Postgres(PostgresConnection(connection="host=localhost port=abc"), "").describe({"t": PostgresTable()})
 
 
+@pytest.mark.parametrize(
+    ("connection", "near"),
+    [
+        ("host=h pasword=geheim", "'password'"),
+        ({"host": "h", "pasword": "geheim"}, "'password'"),
+        ("postgresql://u:geheim@h/d?sslmod=require", "'sslmode'"),
+        ("host=h password=ge heim=1", ""),
+        ("postgresql://u@h/d?geheim=1", ""),
+        ("geheim", ""),
+    ],
+)
+def test_a_word_that_libpq_does_not_know_is_told_but_for_what_may_be_of_a_password(connection: Any, near: str) -> None:
+    with pytest.raises(ProjectError, match="libpq") as caught:
+        Postgres(PostgresConnection(connection=connection), "").describe({"t": PostgresTable()})
+    assert "heim" not in str(caught.value)
+    assert (near or "write postgresql://") in caught.value.fix
+
+
 def test_a_server_that_is_away_may_pass(con) -> None:
     from tests.services.postgres import Postgres as Started
     from tests.services.postgres import ServerUnavailableError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,9 @@ _BROKEN = re.compile(
 )
 
 
+_UNKNOWN_WORD = re.compile(r'invalid (?:connection option|URI query parameter):? "(\w{1,40})"')
+
+
 class PostgresError(ConnectorError, Terminal):
     """The server refuses, or does not have what is asked for."""
 
@@ -77,11 +81,8 @@ class Target:
             else:
                 make_conninfo("", **{key: str(value) for key, value in connection.items()})
                 self._parameters = {key: str(value) for key, value in connection.items()}
-        except ProgrammingError:
-            raise ProjectError(
-                "the connection is neither a URI nor key=value words that libpq knows",
-                fix="write postgresql://user:password@host:5432/database, or host=… dbname=… user=…",
-            ) from None
+        except ProgrammingError as error:
+            raise _explain_words(str(error)) from None
         port = str(self._parameters.get("port") or "")
         if not all(part.strip().isdecimal() for part in port.split(",") if part):
             raise ProjectError("the port of the connection is not a number", fix="write port: 5432")
@@ -171,3 +172,19 @@ class Target:
         for name in (*_SECRET, "passfile"):
             if found := self._parameters.get(name):
                 yield str(found)
+
+
+def _explain_words(text: str) -> ProjectError:
+    """Say what is wrong with a connection; libpq's text is not shown: what it takes for a word may be of a password."""
+    from psycopg.pq import Conninfo
+
+    word = _UNKNOWN_WORD.search(text)
+    known = [option.keyword.decode() for option in Conninfo.get_defaults()]
+    near = difflib.get_close_matches(word[1], known, 1, cutoff=0.75) if word else []
+    if word and near:
+        what = f"the connection has a word that libpq does not know: {word[1]}"
+        return ProjectError(what, fix=f"did you mean {near[0]!r}?")
+    return ProjectError(
+        "the connection is neither a URI nor key=value words that libpq knows",
+        fix="write postgresql://user:password@host:5432/database, or host=… dbname=… user=…",
+    )
