@@ -68,10 +68,11 @@ def test_a_truncate_empties_the_table(tmp_path: Path, store: str, monkeypatch: p
     log += [("upsert", 1, "a", "x", ()), ("upsert", 2, "b", "y", ())]
     run_well(tmp_path)
     log += [("upsert", 3, "c", "z", ()), ("truncate", None, None, None, ()), ("upsert", 2, "new", "w", ())]
-    run_well(tmp_path)
+    emptied = run_well(tmp_path)
+    assert emptied["app.users/extract"].rows_inserted == 2, "a truncate is no row"
     assert rows(tmp_path, SELECT) == replay(log) == [(2, "new", "w")]
     log.append(("truncate", None, None, None, ()))
-    run_well(tmp_path)
+    assert run_well(tmp_path)["app.users/load"].status is Status.DONE
     assert rows(tmp_path, SELECT) == []
 
 

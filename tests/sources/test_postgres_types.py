@@ -220,6 +220,14 @@ def test_a_declared_type_is_exact_or_a_reject(
     found = types.load(con, columns={"id": "integer", "v": asked})
     assert [row["id"] for row in found.rows] == [*range(len(good) + 1)]
     assert found.rules == ["type"] * len(bad)
+    kind = asked.upper().replace("INT[]", "INTEGER[]")
+    shown = {value.replace("1e10", "10000000000") for value in bad}
+    assert {row["reason"] for row in found.rejects} == {f'column "v" holds {value}, not a {kind}' for value in shown}
+    if bad:
+        hidden = types.load(
+            con, {"prepare": [{"mask": {"columns": ["v"], "key": "k"}}]}, columns={"id": "integer", "v": asked}
+        )
+        assert {row["reason"] for row in hidden.rejects} == {f'column "v" holds a value, not a {kind}'}
 
 
 def test_exact_values_come_through_runs_into_both_stores(types: Database, tmp_path: Path) -> None:

@@ -225,6 +225,11 @@ class IngestSpec(DescribedSpec):
             raise ValueError("load: cdc keeps the last change of a key; leave dedupe out")
 
     @property
+    def hides_values(self) -> bool:
+        """Whether a column is masked or dropped: then no message and no reason shows a value of the table's rows."""
+        return any(rule.mask or rule.drop for rule in self.prepare)
+
+    @property
     def flags_deletes(self) -> bool:
         """Whether rows that the source deleted stay, with the time in `_deleted_at`."""
         return self.deletes == "soft_flag"

@@ -142,10 +142,11 @@ class Preparation:
         )
 
     def counts(self, table: str) -> str:
-        """Return a SELECT of one row for a materialized projection: `good`, `rejected`, `deduped`."""
+        """Return a SELECT of one row for a projection: `good` (a truncate is no row), `rejected`, `deduped`."""
         lost = quote_text(DEDUPED)
+        row = f" AND {CHANGE_COLUMNS[0]} <> 'truncate'" if self.changes else ""
         return (
-            f"SELECT count(*) FILTER (_rule IS NULL) AS good, count(*) FILTER (_rule <> {lost}) AS rejected, "
+            f"SELECT count(*) FILTER (_rule IS NULL{row}) AS good, count(*) FILTER (_rule <> {lost}) AS rejected, "
             f"count(*) FILTER (_rule = {lost}) AS deduped FROM {table}"
         )
 

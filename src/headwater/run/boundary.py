@@ -51,7 +51,7 @@ def _explain(error: Exception, step: Step) -> HeadwaterError:
         return _explain_user_code(error, step.model)
     if isinstance(error, OSError):
         return StepError(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "), fix="see the file system")
-    if isinstance(step, ExtractStep | LoadStep) and _is_duckdb(error) and _hides(step):
+    if isinstance(step, ExtractStep | LoadStep) and _is_duckdb(error) and step.table.ingest.hides_values:
         return StepError(
             f"{type(error).__name__} in the rules of the table; its text is withheld, it may show a hidden value",
             fix="use try_cast and the like in sql and reject_if, so that no value can fail",
@@ -73,10 +73,6 @@ def _explain_user_code(error: Exception, model: Model) -> HeadwaterError:
 
 def _is_duckdb(error: Exception) -> bool:
     return type(error).__module__.partition(".")[0] in ("duckdb", "_duckdb")
-
-
-def _hides(step: ExtractStep | LoadStep) -> bool:
-    return any(rule.mask or rule.drop for rule in step.table.ingest.prepare)
 
 
 def _line_in(error: Exception, path: str) -> int:

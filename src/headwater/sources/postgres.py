@@ -122,7 +122,7 @@ class Postgres:
                     manifest = fix_bounds(session, found, cursor, request)
             except psycopg.Error as error:
                 raise target.explain(error) from None
-        plan = RowPlan(found, columns, _undeclared(found, request), _infinite(cursor))
+        plan = RowPlan(found, columns, _undeclared(found, request), _infinite(cursor), not request.ingest.hides_values)
         read = _TableRead(target, plan, cursor, request, manifest)
         keys = self._keys(target, found, request, columns)
         return Reading(manifest, read.chunks(), ("_rule", "_reason"), keys, columns)

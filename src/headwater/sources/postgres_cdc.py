@@ -110,9 +110,10 @@ def _snapshot(source: CdcTable, request: ReadRequest) -> Iterator[Chunk]:
     A change "truncate" comes first: rows that another load mode has left in the table are not those of the snapshot.
     """
     connection, name = request.connection, f"hw_postgres_{uuid.uuid4().hex[:12]}_snapshot"
+    plan = RowPlan(source.table, source.columns, source.undeclared, shows_values=not request.ingest.hides_values)
     session, lsn, snapshot = create_slot(source.target, source.slot)
     with closing(session), closing(open_reader(source.target, snapshot)) as reader:
-        reader.fill(connection, name, RowPlan(source.table, source.columns, source.undeclared), "")
+        reader.fill(connection, name, plan, "")
     changed = "'upsert' AS _hw_op, 1::BIGINT AS _hw_seq, NULL::VARCHAR[] AS _hw_unchanged"
     query = f"SELECT *, {changed} FROM {quote_identifier(name)}"
     nothing = [f"CAST(NULL AS {column.type}) AS {quote_identifier(column.name)}" for column in source.columns]
@@ -141,7 +142,14 @@ class _LogRead:
         self._chunk_rows = int(manifest["chunk_rows"])
         self._name = f"hw_postgres_{uuid.uuid4().hex[:12]}"
         declared_only = request.ingest.schema_policy == "discard_row"
-        self._table = ChangeTable(request.connection, source.target, source.table, source.columns, declared_only)
+        self._table = ChangeTable(
+            request.connection,
+            source.target,
+            source.table,
+            source.columns,
+            declared_only,
+            not request.ingest.hides_values,
+        )
         self._relation: Relation | None = None
         self._known = b""
         self._compared: tuple[int, ...] = ()

@@ -169,6 +169,7 @@ class ChangeTable:
         table: The source's table as it is now.
         columns: The columns to yield.
         declared_only: A row with a value in another column is a reject.
+        shows_values: The reason of a reject may show the value that does not fit.
     """
 
     connection: DuckDBPyConnection
@@ -176,6 +177,7 @@ class ChangeTable:
     table: Table
     columns: tuple[Column, ...]
     declared_only: bool
+    shows_values: bool
     _session: psycopg.Connection[Any] | None = None
     _shapes: dict[Relation, tuple[ServerColumn, ...]] = field(default_factory=dict)
 
@@ -202,7 +204,7 @@ class ChangeTable:
             self.connection.unregister(view)
 
     def _select(self, shape: Sequence[ServerColumn], view: str) -> str:
-        plan = RowPlan(Table(self.table.sql, tuple(shape)), self.columns)
+        plan = RowPlan(Table(self.table.sql, tuple(shape)), self.columns, shows_values=self.shows_values)
         places = {column.name: place for place, column in enumerate(shape)}
         selected = []
         for index, column in enumerate(self.columns):

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from headwater.sources.postgres_types import ServerColumn
 
 _COPY_BATCH_ROWS = 50_000
+_SHOWN_CHARACTERS = 80
 _SCANNER = "duckdb_extension_postgres_scanner"
 
 
@@ -58,12 +59,14 @@ class RowPlan:
         columns: The columns to yield.
         undeclared: Columns of the table that have no place: a row with a value in one is a reject.
         infinite: SQL of a cursor without a place in the order though it is not NULL, or "".
+        shows_values: The reason of a reject may show the value that does not fit.
     """
 
     table: Table
     columns: tuple[Column, ...]
     undeclared: tuple[ServerColumn, ...] = ()
     infinite: str = ""
+    shows_values: bool = False
 
     def server_query(self, where: str, *, text: bool) -> str:
         """Return the SELECT that the server runs: c0, c1, … and why a row does not fit; all as text if so wished."""
@@ -138,7 +141,10 @@ class RowPlan:
                 )
             elif text or column.type != found.column.type:
                 inner.append(f"{from_text(column.type, f'c{index}', found.type)} AS v{index}")
-                reason = quote_text(f"column {name} is not a {column.type}")
+                shown = f"' ', left(c{index}, {_SHOWN_CHARACTERS})" if self.shows_values else "' a value'"
+                reason = (
+                    f"concat({quote_text(f'column {name} holds')}, {shown}, {quote_text(f', not a {column.type}')})"
+                )
                 failed.append(f"CASE WHEN c{index} IS NOT NULL AND v{index} IS NULL THEN {reason} END")
             else:
                 fits = f"CASE WHEN bad IS NULL THEN c{index} END" if unfit_sql(found.type, "", "") else f"c{index}"

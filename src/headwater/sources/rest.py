@@ -90,7 +90,7 @@ class Rest:
             )
         cursor = find_cursor(table, request)
         manifest = dict(request.manifest) if request.manifest is not None else {"until": request.now.isoformat()}
-        hides = any(rule.mask or rule.drop for rule in request.ingest.prepare)
+        hides = request.ingest.hides_values
         tables = {**request.tables, table: request.options}
         find_chain(table, tables)
 
@@ -112,7 +112,7 @@ class Rest:
         if known and not (full and table.single):
             return TableDescription()
         spec = self._spec.model_copy(update={"retries": min(self._spec.retries, 1)})
-        hides = any(rule.mask or rule.drop for rule in getattr(table, "prepare", ()))
+        hides = getattr(table, "hides_values", False)
         client = Client(spec, self._credentials, hides=hides, patience_s=DESCRIBE_PATIENCE_S)
         walker = self._walker(client, table, tables)
         try:

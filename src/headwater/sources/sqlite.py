@@ -120,7 +120,7 @@ class Sqlite:
             unknown = []
         lenient = request.ingest.schema_policy == "discard_value"
         token = uuid.uuid4().hex[:12]
-        loader = RowLoader(request.connection, columns, tuple(unknown), _shows_values(request), token, lenient)
+        loader = RowLoader(request.connection, columns, tuple(unknown), not request.ingest.hides_values, token, lenient)
         read = _TableRead(self, database, found, cursor, request, manifest, loader)
         return Reading(manifest, read.chunks(), ("_rule", "_reason"), self._keys(table, found, request), columns)
 
@@ -353,8 +353,3 @@ def _columns(name: str, table: Table, request: ReadRequest) -> tuple[Column, ...
         )
     kept = new if request.ingest.schema_policy == "evolve" or not request.columns else []
     return (*request.columns, *kept)
-
-
-def _shows_values(request: ReadRequest) -> bool:
-    """Whether a reason may show a cell: not when any column of the table is hidden."""
-    return not any(rule.mask or rule.drop for rule in request.ingest.prepare)
