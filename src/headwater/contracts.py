@@ -87,6 +87,7 @@ class TableDescription:
         version: Changes when the content may have changed; None when the source cannot know.
         proposed: The columns were inferred from a sample: they must be confirmed (written to the schema file) first.
         notes: What people should know (a declared type that lies, files that were skipped).
+        rejects: By column, the values that its type has at the source and not where it is read; for `types`.
     """
 
     columns: tuple[Column, ...] = ()
@@ -95,6 +96,7 @@ class TableDescription:
     version: str | None = None
     proposed: bool = False
     notes: tuple[str, ...] = ()
+    rejects: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

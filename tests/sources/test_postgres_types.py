@@ -188,11 +188,21 @@ def test_other_types_are_the_servers_text(types: Database, con: Any, route: str,
 
 
 @pytest.mark.parametrize("kind", list(REJECTED))
-def test_what_does_not_fit_is_a_reject(types: Database, con: Any, route: str, kind: str) -> None:
+def test_what_does_not_fit_is_a_reject_and_types_says_so(
+    types: Database, con: Any, route: str, kind: str, tmp_path: Path
+) -> None:
     fill(types, kind, [REJECTED[kind]])
     found = types.load(con)
     assert (found.rules, [row["id"] for row in found.rows]) == (["type"], [0])
-    assert 'column "v"' in found.rejects[0]["reason"]
+    assert found.rejects[0]["reason"].startswith('column "v" holds ')
+    rejected = types.describe().rejects["v"]
+    assert ("NaN" in rejected, "a time after" in rejected) == (kind.startswith("numeric"), kind.startswith("time"))
+    assert ("dimension" in rejected) == kind.endswith("[]")
+    (tmp_path / "sources").mkdir()
+    (tmp_path / "headwater.yaml").write_text("name: demo\n")
+    (tmp_path / "sources" / "shop.yaml").write_text(f'kind: postgres\nconnection: "{types.dsn}"\ntables: {{t: {{}}}}\n')
+    printed = CliRunner().invoke(group, ["-p", str(tmp_path), "types", "shop"])
+    assert f"rejects: {rejected}" in printed.output
 
 
 @pytest.mark.parametrize(

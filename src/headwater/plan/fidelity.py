@@ -49,6 +49,8 @@ def column_fidelities(table: SourceTable, description: TableDescription | None) 
             remark = "declared, and the source has no such column"
         elif declared and source and source.type != column.type:
             remark = f"declared; the source's own is {source.type}"
+        elif source and description and (values := description.rejects.get(source.name)):
+            remark = f"rejects: {values}"
         found.append(_land(table, column.name, source_type or column.type, column.type, remark))
     if declared:
         names = {column.name.lower() for column in declared}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.contracts import TableDescription
 from headwater.sources.postgres_connect import PostgresError
-from headwater.sources.postgres_types import ServerColumn, ServerType
+from headwater.sources.postgres_types import ServerColumn, ServerType, unfit_sql
 from headwater.sql.placeholders import quote_identifier
 
 if TYPE_CHECKING:
@@ -95,7 +95,9 @@ class Table:
         """Return what the contract says of a table; whether rows changed cannot be known cheaply."""
         notes = tuple(column.note for column in self.columns if column.note)
         columns = tuple(column.column for column in self.columns)
-        return TableDescription(columns, self.key, self.estimated_rows, notes=notes)
+        unfit = {c.name: ", ".join(what for _, what in unfit_sql(c.type)) for c in self.columns}
+        rejects = {name: what for name, what in unfit.items() if what}
+        return TableDescription(columns, self.key, self.estimated_rows, notes=notes, rejects=rejects)
 
     def find(self, name: str) -> ServerColumn | None:
         """Return the column of a name, whatever its case."""

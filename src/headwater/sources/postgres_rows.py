@@ -77,7 +77,8 @@ class RowPlan:
                 plain = text or column.type != found.column.type
                 value = f"{name}::text" if plain else server_sql(found.type, name)
                 selected.append(f"{value} AS c{index}")
-                tests += [] if plain else unfit_sql(found.type, name, name)
+                unfit = [] if plain else unfit_sql(found.type, name)
+                tests += [(test, f"column {name} holds {what}") for test, what in unfit]
         unknown = [(f"{q} IS NOT NULL", f"column {q} is not declared") for q in self._undeclared()]
         if self.infinite:
             tests.append((self.infinite, "the cursor is infinite or NaN, and has no place in the order"))
@@ -107,7 +108,7 @@ class RowPlan:
         sent = [server_sql(found.type, name) for (_, found), name in zip(pairs, names, strict=True)]
         if not (self.table.heap and exact and sent == names) or self.undeclared or self.infinite:
             return "", ""
-        tests = [test for (_, found), q in zip(pairs, names, strict=True) for test, _ in unfit_sql(found.type, q, q)]
+        tests = [test for (_, found), q in zip(pairs, names, strict=True) for test, _ in unfit_sql(found.type, q)]
         exists = f"EXISTS (SELECT 1 FROM {self.table.sql} WHERE {' OR '.join(f'({test})' for test in tests)})"
         return self._heap_scan(catalog), f"SELECT {exists if tests else 'false'} AS found"
 
@@ -147,7 +148,7 @@ class RowPlan:
                 )
                 failed.append(f"CASE WHEN c{index} IS NOT NULL AND v{index} IS NULL THEN {reason} END")
             else:
-                fits = f"CASE WHEN bad IS NULL THEN c{index} END" if unfit_sql(found.type, "", "") else f"c{index}"
+                fits = f"CASE WHEN bad IS NULL THEN c{index} END" if unfit_sql(found.type) else f"c{index}"
                 inner.append(f"{fits} AS v{index}")
         why = f"nullif(concat_ws('; ', bad, {', '.join(failed)}), '')" if failed else "bad"
         rule = f"CASE WHEN {why} IS NOT NULL THEN 'type' WHEN undeclared IS NOT NULL THEN 'unknown_column' END"

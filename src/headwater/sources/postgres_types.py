@@ -119,21 +119,21 @@ def server_sql(found: ServerType, name: str) -> str:
     return name if target != "VARCHAR" or (found.name in _RAW_TEXT and not found.array) else f"{name}::text"
 
 
-def unfit_sql(found: ServerType, name: str, label: str) -> list[tuple[str, str]]:
-    """Return (predicate on the server, reason) of the values that the landed type cannot hold."""
+def unfit_sql(found: ServerType, name: str = "") -> list[tuple[str, str]]:
+    """Return (predicate on the server, what it finds) of the values that the landed type cannot hold."""
     target = landed_type(found)
     if target.endswith("[]"):
-        tests = [(f"array_ndims({name}) > 1", f"column {label} holds an array of more than one dimension")]
+        tests = [(f"array_ndims({name}) > 1", "an array of more than one dimension")]
         if target.startswith("DECIMAL"):
-            tests.append((f"'NaN'::numeric = ANY({name})", f"column {label} holds NaN, which is not a {target}"))
+            tests.append((f"'NaN'::numeric = ANY({name})", "NaN"))
         if target.startswith("TIMESTAMP"):
             after = f"'{_LAST_TIMESTAMP}'::{found.name} < ANY(array_remove({name}, 'infinity'))"
-            tests.append((after, f"column {label} holds a time after {_LAST_TIMESTAMP}"))
+            tests.append((after, f"a time after {_LAST_TIMESTAMP}"))
         return tests
     if target.startswith("DECIMAL"):
-        return [(f"{name} = 'NaN'::numeric", f"column {label} holds NaN, which is not a {target}")]
+        return [(f"{name} = 'NaN'::numeric", "NaN")]
     if target.startswith("TIMESTAMP"):
-        return [(_too_late(found, name), f"column {label} holds a time after {_LAST_TIMESTAMP}")]
+        return [(_too_late(found, name), f"a time after {_LAST_TIMESTAMP}")]
     return []
 
 
