@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +88,15 @@ def test_every_source_is_asked_for_its_tables(load_files: Load) -> None:
         "one.a": "of a", "one.b": "of b", "two.a": "of a", "two.b": "of b",
     }  # fmt: skip
     assert seen.notes == ("one.a: note on a", "one.b: note on b", "two.a: note on a", "two.b: note on b")
+
+
+def test_a_declared_column_that_a_catalogue_does_not_have_is_told(load_files: Load) -> None:
+    columns = "{ID: bigint, a: varchar, gone: integer}"
+    project = load_files({"sources/db.yaml": f"kind: sqlite\npath: x.db\ntables: {{t: {{columns: {columns}}}}}\n"})
+    with closing(sqlite3.connect(Path(project.root, "x.db"))) as database:
+        database.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT)")
+    seen = observe(project, connect(open_sources(project)))
+    assert seen.notes == ("db.t: the source has no column gone: it is NULL",)
 
 
 def test_a_source_that_is_away_or_slow_is_asked_at_run(

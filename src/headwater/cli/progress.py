@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from headwater.core.run import Event, Run, Status, StepResult
+from headwater.diagram.status import count_of
 from headwater.project.references import redact
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ def format_result(result: StepResult) -> str:
     """Return a step's result as one line (an error as more)."""
     parts = []
     if result.rows is not None and result.status in (Status.DONE, Status.UNCHANGED):
-        parts.append(f"{result.rows:,} rows")
+        parts.append(count_of(result.rows, "row"))
     if result.rows_inserted and result.status is Status.DONE:
         parts.append(f"+{result.rows_inserted:,}")
     if result.rows_deleted:

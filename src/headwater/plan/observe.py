@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from headwater.contracts import Session, Source, Store, TableDescription
     from headwater.core.commit import TableState
     from headwater.core.project import Project
+    from headwater.core.specs import IngestSpec
 
 LIMIT_S = 2.0
 
@@ -132,7 +133,8 @@ def _ask_sources(project: Project, sources: Mapping[str, Source]) -> tuple[dict[
             notes.append(f"source {name} cannot be reached ({error.what}): asked at run")
             continue
         found.update({f"{name}.{table}": description for table, description in described.items()})
-        notes += [f"{name}.{table}: {note}" for table, about in described.items() for note in about.notes]
+        for one, about in described.items():
+            notes += [f"{name}.{one}: {note}" for note in (*about.notes, *_missing(tables[name][one], about))]
         told = [_place_problem(project, name, table, problem) for table, problem in wrong.items()]
         notes += [_note(error) for error in told if not isinstance(error, ProjectError)]
         errors += [error for error in told if isinstance(error, ProjectError)]
@@ -140,6 +142,14 @@ def _ask_sources(project: Project, sources: Mapping[str, Source]) -> tuple[dict[
     if errors:
         raise ProjectErrors(errors)
     return found, notes
+
+
+def _missing(table: IngestSpec, described: TableDescription) -> list[str]:
+    """Say which declared columns the source's catalogue does not have."""
+    if described.proposed or not described.columns:
+        return []
+    there = {column.name.lower() for column in described.columns}
+    return [f"the source has no column {name}: it is NULL" for name in table.columns or () if name.lower() not in there]
 
 
 Problem = ConnectorError | ProjectError
