@@ -439,6 +439,18 @@ def test_status_counts_the_quarantine_and_not_the_last_loads_rejects(project: Ca
         project("run")
 
 
+def test_status_and_show_say_why_an_extract_failed(project: Call) -> None:
+    Path("sources/api.yaml").write_text(
+        "kind: rest\nconnection: http://127.0.0.1:9\nretries: 0\ntables: {t: {path: /t, columns: {id: bigint}}}\n",
+        encoding="utf-8",
+    )
+    project("run", "-s", "api.t")
+    api = next(row for row in project("status", "--json").json["datasets"] if row["dataset"] == "api.t")
+    assert (api["status"], "Connection refused" in api["error"]) == ("failed", True)
+    (run,) = project("show", "api.t", "--json").json["runs"]
+    assert (run["status"], "Connection refused" in run["error"]) == ("blocked", True)
+
+
 def test_the_log_as_json_is_one_object_per_line(project: Call) -> None:
     lines = project("run", "--log", "json").text.splitlines()
     events = [json.loads(line) for line in lines]

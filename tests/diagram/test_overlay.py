@@ -71,6 +71,19 @@ def test_a_dataset_below_a_failed_step_is_stale_and_without_rows_failed(project:
     assert describe_nodes(project, results, {}, {}, NOW)["m.t"].status == Status.FAILED
 
 
+def test_a_dataset_whose_extract_failed_is_as_old_as_its_rows(project: Project) -> None:
+    results = {
+        found.step: found
+        for found in (result("shop.orders/extract", Status.FAILED, error="no"), result("shop.orders/load", rows=3))
+    }
+    assert describe_nodes(project, results, {}, {}, NOW)["shop.orders"].status == Status.FAILED
+    state = committed(made("shop.orders"), rows=3)
+    assert state.commit is not None
+    older = replace(state, commit=replace(state.commit, now=(NOW - timedelta(days=3)).isoformat()))
+    found = describe_nodes(project, results, {"shop.orders": older}, {}, NOW)["shop.orders"]
+    assert (found.status, found.rows, found.freshness) == ("stale", 3, "3 d ago")
+
+
 @pytest.mark.parametrize("status", [Status.UNCHANGED, Status.SKIPPED])
 def test_a_dataset_that_did_not_change_is_done(status: Status, project: Project) -> None:
     results = {"m.t/transform": result("m.t/transform", status, rows=4, version=2)}

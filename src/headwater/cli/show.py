@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from headwater.cli.options import errors_as_json, json_option, load, print_json
+from headwater.core.graph import Role, node_name
 from headwater.errors import ProjectError
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def describe_dataset(loaded: LoadedProject, name: str) -> dict[str, Any]:
     state = loaded.states().get(name)
     table, model = project.sources.get(name), project.models.get(name)
     spec: Any = table.ingest if table else model.spec if model else None
-    step = f"{name}/{'load' if table else 'transform'}"
+    step = node_name(name, Role.LOAD if table else Role.TRANSFORM)
     commit = state.commit if state else None
     traced = loaded.lineage().datasets[name].traced
     checks = [check.model_dump(exclude_defaults=True) for check in spec.all_checks()]
@@ -70,8 +71,17 @@ def describe_dataset(loaded: LoadedProject, name: str) -> dict[str, Any]:
         "position": state.position if state else {},
         "foreign": state.foreign if state else "",
         "checks": checks,
-        "runs": [{"run_id": run_id, **asdict(result)} for run_id, result in loaded.history(step, 5)],
+        "runs": describe_runs(loaded, step, node_name(name, Role.EXTRACT)),
     }
+
+
+def describe_runs(loaded: LoadedProject, step: str, before: str) -> list[dict[str, Any]]:
+    """Return the last results of a step, newest first; one that was blocked with the error of the step before it."""
+    failed = {run_id: result.error for run_id, result in loaded.history(before, 10)}
+    return [
+        {"run_id": run_id, **asdict(result), "error": result.error or failed.get(run_id, "")}
+        for run_id, result in loaded.history(step, 5)
+    ]
 
 
 def describe_columns(columns: Sequence[Column], traced: ColumnLineage) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from headwater.cli.options import errors_as_json, json_option, load, print_json
+from headwater.core.graph import Role, node_name
 
 
 @click.command()
@@ -26,7 +27,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
             model = project.models.get(name)
             if model is not None and model.is_view:
                 continue
-            step = results.get(f"{name}/{'load' if name in project.sources else 'transform'}")
+            steps = [results.get(node_name(name, role)) for role in (Role.EXTRACT, Role.LOAD, Role.TRANSFORM)]
             status = statuses[name]
             rows.append(
                 {
@@ -37,7 +38,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
                     "version": status.version,
                     "age": status.freshness,
                     "rejected": status.rejected,
-                    "error": status.error or (step.error if step else ""),
+                    "error": status.error or next((step.error for step in steps if step and step.error), ""),
                 }
             )
         runs = [{"run_id": r.run_id, "status": r.status.value, "started": r.started, "duration_s": r.duration_s}

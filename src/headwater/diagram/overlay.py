@@ -51,6 +51,9 @@ def _describe(
     now: datetime,
 ) -> NodeStatus:
     result = results.get(_step_of(node, project))
+    if node.role is Role.DATASET:
+        extract = results.get(node_name(node.dataset, Role.EXTRACT))
+        result = extract if extract is not None and extract.status is Status.FAILED else result
     commit = state.commit if state else None
     if result is None and commit is None:
         return NodeStatus("never")
@@ -60,8 +63,9 @@ def _describe(
         rows = commit.rows if commit else (result.rows if result else None)
         version = commit.version if commit else (result.version if result else None)
         error = state.foreign if state else ""
-        fresh = tell_age(at, now)
-        return NodeStatus(Status.FAILED if error else _kept(status, rows), rows, rejects, fresh, error, version)
+        kept = _kept(status, rows)
+        fresh = tell_age(commit.now if commit and kept != Status.DONE else at, now)
+        return NodeStatus(Status.FAILED if error else kept, rows, rejects, fresh, error, version)
     error = result.error if result else ""
     rejected = result.rejected if result and node.role is not Role.SOURCE else 0
     rows = result.rows_inserted if result and node.role is Role.EXTRACT else None
