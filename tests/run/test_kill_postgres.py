@@ -86,7 +86,7 @@ def test_a_server_that_restarts_between_two_chunks(
     if route == "copy":
         monkeypatch.setattr(postgres_rows, "find_scanner", lambda: (None, "slow"))
     monkeypatch.setattr(execute, "RETRY_PAUSES_S", (0.01, 0.01))
-    monkeypatch.setattr(ingest, "ReadRequest", partial(ReadRequest, chunk_rows=3))
+    monkeypatch.setattr(extract, "ReadRequest", partial(ReadRequest, chunk_rows=3))
     name = f"restart_{how.value}_{route}"
     with psycopg.connect(postgres.dsn(), autocommit=True) as admin:
         admin.execute(f"CREATE DATABASE {name}".encode())

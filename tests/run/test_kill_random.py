@@ -155,7 +155,7 @@ def orders(postgres: Postgres, session: psycopg.Connection[Any], folder: Path, o
         },
     )
     settings = {
-        "headwater.run.ingest.ReadRequest": partial(ReadRequest, chunk_rows=7),
+        "headwater.run.extract.ReadRequest": partial(ReadRequest, chunk_rows=7),
         "headwater.sources.postgres_cdc.BATCH_ROWS": 5,
         "headwater.run.execute.RETRY_PAUSES_S": (0.05, 0.1),
     }

@@ -11,7 +11,7 @@ from headwater.run.deleted import flag_deleted
 from headwater.sql.placeholders import quote_identifier
 
 if TYPE_CHECKING:
-    from headwater.run.landing import LoadFacts
+    from headwater.run.facts import LoadFacts
 
 _LAST = "temp._hw_changes"
 

@@ -17,7 +17,8 @@ from headwater.plan.build import settle_transform
 from headwater.project.references import redact
 from headwater.run.boundary import explain_failure
 from headwater.run.context import RunContext, StopRunError, utc_now
-from headwater.run.ingest import Ingestion, run_extract, run_load
+from headwater.run.extract import Ingestion, run_extract
+from headwater.run.load import run_load
 from headwater.run.rejected import forget_failure
 from headwater.run.transform import run_transform
 from headwater.run.upkeep import compact_tables

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from headwater.core.commit import Column
-    from headwater.sources.logs import LogsTable
     from headwater.sources.logs_follow import Log, Part
+    from headwater.sources.logs_spec import LogsTable
 
 CHUNK_BYTES = 64 * 1024 * 1024
 """Bytes of text per chunk."""

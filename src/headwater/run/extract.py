@@ -1,9 +1,9 @@
-"""Executing extract and load: chunks are prepared and staged, then the whole load is decided and committed."""
+"""Executing an extract: the source is asked, and its chunks are prepared and staged."""
 
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from headwater.contracts import Load, ReadRequest
@@ -13,11 +13,7 @@ from headwater.errors import CheckFailedError, ConnectorError, ProjectError, Sta
 from headwater.ingestion import Preparation, compile_prepare, decide_schema, set_mask_keys
 from headwater.plan.bind import declared_columns
 from headwater.project.cache import digest
-from headwater.project.references import redact
-from headwater.run.audit import Audit
-from headwater.run.landing import LoadFacts, decide_load
-from headwater.run.rejected import forget_failure, keep_failure, read_failure
-from headwater.run.transform import make_commit
+from headwater.run.rejected import read_failure
 from headwater.sql.placeholders import timestamp_literal
 
 if TYPE_CHECKING:
@@ -25,7 +21,7 @@ if TYPE_CHECKING:
 
     from headwater.contracts import Chunk, Reading, TableDescription
     from headwater.core.commit import Column, TableState
-    from headwater.core.plan import ExtractStep, LoadStep
+    from headwater.core.plan import ExtractStep
     from headwater.core.project import SourceTable
     from headwater.run.context import RunContext
 
@@ -304,94 +300,3 @@ def _stage(ingestion: Ingestion, context: RunContext, step: str, chunk: Chunk, t
 
 def _tell_chunk(context: RunContext, step: str, chunk: Chunk, end: dict[str, Any]) -> None:
     context.emit("chunk_read", step, chunk=chunk.id, rows=end.get("good", 0), rejected=end["rejected"])
-
-
-# --------------------------------------------------------------------------------------------------------- loading
-
-
-def run_load(step: LoadStep, context: RunContext, ingestion: Ingestion) -> StepResult:
-    """Decide over the whole load, then commit it, or nothing."""
-    try:
-        return _load(step, context, ingestion)
-    finally:
-        ingestion.connection.close()
-
-
-def _load(step: LoadStep, context: RunContext, ingestion: Ingestion) -> StepResult:
-    state, table = ingestion.state, ingestion.table
-    last = state.commit if state else None
-    facts = LoadFacts(
-        table=table.name,
-        ingest=table.ingest,
-        connection=ingestion.connection,
-        preparation=ingestion.preparation,
-        state=state,
-        full=ingestion.full,
-        rows=" UNION ALL BY NAME ".join(ingestion.good),
-        rejects=" UNION ALL ".join(ingestion.rejects) if ingestion.count("rejected") else "",
-        good=ingestion.count("good"),
-        rejected=ingestion.count("rejected"),
-        position=ingestion.position(),
-        parts=tuple(ingestion.parts),
-        keys=ingestion.reading.keys,
-        now_sql=timestamp_literal(context.now),
-        restated=last is not None and last.fingerprint != step.fingerprint,
-        catalogue=ingestion.reading.catalogue,
-    )
-    try:
-        result = _decide_and_commit(step, context, ingestion, facts)
-    except CheckFailedError:
-        keep_failure(context.project, table.name, context.run_id, facts.connection, facts.rejects)
-        raise
-    forget_failure(context.project, table.name)
-    return result
-
-
-def _decide_and_commit(step: LoadStep, context: RunContext, ingestion: Ingestion, facts: LoadFacts) -> StepResult:
-    table, state = ingestion.table, ingestion.state
-    last = state.commit if state else None
-    landing = decide_load(facts)
-    if landing is None:
-        _report(step, context, ingestion, facts.position)
-        return _unchanged(step, state)
-    records = landing.change.mode == "record"
-    audit = Audit(context, step.node, table.ingest.all_checks(), ingestion.connection)
-    load = ingestion.load
-    if not records:
-        load = replace(load, audit=audit)
-    elif facts.restated:
-        audit(facts.current)
-    digest = landing.digest or (last.digest if records and last else "")
-    commit = make_commit(context, step, state, landing.change, landing.position).with_digest(digest)
-    receipt = context.store_of(table.name).commit(load, landing.change, commit)
-    context.note_commit(table.name, receipt)
-    _report(step, context, ingestion, landing.position)
-    return StepResult(
-        step=step.node,
-        status=Status.DONE if receipt.changed else Status.UNCHANGED,
-        rows=receipt.commit.rows,
-        rows_inserted=receipt.rows_inserted,
-        rows_deleted=receipt.rows_deleted,
-        rejected=landing.rejected,
-        superseded=landing.superseded + ingestion.count("deduped"),
-        version=receipt.commit.version,
-        reason=step.reason,
-        checks=audit.results,
-    )
-
-
-def _report(step: LoadStep, context: RunContext, ingestion: Ingestion, position: dict[str, Any]) -> None:
-    """Tell the source what is committed; that it could not be told is no harm to the load."""
-    if ingestion.reading.report is None:
-        return
-    try:
-        ingestion.reading.report(position)
-    except ConnectorError as error:
-        context.emit("warning", step.node, text=redact(error.what, context.project.secrets))
-
-
-def _unchanged(step: LoadStep, state: TableState | None) -> StepResult:
-    commit, why = state.commit if state else None, "the source gave nothing new"
-    if commit is None:
-        return StepResult(step.node, Status.UNCHANGED, reason=why)
-    return StepResult(step.node, Status.UNCHANGED, rows=commit.rows, version=commit.version, reason=why)
