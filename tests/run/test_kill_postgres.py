@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from headwater.contracts import ReadRequest
-from headwater.run import execute, ingest
+from headwater.run import execute, extract
 from headwater.sources import postgres_rows
 from tests.run.kill import NOW, copy_project, run_child
 from tests.run.projects import write
