@@ -17,7 +17,7 @@ from headwater.plan.breaks import find_breaks
 from headwater.plan.build import Observed
 from headwater.plan.lineage import Lineage, trace_project
 from headwater.project.cache import ParseCache
-from headwater.sql import lineage as sql_lineage
+from headwater.sql.lineage_walk import trace_columns
 
 from .states import made
 
@@ -192,7 +192,7 @@ def test_it_is_kept_by_text_and_schemas(load_files: Load, monkeypatch: pytest.Mo
     cache.save()
     assert "secret" not in cache.file.read_text()
     traced: list[str] = []
-    real = sql_lineage.trace_columns
+    real = trace_columns
     monkeypatch.setattr("headwater.plan.lineage.trace_columns", lambda *a: traced.append(a[0]) or real(*a))
     assert trace(project, cache=cache_of(project)) == first
     assert traced == []

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headwater.core.commit import Column
-from headwater.sql.lineage import KINDS, ColumnLineage, Leaf, trace_columns
+from headwater.sql.lineage import KINDS, ColumnLineage, Leaf
+from headwater.sql.lineage_walk import trace_columns
 
 from .lineage_shapes import SHAPES
 

@@ -13,7 +13,8 @@ from headwater.core.graph import Role, node_name
 from headwater.plan.bind import declared_columns
 from headwater.plan.lineage_prepare import trace_prepare
 from headwater.project.cache import digest
-from headwater.sql.lineage import ColumnLineage, Leaf, TracedColumn, trace_columns, unknown_lineage
+from headwater.sql.lineage import ColumnLineage, Leaf, TracedColumn, unknown_lineage
+from headwater.sql.lineage_walk import trace_columns
 from headwater.sql.placeholders import CLOCK_PROBE, replace_placeholders
 
 if TYPE_CHECKING:

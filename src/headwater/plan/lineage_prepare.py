@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headwater.core.commit import Column
-from headwater.sql.lineage import ColumnLineage, Leaf, TracedColumn, trace_columns
+from headwater.sql.lineage import ColumnLineage, Leaf, TracedColumn
+from headwater.sql.lineage_walk import trace_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

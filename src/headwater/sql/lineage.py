@@ -1,8 +1,4 @@
-"""Column lineage of one query: which columns of which datasets an output column is made of, and what decides its rows.
-
-sqlglot parses and qualifies the query; the way from a column to its leaves is walked here. What cannot be traced is
-said to be unknown: a wrong answer is worse than none.
-"""
+"""Column lineage of one query: the columns an output column is made of, and those that decide which rows there are."""
 
 from __future__ import annotations
 
@@ -12,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from headwater.core.commit import Column
 
 Leaf = tuple[str, str]
 """(dataset, column)."""
@@ -65,22 +60,6 @@ class ColumnLineage:
 def unknown_lineage(names: Iterable[str], why: str) -> ColumnLineage:
     """Return the lineage of a query of which nothing is known but its columns."""
     return ColumnLineage(tuple(TracedColumn(name, (), why) for name in names), {}, why)
-
-
-def trace_columns(
-    query: str, schemas: Mapping[str, Sequence[Column]], names: Sequence[str] | None = None
-) -> ColumnLineage:
-    """Trace every output column of one SELECT to the columns of the datasets it reads.
-
-    Args:
-        query: One SELECT in DuckDB's dialect, placeholders filled in.
-        schemas: Columns of every dataset it reads, by `namespace.dataset`.
-        names: The names that DuckDB's binder gives the output columns, in their order; they are taken as they are, and
-            where another parser sees another number of columns, or other names, the lineage is unknown.
-    """
-    from headwater.sql.lineage_walk import walk_query
-
-    return walk_query(query, schemas, names)
 
 
 def _leaves(pairs: Iterable[Sequence[str]]) -> tuple[Leaf, ...]:

@@ -1,4 +1,7 @@
-"""The walk behind column lineage: over the scopes of a query that sqlglot has qualified."""
+"""Tracing the columns of a query: sqlglot parses and qualifies it, the way from a column to its leaves is walked here.
+
+What cannot be traced is said to be unknown: a wrong answer is worse than none.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +31,17 @@ class _Unknown(Exception):
     """A column or a query that cannot be traced; its text says why."""
 
 
-def walk_query(query: str, schemas: Mapping[str, Sequence[Column]], names: Sequence[str] | None) -> ColumnLineage:
-    """Trace a query; arguments as for `trace_columns`."""
+def trace_columns(
+    query: str, schemas: Mapping[str, Sequence[Column]], names: Sequence[str] | None = None
+) -> ColumnLineage:
+    """Trace every output column of one SELECT to the columns of the datasets it reads.
+
+    Args:
+        query: One SELECT in DuckDB's dialect, placeholders filled in.
+        schemas: Columns of every dataset it reads, by `namespace.dataset`.
+        names: The names that DuckDB's binder gives the output columns, in their order; they are taken as they are, and
+            where another parser sees another number of columns, or other names, the lineage is unknown.
+    """
     from sqlglot.errors import SqlglotError
     from sqlglot.optimizer.scope import build_scope
 
