@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from datetime import date
 from typing import TYPE_CHECKING
 
 import pytest
@@ -117,3 +118,11 @@ def test_incremental_without_cursor_and_key_is_refused(tmp_path: Path) -> None:
     project(tmp_path, "warehouse", "load: incremental")
     with pytest.raises(ProjectErrors, match=r"sources/db\.yaml:\d+:\d+: t: .*nothing tells new rows from old ones"):
         run(tmp_path)
+
+
+def test_a_type_declared_for_one_column_holds_and_the_others_are_the_catalogues(tmp_path: Path) -> None:
+    project(tmp_path, "warehouse", "columns:\n  id: {checks: [not_null]}\n  at: date\n  v: {description: what}")
+    execute(tmp_path, "UPDATE t SET at = '2026-01-0' || id")
+    run_well(tmp_path)
+    told = rows(tmp_path, 'select typeof(id), typeof(v), typeof("at"), "at" from db.t where id = 3')
+    assert told == [("BIGINT", "VARCHAR", "DATE", date(2026, 1, 3))]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -123,9 +123,15 @@ def declared_columns(table: SourceTable) -> Columns:
     return tuple(Column(name, str(column.type)) for name, column in declared.items())
 
 
+def typed_as_declared(table: SourceTable, described: Columns) -> Columns:
+    """Return a catalogue's columns, those of them whose type is declared with that type."""
+    types = {name.lower(): str(column.type) for name, column in (table.ingest.columns or {}).items() if column.type}
+    return tuple(replace(column, type=types.get(column.name.lower(), column.type)) for column in described)
+
+
 def _described(table: SourceTable, observed: Observed) -> Columns | None:
     described = observed.sources.get(table.name)
-    return described.columns if described is not None and described.columns else None
+    return typed_as_declared(table, described.columns) if described is not None and described.columns else None
 
 
 def visible_columns(columns: Sequence[Column]) -> Columns:

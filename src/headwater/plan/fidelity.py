@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from headwater.core.types import Fidelity, landed
 from headwater.errors import ProjectError
-from headwater.plan.bind import declared_columns
+from headwater.plan.bind import declared_columns, typed_as_declared
 from headwater.plan.observe import open_sources
 from headwater.project.validate import suggest
 
@@ -41,13 +41,13 @@ def column_fidelities(table: SourceTable, description: TableDescription | None) 
     described = description.columns if description and not (declared and description.proposed) else ()
     said = {column.name.lower(): column for column in described}
     found = []
-    for column in declared or described:
+    for column in declared or typed_as_declared(table, described):
         source = said.get(column.name.lower())
         source_type = (source.source_type or source.type) if source else column.source_type
         remark = ""
         if declared and described and source is None:
             remark = "declared, and the source has no such column"
-        elif declared and source and source.type != column.type:
+        elif source and source.type != column.type:
             remark = f"declared; the source's own is {source.type}"
         elif source and description and (values := description.rejects.get(source.name)):
             remark = f"rejects: {values}"

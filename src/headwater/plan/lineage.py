@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.core.commit import SNAPSHOT_COLUMNS, Column
 from headwater.core.graph import Role, node_name
-from headwater.plan.bind import declared_columns
+from headwater.plan.bind import declared_columns, typed_as_declared
 from headwater.plan.lineage_prepare import trace_prepare
 from headwater.project.cache import digest
 from headwater.sql.lineage import ColumnLineage, Leaf, TracedColumn, unknown_lineage
@@ -124,7 +124,7 @@ def trace_project(project: Project, observed: Observed, bound: Bound, cache: Par
 
 def _source_columns(table: SourceTable, observed: Observed) -> Columns:
     described = observed.sources.get(table.name)
-    return declared_columns(table) or (described.columns if described is not None else ())
+    return declared_columns(table) or (typed_as_declared(table, described.columns) if described is not None else ())
 
 
 class Tracer:

@@ -11,7 +11,7 @@ from headwater.core.commit import merge_positions
 from headwater.core.run import Status, StepResult
 from headwater.errors import CheckFailedError, ConnectorError, ProjectError, StateError
 from headwater.ingestion import Preparation, compile_prepare, decide_schema, set_mask_keys
-from headwater.plan.bind import declared_columns
+from headwater.plan.bind import declared_columns, typed_as_declared
 from headwater.project.cache import digest
 from headwater.run.rejected import read_failure
 from headwater.sql.placeholders import timestamp_literal
@@ -142,7 +142,7 @@ def _describe(table: SourceTable, described: TableDescription | None, context: R
             f"{table.name}: not every column has a declared type, and nothing is inferred unattended",
             f"give every column its type: {', '.join(f'{c.name}: {c.type.lower()}' for c in described.columns)}",
         )
-    return described.columns
+    return typed_as_declared(table, described.columns)
 
 
 def _prepare(
