@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from headwater.core.run import Event, Run, Status, StepResult
-from headwater.diagram.status import count_of
 from headwater.project.references import redact
 
 if TYPE_CHECKING:
@@ -150,7 +149,7 @@ def format_result(result: StepResult) -> str:
     """Return a step's result as one line (an error as more)."""
     parts = []
     if result.rows is not None and result.status in (Status.DONE, Status.UNCHANGED):
-        parts.append(count_of(result.rows, "row"))
+        parts.append("1 row" if result.rows == 1 else f"{result.rows:,} rows")
     if result.rows_inserted and result.status is Status.DONE:
         parts.append(f"+{result.rows_inserted:,}")
     if result.rows_deleted:
