@@ -149,11 +149,10 @@ def _duckdb_type(delta: Any) -> str:
 
 
 def list_live_files(table: DeltaTable) -> list[LiveFile]:
-    """Return the files of the table's current version."""
-    import pyarrow as pa
-
-    actions = pa.table(table.get_add_actions()).select(["path", "num_records", "size_bytes"])
-    return [LiveFile(*row) for row in zip(*(column.to_pylist() for column in actions.columns), strict=True)]
+    """Return the files of the table's current version; without pyarrow, which would import pandas where it is there."""
+    actions = table.get_add_actions()
+    columns = (actions.column(name).to_pylist() for name in ("path", "num_records", "size_bytes"))
+    return [LiveFile(*row) for row in zip(*columns, strict=True)]
 
 
 def find_unreadable(table: DeltaTable) -> str:
