@@ -204,8 +204,12 @@ class LoadedProject:
 
     # --------------------------------------------------------------------------------------------------- looking
 
-    def query(self, sql: str) -> Any:
+    def query(self, sql: str, *, form: str = "arrow") -> Any:
         """Run one SELECT over the datasets by name, read-only; gives an Arrow table.
+
+        Of columns with one name the second is `a_1`. What Arrow does not have (bit strings, times with an offset,
+        integers of 128 bits without sign) is text. Other forms: "parquet" (intervals and unions are text, too), "text"
+        and "json", where every value is its text or its JSON, as the command line writes them.
 
         `system.<source>__<table>` shows a loaded table with its system columns, `quarantine.<source>__<table>` its
         rejects.
@@ -219,9 +223,9 @@ class LoadedProject:
                 states, _ = read_states(self.project, connectors.stores)
                 observed, clock = Observed(states), datetime.now(UTC)
                 context = RunContext(self.project, session, connectors, observed, Wish(), "query", clock, states)
-                return run_query(context, sql)
+                return run_query(context, sql, form)
         except BusyError as busy:
-            answer = ask_query(self._access.socket(busy), sql)
+            answer = ask_query(self._access.socket(busy), sql, form)
             if answer is None:
                 raise
             return answer

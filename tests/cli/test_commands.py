@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import os
@@ -262,9 +263,9 @@ def test_query_as_a_table(done: Call) -> None:
         "35.50\n2 rows\n"
     )
     assert done("query", ODD).text == (
-        "a  a  b c    n     d     t     ts\n"
-        "-  -  -----  ----  ----  ----  -------------------\n"
-        '1  2  x,"y"  NULL  1.50  true  2026-01-05 09:12:00\n1 row\n'
+        "a  a_1  b c    n     d     t     ts\n"
+        "-  ---  -----  ----  ----  ----  -------------------\n"
+        '1  2    x,"y"  NULL  1.50  true  2026-01-05 09:12:00\n1 row\n'
     )
     limited = done("query", "select * from range(5)", "--limit", "2").text
     assert limited.endswith("… 3 more rows (--limit 0 shows all)\n5 rows\n")
@@ -274,7 +275,7 @@ def test_query_as_a_table(done: Call) -> None:
 
 def test_query_as_csv(done: Call) -> None:
     assert done("query", ODD, "--format", "csv").text == (
-        'a,a,b c,n,d,t,ts\n1,2,"x,""y""",,1.50,true,2026-01-05 09:12:00\n'
+        'a,a_1,b c,n,d,t,ts\n1,2,"x,""y""",,1.50,true,2026-01-05 09:12:00\n'
     )
     written = done("query", ODD, "--format", "csv", "-o", "out.csv")
     assert (written.text, Path("out.csv").read_text(encoding="utf-8").count("\n")) == ("", 2)
@@ -283,7 +284,37 @@ def test_query_as_csv(done: Call) -> None:
 def test_query_as_json(done: Call) -> None:
     numbers = "'nan'::float as f, [1, 'inf'::double] as l, {'a': '-inf'::float} as s"
     (row,) = done("query", f"select {numbers}, 'ab'::blob as b, 1.5::decimal(3,1) as d", "--format", "json").json
-    assert row == {"f": None, "l": [1.0, None], "s": {"a": None}, "b": "6162", "d": "1.5"}
+    assert row == {"f": "NaN", "l": [1.0, "Infinity"], "s": {"a": "-Infinity"}, "b": "6162", "d": "1.5"}
+
+
+def test_two_columns_of_one_name_do_not_swallow_each_other(done: Call) -> None:
+    question = "select 1 as x, 2 as x, 3 as X, 4 as x_1;"
+    assert done("query", question, "--json").json == [{"x": 1, "x_1": 2, "X_2": 3, "x_1_1": 4}]
+    assert done("query", question, "--format", "csv").text == "x,x_1,X_2,x_1_1\n1,2,3,4\n"
+    parquet = pq.read_table(io.BytesIO(done("query", question, "--format", "parquet").output))
+    assert parquet.to_pylist() == [{"x": 1, "x_1": 2, "X_2": 3, "x_1_1": 4}]
+
+
+def test_query_as_csv_keeps_empty_texts_and_rows_of_null(done: Call) -> None:
+    question = "select * from (values (null, ''), ('a\nb', 'c')) as t(x, y)"
+    assert done("query", question, "--format", "csv").text == 'x,y\n,""\n"a\nb",c\n'
+    alone = done("query", "select unnest([null, '1']) as x", "--format", "csv").text
+    assert [row["x"] for row in csv.DictReader(io.StringIO(alone))] == ["", "1"]
+    assert done("query", "select 1 as x where false", "--json").json == []
+
+
+def test_query_writes_types_that_arrow_and_parquet_do_not_have(done: Call) -> None:
+    question = (
+        "select timetz '09:30:00-03' as t, '0110'::bit as b, 340282366920938463463374607431768211455::uhugeint as u, "
+        "interval '1 month 2 days' as i, [timetz '09:30:00+05:30'] as l"
+    )
+    texts = {"t": "09:30:00-03:00", "b": "0110", "i": "P1M2D"}
+    (row,) = done("query", question, "--json").json
+    assert row == {**texts, "u": 2**128 - 1, "l": ["09:30:00+05:30"]}
+    (line,) = csv.DictReader(io.StringIO(done("query", question, "--format", "csv").text))
+    assert line == {**texts, "u": str(2**128 - 1), "l": '["09:30:00+05:30"]'}
+    (held,) = pq.read_table(io.BytesIO(done("query", question, "--format", "parquet").output)).to_pylist()
+    assert held == {**texts, "u": str(2**128 - 1), "l": '["09:30:00+05:30"]'}
 
 
 def test_query_of_dates_that_python_does_not_have(done: Call) -> None:

@@ -55,9 +55,28 @@ def headwater(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
 def count(folder: Path, sql: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = load(folder).query(sql).to_pylist()
     return found
+
+
+@pytest.mark.parametrize("form", ["csv", "json", "parquet"])
+def test_a_run_that_is_asked_writes_the_same_values(folder: Path, form: str) -> None:
+    question = (
+        "select 1 as a, 2 as a, timetz '10:00:00+02' as t, interval '3 days' as i, [1.50::decimal(9,2)] as d, "
+        "'1'::bit as b, 'nan'::double as f, max(id) as n from shop.orders"
+    )
+    alone = headwater(folder, "query", question, "--format", form, "-o", "alone")
+    with held(folder):
+        beside = headwater(folder, "query", question, "--format", form, "-o", "beside")
+    assert (alone.returncode, beside.returncode) == (0, 0), alone.stderr + beside.stderr
+    assert Path("alone").read_bytes() == Path("beside").read_bytes()
+    assert Path("alone").stat().st_size > 60
 
 
 def test_query_plan_show_and_status_answer(folder: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import json
 import sys
 from contextlib import nullcontext
 from typing import Any
@@ -11,12 +11,13 @@ import click
 
 from headwater.cli.options import errors_as_json, json_option, load
 
-_FORMATS = ("table", "csv", "json", "parquet", "arrow")
+_FORMATS = {"table": "text", "csv": "text", "json": "json", "parquet": "parquet", "arrow": "arrow"}
+"""The ways to write rows, each with the form that values are asked for."""
 
 
 @click.command()
 @click.argument("sql")
-@click.option("--format", "form", type=click.Choice(_FORMATS), default="table", help="How rows are written.")
+@click.option("--format", "form", type=click.Choice(list(_FORMATS)), default="table", help="How rows are written.")
 @click.option("-o", "--output", metavar="FILE", help="Write to a file; Parquet and Arrow need one or a pipe.")
 @click.option("--limit", default=100, help="Rows shown as a table; 0 for all.")
 @json_option
@@ -25,7 +26,8 @@ def command(ctx: click.Context, sql: str, form: str, output: str | None, limit: 
     """Run one SELECT over the datasets by name, whichever store they are in. Read-only."""
 
     def body() -> int:
-        _write(load(ctx).query(sql), "json" if as_json else form, output, limit)
+        chosen = "json" if as_json else form
+        _write(load(ctx).query(sql, form=_FORMATS[chosen]), chosen, output, limit)
         return 0
 
     ctx.exit(errors_as_json(body, as_json))
@@ -58,63 +60,34 @@ def _write_binary(table: Any, form: str, output: str | None) -> None:
 
 
 def _csv(table: Any) -> str:
-    import csv
-    import io
-
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(table.column_names)
-    writer.writerows([_text(value) for value in row] for row in _rows(table))
-    return out.getvalue()
+    rows = [table.column_names, *_rows(table)]
+    return "".join(",".join(map(_field, row)) + "\n" if row != (None,) else '""\n' for row in rows)
 
 
-def _text(value: Any) -> Any:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return value.isoformat(sep=" ") if hasattr(value, "hour") and hasattr(value, "year") else value
+def _field(text: str | None) -> str:
+    """A NULL is an empty field, an empty text is one in quotes; so is a NULL that is alone in its line."""
+    if text is None:
+        return ""
+    plain = text and not any(sign in text for sign in ',"\n\r')
+    return text if plain else '"' + text.replace('"', '""') + '"'
 
 
 def _json(table: Any) -> str:
-    import json
-
-    rows = [dict(zip(table.column_names, map(_plain, row), strict=True)) for row in _rows(table)]
-    return json.dumps(rows, default=str, ensure_ascii=False, indent=1) + "\n"
-
-
-def _plain(value: Any) -> Any:
-    """Return a value as JSON can hold it: what is no number is null, bytes are hexadecimal."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, bytes):
-        return value.hex()
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return {key: _plain(item) for key, item in value.items()} if isinstance(value, dict) else value
+    names = [json.dumps(name, ensure_ascii=False) for name in table.column_names]
+    lines = [
+        "{" + ", ".join(f"{name}: {value or 'null'}" for name, value in zip(names, row, strict=True)) + "}"
+        for row in _rows(table)
+    ]
+    return "[\n " + ",\n ".join(lines) + "\n]\n" if lines else "[]\n"
 
 
-def _rows(table: Any) -> list[tuple[Any, ...]]:
-    """Return rows as tuples: two columns may have one name."""
-    return list(zip(*(_values(column) for column in table.columns), strict=True))
-
-
-def _values(column: Any) -> list[Any]:
-    """Return a column's values; as DuckDB writes them where Python has no such date (infinity, before Christ)."""
-    import pyarrow as pa
-
-    try:
-        return list(column.to_pylist())
-    except (OverflowError, ValueError):
-        import duckdb
-
-        with duckdb.connect() as connection:
-            connection.execute("SET TimeZone = 'UTC'")
-            connection.register("shown", pa.table({"shown": column}))
-            return [text for (text,) in connection.execute("SELECT CAST(shown AS VARCHAR) FROM shown").fetchall()]
+def _rows(table: Any) -> list[tuple[str | None, ...]]:
+    return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
 
 
 def _table(table: Any, limit: int) -> str:
     shown = table.slice(0, limit) if limit else table
-    rows = [["NULL" if value is None else str(_text(value)) for value in row] for row in _rows(shown)]
+    rows = [["NULL" if value is None else value for value in row] for row in _rows(shown)]
     widths = [
         min(max([len(name), *(len(row[index]) for row in rows)]), 60) for index, name in enumerate(table.column_names)
     ]

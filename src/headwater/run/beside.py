@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.core.commit import Column, Commit, TableState
 from headwater.errors import HeadwaterError, ProjectError
-from headwater.run.query import run_query
+from headwater.run.query import FORMS, run_query
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -136,7 +136,8 @@ def _reply(question: dict[str, Any], context: RunContext, orphans: tuple[str, ..
         return {"states": [_pack(state) for state in states.values()], "orphans": orphans}, b""
     beside = replace(context, states=states, listeners=[])
     try:
-        table = run_query(beside, str(question.get("sql")))
+        form = question.get("form")
+        table = run_query(beside, str(question.get("sql")), form if form in FORMS else FORMS[0])
     except HeadwaterError as error:
         return {"error": {"what": error.what, "fix": error.fix, "line": error.line, "column": error.column}}, b""
     return {"rows": table.num_rows}, _to_stream(table)
@@ -184,13 +185,13 @@ def ask_states(path: str) -> tuple[dict[str, TableState], tuple[str, ...]] | Non
     return {data["name"]: _unpack(data) for data in header["states"]}, tuple(header["orphans"])
 
 
-def ask_query(path: str, sql: str) -> Any:
-    """Have a run answer one SELECT: an Arrow table, or None when nobody answers.
+def ask_query(path: str, sql: str, form: str = FORMS[0]) -> Any:
+    """Have a run answer one SELECT in a form of `run_query`: an Arrow table, or None when nobody answers.
 
     Raises:
         ProjectError: As for `run_query`.
     """
-    answered = _ask(path, {"ask": "query", "sql": sql})
+    answered = _ask(path, {"ask": "query", "sql": sql, "form": form})
     if answered is None:
         return None
     header, body = answered

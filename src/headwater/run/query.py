@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +15,30 @@ from headwater.project.references import redact
 from headwater.project.validate import suggest
 from headwater.sql.binding import explain_error
 from headwater.sql.parse import parse_query
+from headwater.sql.placeholders import quote_identifier
+from headwater.sql.spelling import as_held, as_json, as_text
+from headwater.sql.tokens import drop_semicolons
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from duckdb import DuckDBPyConnection
+    from duckdb.sqltypes import DuckDBPyType
+
     from headwater.run.context import RunContext
 
 
-def run_query(context: RunContext, sql: str) -> Any:
-    """Run the query and return an Arrow table.
+FORMS = ("arrow", "parquet", "text", "json")
+"""What a value of an answer is: what Arrow, or Parquet, holds; its text; its JSON."""
+
+
+def run_query(context: RunContext, sql: str, form: str = "arrow") -> Any:
+    """Run the query and return an Arrow table; columns of one name are told apart as DuckDB does (`a`, `a_1`).
+
+    Args:
+        context: What is known of the stores.
+        sql: One SELECT.
+        form: One of `FORMS`.
 
     Raises:
         ProjectError: It is not one SELECT, it reads what is not declared, or it does not bind.
@@ -34,9 +52,26 @@ def run_query(context: RunContext, sql: str) -> Any:
         try:
             for place in parsed.tables:
                 _show(context, place.name)
-            return connection.sql(_name_whole_tables(sql)).to_arrow_table()
+            return connection.sql(_spell(connection, drop_semicolons(_name_whole_tables(sql)), form)).to_arrow_table()
         except duckdb.Error as error:
             raise explain_error(redact(str(error), context.project.secrets)) from None
+
+
+def _spell(connection: DuckDBPyConnection, query: str, form: str) -> str:
+    """Return the query with its values in a form, computed by DuckDB: Arrow and Python hold fewer types."""
+    told = connection.sql(f"SELECT * FROM (\n{query}\n)")
+    places = [f"c{at}" for at in range(len(told.columns))]
+    spelled = [_SPELLINGS[form](place, type_) for place, type_ in zip(places, told.types, strict=True)]
+    parts = [f"{value} AS {quote_identifier(name)}" for value, name in zip(spelled, told.columns, strict=True)]
+    return f"SELECT {', '.join(parts)} FROM (\n{query}\n) AS answer({', '.join(places)})"
+
+
+_SPELLINGS: dict[str, Callable[[str, DuckDBPyType], str]] = {
+    "arrow": as_held,
+    "parquet": partial(as_held, parquet=True),
+    "text": as_text,
+    "json": as_json,
+}
 
 
 def _name_whole_tables(sql: str) -> str:
