@@ -12,7 +12,7 @@ from headwater.contracts import TableDescription
 from headwater.core.commit import Column
 from headwater.core.project import Project
 from headwater.errors import ProjectErrors
-from headwater.plan.bind import Bound, bind_project, declared_columns, source_schema
+from headwater.plan.bind import Bound, bind_project, declared_columns, source_schema, sure_times
 from headwater.plan.build import Observed
 from headwater.project.cache import ParseCache
 from headwater.sql.binding import Binder
@@ -261,3 +261,25 @@ def test_a_relationship_that_fits_is_bound(load_files: Load) -> None:
     check = "/* headwater\nchecks: [{relationship: {to: shop.orders, field: id}, column: id}]\n*/\n"
     bound = bind(load_files({"sources/shop.yaml": ORDERS, "models/m/a.sql": check + "select id from shop.orders"}))
     assert bound.errors == []
+
+
+def test_the_time_of_a_query_that_names_it_twice_is_not_guessed(load_files: Load) -> None:
+    header = "/* headwater\nmaterialize: incremental\ntime: day\nevery: day\nstart: 2026-01-01\n*/\n"
+    source = "kind: files\ntables:\n  {}: {{path: x/*.csv, columns: {{id: bigint, day: date}}}}\n"
+    project = load_files(
+        {
+            "sources/a.yaml": source.format("o"), "sources/b.yaml": source.format("o"),
+            "models/m/one.sql": f"{header}select x.id, y.day from a.o as x join b.o as y using (id)\n",
+            "models/m/two.sql": f"{header}select x.*, y.day from a.o as x join b.o as y using (id)\n",
+        }
+    )  # fmt: skip
+    found = {"m.one": ("b.o", "day"), "m.two": ("b.o", "day")}
+    assert sure_times(project, Observed(time_sources=found), bind(project)) == {"m.one": ("b.o", "day"), "m.two": None}
+
+
+def test_a_snapshot_that_selects_its_own_columns_is_told_at_its_file(load_files: Load) -> None:
+    header = "/* headwater\nmaterialize: snapshot\nkey: id\n*/\n"
+    bound = bind(load_files({"models/m/s.sql": f"{header}select 1 as id, current_date as Valid_From\n"}))
+    assert [
+        bound.errors[0].path, bound.errors[0].what.partition("a ")[2].partition(",")[0]
+    ] == ["models/m/s.sql", "snapshot adds valid_from itself"]  # fmt: skip

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from headwater.api import LoadedProject
+from headwater.contracts import TableDescription
 from headwater.core.commit import Column, TableState
 from headwater.core.plan import Break, Hit
 from headwater.core.project import Project
@@ -99,7 +100,7 @@ def trace_rules(project: Project) -> dict[str, str]:
 
     table = project.sources["shop.orders"]
     names = ["vat", "label"]
-    traced = trace_prepare(table.ingest, "shop.orders/source", declared_columns(table), names)
+    traced = trace_prepare(table.ingest, "shop.orders/source", declared_columns(table), names, "gone")
     return {c.name: "?" if c.unknown else " ".join(f"{d}.{n}" for d, n in c.leaves) for c in traced.columns}
 
 
@@ -110,6 +111,18 @@ def test_a_column_that_the_source_no_longer_gives_is_unknown(load_files: Load) -
     assert shown(trace(project, Observed({"shop.orders": state})), "shop.orders") == {
         "id": "shop.orders/source.id", "old": "?",
     }  # fmt: skip
+
+
+def test_a_column_that_evolved_comes_from_what_the_source_says_it_has(load_files: Load) -> None:
+    project = load_files({"sources/shop.yaml": SHOP})
+    columns = (Column("id", "BIGINT"), Column("Colour", "VARCHAR"), Column("size", "VARCHAR"))
+    state = made("shop.orders", project.sources["shop.orders"].fingerprint, columns=columns)
+    said = TableDescription((Column("id", "VARCHAR"), Column("colour", "VARCHAR")))
+    lineage = trace(project, Observed({"shop.orders": state}, {"shop.orders": said}))
+    assert shown(lineage, "shop.orders") == {
+        "id": "shop.orders/source.id", "Colour": "shop.orders/source.colour", "size": "?",
+    }  # fmt: skip
+    assert "not declared" in lineage.datasets["shop.orders"].columns[2].unknown
 
 
 def test_a_source_whose_columns_nobody_knows(load_files: Load) -> None:

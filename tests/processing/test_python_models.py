@@ -10,8 +10,8 @@ import pytest
 
 from headwater.core.project import Project
 from headwater.errors import UserCodeError
-from headwater.processing.batch.materialize import describe_query
 from headwater.processing.batch.python_models import call_model
+from headwater.sql.binding import describe_query
 
 from ..conftest import ORDERS
 

@@ -175,8 +175,9 @@ UNKNOWN = {
     "columns in a function": "select max(columns(*)) from s.b",
     "columns by a pattern": "select * like 'x%' from s.a",
     "values alone": "values (1, 2)",
-    "pivot": "from s.a pivot (sum(x) for y in (1, 2))",
-    "unpivot": "from s.b unpivot (v for k in (x, w))",
+    "a pivot under other names": "from s.a pivot (sum(x) for y in (1, 2)) as p(k, l, m, n)",
+    "what pivot makes": 'select "1" as one, "2" + x as two from s.b, s.a pivot (sum(x) for y in (1, 2))',
+    "what unpivot makes": "select k as one, v as two from s.b unpivot (v for k in (x, w))",
     "columns": "select columns('x|y') from s.a",
     "a row as a value": "select a from s.a",
     "struct star": "select deep.* from s.n",
@@ -297,6 +298,31 @@ def test_what_cannot_be_traced_is_unknown(case: str) -> None:
     lineage = trace_columns(UNKNOWN[case], SCHEMAS, ["one", "two"])
     assert lineage.unknown or all(column.unknown for column in lineage.columns)
     assert all(column.leaves == () for column in lineage.columns)
+
+
+PIVOTS = {
+    "from s.a pivot (sum(x) for y in (1, 2))": {"id": "a.id", "day": "a.day", "1": None, "2": None},
+    "from s.a pivot (sum(x) as t, max(id) for y in (1, 2) group by day) as p": {
+        "day": "a.day", "1_t": None, "1_max(id)": None, "2_t": None, "2_max(id)": None,
+    },
+    'select p.day, p.id as k, "1" + 1 as z from (from s.a where id > 1) pivot (sum(x) for y in (1, 2)) p join s.b '
+    "on p.id = b.id": {"day": "a.day", "k": "a.id", "z": None},
+    "with c as (from s.a), d as (from c pivot (sum(x) for y in (1 as one, 2))) select id + 1 as i, one from d": {
+        "i": "a.id", "one": None,
+    },
+    "from s.b unpivot (v for k in (x, w))": {"id": "b.id", "k": None, "v": None},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("query", PIVOTS)
+def test_columns_that_a_pivot_does_not_touch_stay_known(query: str, judge: Judge) -> None:
+    lineage = trace_columns(query, SCHEMAS, judge.names(query))
+    known = {c.name: None if c.unknown else c.leaves for c in lineage.columns}
+    assert known == {name: text and leaves(text) for name, text in PIVOTS[query].items()}
+    assert bool(lineage.unknown) == ("unpivot" in query)
+    for place, changed in enumerate(judge.influences(query)):
+        if not lineage.unknown and not lineage.columns[place].unknown:
+            assert changed <= everything(lineage, place)
 
 
 def test_twins_are_told_apart_by_their_place(judge: Judge) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -73,6 +74,17 @@ def bind_project(project: Project, observed: Observed, cache: ParseCache) -> Bou
         _bind_checks(model.location, model.spec.all_checks(), model.name, bound, binder, cache)
     binder.close()
     return bound
+
+
+def sure_times(project: Project, observed: Observed, bound: Bound) -> dict[str, tuple[str, str] | None]:
+    """Return where the `time` of incremental models comes from; unknown where two columns of a query have its name."""
+    found = dict(observed.time_sources)
+    for name in found:
+        columns = bound.queries[name][0] if name in bound.queries else ()
+        twin = re.compile(rf"{re.escape(str(project.models[name].spec.time))}_\d+", re.IGNORECASE)
+        if any(twin.fullmatch(column.name) for column in columns):
+            found[name] = None
+    return found
 
 
 class _LazyBinder:
@@ -189,7 +201,7 @@ def _bind_cached(
             return {"error": [redact(error.what, secrets), redact(error.fix, secrets), error.line, column]}
         return {"columns": [[column.name, column.type] for column in columns]}
 
-    return dict(cache.get(digest("bind", text, json.dumps(shapes)), make))
+    return dict(cache.get(digest("bind names", text, json.dumps(shapes)), make))
 
 
 def _bind_checks(
@@ -220,6 +232,10 @@ def _check_declared(model: Model, columns: Columns) -> list[ProjectError]:
     names = [column.name for column in columns]
     given = {column.name: column.type for column in columns}
     errors = []
+    own = {column.name for column in SNAPSHOT_COLUMNS} if model.spec.materialize == "snapshot" else set[str]()
+    for name in (name for name in names if name.lower() in own):
+        what = f"{model.name}: a snapshot adds {name.lower()} itself, and the query gives it as well"
+        errors.append(ProjectError.at(model.location, what, "give the query's column another name"))
     wanted = [*model.spec.columns, *model.spec.key, *([model.spec.time] if model.spec.time else [])]
     for name in dict.fromkeys(wanted):
         if name not in given:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from headwater.plan.build import Observed
     from headwater.project.cache import ParseCache
 
+_GONE = "the source does not give it any more"
+_UNDECLARED = "it is not declared, and the source does not say that it has it"
 _PYTHON = "a Python model: only its inputs are known"
 
 
@@ -123,8 +125,11 @@ def trace_project(project: Project, observed: Observed, bound: Bound, cache: Par
 
 
 def _source_columns(table: SourceTable, observed: Observed) -> Columns:
-    described = observed.sources.get(table.name)
-    return declared_columns(table) or (typed_as_declared(table, described.columns) if described is not None else ())
+    """What a source gives: the declared columns, and what it says of others; `schema: evolve` takes those as well."""
+    declared, described = declared_columns(table), observed.sources.get(table.name)
+    named = {column.name.lower() for column in declared}
+    found = typed_as_declared(table, described.columns) if described is not None else ()
+    return (*declared, *(column for column in found if column.name.lower() not in named))
 
 
 class Tracer:
@@ -143,9 +148,10 @@ class Tracer:
             rules = table.ingest.model_dump_json(
                 include={"prepare", "reject_if", "key"}, exclude={"prepare": {"__all__": {"mask"}}}
             )
+            gone = _GONE if not declared_columns(table) else _UNDECLARED
             lineage = self._cached(
-                ["prepare", node, rules, *names, "", *(column.name for column in given)],
-                lambda: trace_prepare(table.ingest, node, given, names),
+                ["prepare", node, rules, gone, *names, "", *(column.name for column in given)],
+                lambda: trace_prepare(table.ingest, node, given, names, gone),
             )
         else:
             lineage = unknown_lineage(names, "the columns of the source are not known yet")
@@ -187,7 +193,7 @@ class Tracer:
 
     def _cached(self, parts: Iterable[str], make: Any) -> ColumnLineage:
         return ColumnLineage.from_json(
-            self.cache.get(digest("lineage", self._parser, *parts), lambda: make().to_json())
+            self.cache.get(digest("lineage with pivots", self._parser, *parts), lambda: make().to_json())
         )
 
     def _through_views(self, lineage: ColumnLineage) -> ColumnLineage:

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 _ROWS = "source.rows"
 
 
-def trace_prepare(ingest: IngestSpec, source: str, given: Sequence[Column], landed: Sequence[str]) -> ColumnLineage:
+def trace_prepare(
+    ingest: IngestSpec, source: str, given: Sequence[Column], landed: Sequence[str], gone: str
+) -> ColumnLineage:
     """Trace every landed column to the columns of the source.
 
     Args:
@@ -24,6 +26,7 @@ def trace_prepare(ingest: IngestSpec, source: str, given: Sequence[Column], land
         source: Name of the source's node: the dataset of the leaves.
         given: The columns that the source gives.
         landed: Names of the columns that landed.
+        gone: Why the origin of a column is unknown that none of the given ones leads to.
     """
     prepared = _Prepared(source, given)
     for rule in ingest.prepare:
@@ -31,10 +34,10 @@ def trace_prepare(ingest: IngestSpec, source: str, given: Sequence[Column], land
     prepared.read("group", ingest.key)
     for sql in ingest.reject_if.values():
         prepared.evaluate("filter", sql)
-    gone = TracedColumn("", (), "the source does not give it any more")
+    missing = TracedColumn("", (), gone)
     columns = []
     for name in landed:
-        column = prepared.columns.get(name.lower(), gone)
+        column = prepared.columns.get(name.lower(), missing)
         columns.append(TracedColumn(name, column.leaves, column.unknown))
     indirect = {kind: tuple(sorted(leaves)) for kind, leaves in sorted(prepared.indirect.items()) if leaves}
     return ColumnLineage(tuple(columns), indirect, prepared.unknown)

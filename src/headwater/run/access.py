@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headwater.errors import BusyError, StateError
-from headwater.plan.bind import Bound, bind_project
+from headwater.plan.bind import Bound, bind_project, sure_times
 from headwater.plan.breaks import find_breaks
 from headwater.plan.lineage import Lineage, trace_project
 from headwater.plan.observe import Connectors, Held, observe, open_sources, open_stores, pack_description, read_states
@@ -78,7 +79,7 @@ class Access:
         cache = ParseCache(self.folder / "cache" / "bound.json")
         bound = bind_project(self.project, observed, cache)
         cache.save()
-        return observed, bound
+        return replace(observed, time_sources=sure_times(self.project, observed, bound)), bound
 
     def breaks(self, observed: Observed, bound: Bound) -> tuple[Break, ...]:
         """Return the columns that changed below, and what they hit."""

@@ -15,7 +15,6 @@ from headwater.plan.build import only_checks_changed
 from headwater.plan.intervals import read_spans, subtract_spans, write_spans
 from headwater.processing.batch.materialize import (
     Target,
-    describe_query,
     first_change,
     interval_change,
     key_change,
@@ -25,6 +24,7 @@ from headwater.processing.batch.materialize import (
 )
 from headwater.processing.batch.python_models import call_model
 from headwater.run.audit import Audit
+from headwater.sql.binding import describe_query
 from headwater.sql.placeholders import fill_clock
 
 if TYPE_CHECKING:

@@ -11,9 +11,8 @@ from headwater.errors import HeadwaterError, ProjectError
 from headwater.plan.bind import source_schema
 from headwater.plan.build import Observed
 from headwater.plan.intervals import parse_moment
-from headwater.processing.batch.materialize import describe_query
 from headwater.run.boundary import call_user_model
-from headwater.sql.binding import explain_error
+from headwater.sql.binding import describe_query, explain_error
 from headwater.sql.placeholders import fill_clock, quote_dataset, quote_identifier, quote_text
 
 if TYPE_CHECKING:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import count
 from typing import TYPE_CHECKING
 
 from headwater.core.commit import Column
@@ -21,6 +22,7 @@ _NAMES_NEAR = ("COLUMN_NOT_FOUND", "MISSING_ENTRY")
 """Errors whose candidates are names to write instead."""
 
 _LINE = re.compile(r"^LINE (\d+): (.*)$", re.MULTILINE)
+_TWIN = re.compile(r"(.*)_\d+", re.DOTALL)
 _CANDIDATES = re.compile(r"Candidate bindings: (?:: )?(.+?)(?:\n|$)")
 _KIND = re.compile(r"^(?:Binder|Catalog|Parser|Conversion|Invalid Input|Not implemented) Error: ")
 
@@ -57,14 +59,42 @@ class Binder:
         import duckdb
 
         try:
-            described = self._connection.execute(f"{_DESCRIBE}{query}").fetchall()
-            return tuple(Column(row[0], row[1]) for row in described)
+            return describe_query(self._connection, query)
         except duckdb.Error as error:
             raise _explain_binding(str(error), query) from None
 
     def close(self) -> None:
         """Forget everything."""
         self._connection.close()
+
+
+def describe_query(connection: DuckDBPyConnection, query: str) -> tuple[Column, ...]:
+    """Return a query's columns without running it, those of one name told apart as a table of them would (`id_1`)."""
+    columns = _describe(connection, query)
+    if len({column.name.casefold() for column in columns}) < len(columns):
+        return _describe(connection, f"SELECT * FROM (\n{query}\n)")
+    return columns
+
+
+def _describe(connection: DuckDBPyConnection, query: str) -> tuple[Column, ...]:
+    return tuple(Column(row[0], row[1]) for row in connection.execute(f"{_DESCRIBE}{query}").fetchall())
+
+
+def tell_apart(names: Sequence[str]) -> list[str]:
+    """Return names as DuckDB gives them to a table: the second `a` is `a_1`; case does not matter."""
+    taken: set[str] = set()
+    told = []
+    for name in names:
+        free = next(twin for n in count() if (twin := f"{name}_{n}" if n else name).casefold() not in taken)
+        taken.add(free.casefold())
+        told.append(free)
+    return told
+
+
+def may_be_doubled(columns: Sequence[Column]) -> bool:
+    """Whether a query's own names may be doubled, where `describe_query` gave these: some are another with a number."""
+    names = {column.name.casefold() for column in columns}
+    return any((twin := _TWIN.fullmatch(name)) and twin[1] in names for name in names)
 
 
 def _explain_binding(message: str, query: str) -> ProjectError:

@@ -10,6 +10,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from headwater.sql.lineage import ColumnLineage, Leaf, TracedColumn, unknown_lineage
+from headwater.sql.lineage_pivot import MADE, replace_pivots
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,6 +24,7 @@ _Output = tuple["Scope", int]
 """One output column of a scope, by its place."""
 
 _GIVEN_UP = "the parser for lineage does not follow this query"
+_PIVOT = "what PIVOT and UNPIVOT make is not followed"
 _MADE_UP = re.compile(r"_col_\d+$")
 _TWIN = re.compile(r"[_:]\d+$")
 
@@ -66,8 +68,11 @@ def _qualify(query: str, schemas: Mapping[str, Sequence[Column]]) -> exp.Expr:
     from sqlglot.optimizer.qualify import qualify
 
     tree = parse_one(query, dialect="duckdb")
+    try:
+        tree = replace_pivots(tree, schemas)
+    except ValueError as error:
+        raise _Unknown(f"{_PIVOT} ({error})") from None
     refused: dict[type, str] = {
-        exp.Pivot: "PIVOT and UNPIVOT are not followed",
         exp.Columns: "COLUMNS(…) is not followed",
         exp.Command: _GIVEN_UP,
     }
@@ -228,6 +233,8 @@ class _Walk:
                     self._read_column(scope, node, leaves, outputs)
                 elif isinstance(node, exp.UNWRAPPED_QUERIES) and node is not top:
                     outputs += self._subquery(scope, node)
+                elif isinstance(node, exp.Anonymous) and node.name.lower() == MADE:
+                    raise _Unknown(_PIVOT)
                 elif isinstance(node, exp.TableColumn):
                     raise _Unknown("a whole row as one value is not followed")
                 elif isinstance(node, exp.Star) and not isinstance(node.parent, exp.Count | exp.Column):

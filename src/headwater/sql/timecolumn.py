@@ -43,8 +43,8 @@ def find_time_source(query: str, time: str, every: str) -> tuple[str, str] | Non
     node = tree["statements"][0]["node"]
     if node.get("type") != "SELECT_NODE" or node["cte_map"]["map"] or any(_is_window(n) for n in _walk(node)):
         return None
-    expression = next((e for e in node["select_list"] if _output_name(e) == time.lower()), None)
-    column = _strip(expression, every)
+    named = [e for e in node["select_list"] if _output_name(e) == time.lower()]
+    column = _strip(named[0], every) if len(named) == 1 else None
     if column is None:
         return None
     names = column["column_names"]

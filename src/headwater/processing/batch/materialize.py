@@ -9,6 +9,7 @@ from headwater.contracts import Change
 from headwater.core.commit import SNAPSHOT_COLUMNS, Column
 from headwater.core.types import Fidelity, landed, wider_type
 from headwater.errors import ProjectError, UserCodeError
+from headwater.sql.binding import may_be_doubled
 from headwater.sql.placeholders import quote_identifier, timestamp_literal
 
 if TYPE_CHECKING:
@@ -32,13 +33,8 @@ class Target:
     scan: str = ""
 
 
-def describe_query(connection: DuckDBPyConnection, query: str) -> tuple[Column, ...]:
-    """Return a query's columns without running it."""
-    return tuple(Column(row[0], row[1]) for row in connection.execute(f"DESCRIBE\n{query}").fetchall())
-
-
 def land_query(query: str, columns: Sequence[Column], store: str, model: str) -> tuple[str, tuple[Column, ...]]:
-    """Cast a query's columns to the types its store holds.
+    """Cast a query's columns to the types its store holds, under the names that `describe_query` gives them.
 
     Raises:
         ProjectError: A type the store refuses, or that would lose values; the message says which column to cast.
@@ -55,7 +51,7 @@ def land_query(query: str, columns: Sequence[Column], store: str, model: str) ->
         name = quote_identifier(column.name)
         parts.append(name if landing.type == column.type else f"CAST({name} AS {landing.type}) AS {name}")
         after.append(Column(column.name, landing.type, column.type if landing.type != column.type else ""))
-    if all(column.source_type == "" for column in after):
+    if all(column.source_type == "" for column in after) and not may_be_doubled(columns):
         return query, tuple(after)
     return f"SELECT {', '.join(parts)} FROM (\n{query}\n)", tuple(after)
 
@@ -110,7 +106,7 @@ def snapshot_change(
 
     A row older than the open one of its key (`time` goes back) changes nothing.
     """
-    if taken := {VALID_FROM, VALID_TO} & {column.name for column in columns}:
+    if taken := {VALID_FROM, VALID_TO} & {column.name.lower() for column in columns}:
         raise UserCodeError(f"a snapshot adds {', '.join(sorted(taken))} itself", fix="give the column another name")
     _materialize(connection, query, [*spec.key, *([spec.time] if spec.time else [])], unique=spec.key)
     names = [quote_identifier(column.name) for column in columns]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.decorators import objects_in
 from headwater.errors import UserCodeError
+from headwater.sql.binding import tell_apart
 from headwater.sql.placeholders import quote_dataset
 
 if TYPE_CHECKING:
@@ -60,8 +61,20 @@ def call_model(model: Model, root: str, connection: DuckDBPyConnection, lake: st
             path=model.location.path,
             line=model.location.line,
         )
-    connection.register(OUTPUT, result)
+    connection.register(OUTPUT, _with_single_names(result))
     return f"SELECT * FROM {OUTPUT}", (result, inputs)
+
+
+def _with_single_names(result: Any) -> Any:
+    """Tell columns of one name apart the way DuckDB does: `a`, `a_1`."""
+    if hasattr(result, "column_names"):
+        names = list(result.column_names)
+    else:  # a frame of polars has every name once, and a lazy one would be computed to tell
+        names = list(map(str, result.columns)) if type(result).__module__.startswith("pandas") else []
+    if len({name.casefold() for name in names}) == len(names):
+        return result
+    single = tell_apart(names)
+    return result.rename_columns(single) if hasattr(result, "rename_columns") else result.set_axis(single, axis=1)
 
 
 def _runs_on(connection: DuckDBPyConnection, query: str) -> bool:
