@@ -200,6 +200,7 @@ class Reading:
         columns: The columns that every chunk yields, when they are not the request's (a file's header has more).
             A column of type EPOCH_S or EPOCH_MS is yielded as a number.
         catalogue: Rows stand for files that `keep_object` copied: few bytes, so all may be rewritten when one changes.
+        notes: What people should know of this read (a bound that somebody holds back).
     """
 
     manifest: dict[str, Any]
@@ -209,6 +210,7 @@ class Reading:
     columns: tuple[Column, ...] | None = None
     report: Callable[[Mapping[str, Any]], None] | None = None
     catalogue: bool = False
+    notes: tuple[str, ...] = ()
 
 
 @runtime_checkable

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
 import signal
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
@@ -15,12 +18,14 @@ import pytest
 from headwater.contracts import ReadRequest
 from headwater.run import execute, extract
 from headwater.sources import postgres_rows
-from tests.run.kill import NOW, copy_project, run_child
+from tests.run.kill import NOW, Source, copy_project, kill_at_random, run_child
+from tests.run.kill import run_well as run_whole
 from tests.run.projects import write
 from tests.run.runner import rows, run_well
 from tests.run.test_kill import kill_and_compare
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.services.postgres import Postgres
@@ -113,3 +118,103 @@ def test_a_server_that_restarts_between_two_chunks(
         running.result()
     assert chunks[0] not in chunks[1:], "what is staged is not read again"
     assert rows(tmp_path, "select id from db.orders") == [(n,) for n in range(1, 9)]
+
+
+# ---------------------------------------------------------------------------------------------------------- under load
+
+CURSORS = {
+    "days": ("date", "current_date", "id"),
+    "clicks": ("timestamp", "localtimestamp", "id"),
+    "events": ("timestamptz", "now()", ""),
+    "orders": ("timestamptz", "clock_timestamp()", "id"),
+    "counts": ("bigint", "currval('numbers')", ""),
+}
+"""Per table the type of its cursor, what a writer puts there, and its key."""
+
+
+class Load:
+    """Sessions that insert all the time, each row in a transaction that is open for a moment before and after."""
+
+    def __init__(self, dsn: str, writers: int = 4) -> None:
+        self._dsn = dsn
+        self._quiet, self._ended = threading.Event(), threading.Event()
+        self._busy = threading.Semaphore(writers)
+        self._writers = writers
+        self._threads = [threading.Thread(target=self._insert, args=(random.Random(n),)) for n in range(writers)]
+
+    def __enter__(self) -> Load:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        for thread in self._threads:
+            thread.join()
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Wait until nobody writes, and let them go on afterwards."""
+        self._quiet.set()
+        for _ in range(self._writers):
+            self._busy.acquire()
+        yield
+        self._quiet.clear()
+        self._busy.release(self._writers)
+
+    def _insert(self, chance: random.Random) -> None:
+        with psycopg.connect(self._dsn) as session:
+            while not self._ended.wait(0.01):
+                if self._quiet.is_set():
+                    continue
+                with self._busy, session.transaction():
+                    time.sleep(chance.uniform(0, 0.02))
+                    for name in chance.sample(list(CURSORS), 2):
+                        value = CURSORS[name][1]
+                        session.execute(
+                            f"INSERT INTO {name} SELECT nextval('numbers'), {value} FROM generate_series(1, 3)".encode()
+                        )
+                    time.sleep(chance.uniform(0, 0.02))
+
+
+@pytest.mark.kill
+@pytest.mark.timeout(3600)
+def test_killed_while_others_insert_all_the_time(postgres: Postgres, tmp_path: Path) -> None:
+    """In the end every row is there once, whatever was open when a run began and wherever it was killed."""
+    name = "kill_under_load"
+    with psycopg.connect(postgres.dsn(), autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name}".encode())
+    with psycopg.connect(postgres.dsn(name), autocommit=True) as session:
+        session.execute("CREATE SEQUENCE numbers")
+        for table, (kind, _, _) in CURSORS.items():
+            session.execute(f"CREATE TABLE {table} (id bigint PRIMARY KEY, at {kind})".encode())
+        tables = "".join(
+            f"  {table}: {{load: incremental, cursor: at, into: lakehouse{f', key: {key}' if key else ''}}}\n"
+            for table, (_, _, key) in CURSORS.items()
+        )
+        fresh = write(
+            tmp_path / "fresh",
+            {
+                "headwater.yaml": "name: kills\n",
+                ".env": f"KILL_DSN={postgres.dsn(name)}\n",
+                "sources/db.yaml": f"kind: postgres\nconnection: ${{env:KILL_DSN}}\ntables:\n{tables}",
+            },
+        )
+        with Load(postgres.dsn(name)) as load:
+
+            def check(_: dict[str, list[Any]]) -> None:
+                with load.paused():
+                    found = run_whole(source).tables
+                    for table in CURSORS:
+                        names, *landed = found[f"db.{table}"]
+                        ids = sorted(int(row[names.index("id")]) for row in landed)
+                        wanted = session.execute(f"SELECT id FROM {table} ORDER BY id".encode()).fetchall()
+                        assert ids == [number for (number,) in wanted], table
+
+            settings = {
+                "headwater.run.extract.ReadRequest": partial(ReadRequest, chunk_rows=50),
+                "headwater.run.execute.RETRY_PAUSES_S": (0.05, 0.1),
+                "headwater.sources.postgres_bounds.WRITERS_WAIT_S": 0.2,
+            }
+            source = Source(tmp_path / "work", fresh, lambda: None, check, settings)
+            assert kill_at_random(source, random.Random("load")) >= 100

@@ -39,6 +39,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
                     "age": status.freshness,
                     "rejected": status.rejected,
                     "error": status.error or next((step.error for step in steps if step and step.error), ""),
+                    "notes": [note for step in steps if step for note in step.notes],
                 }
             )
         runs = [{"run_id": r.run_id, "status": r.status.value, "started": r.started, "duration_s": r.duration_s}
@@ -58,6 +59,8 @@ def _print(rows: list[dict[str, Any]], runs: list[dict[str, Any]]) -> None:
         click.echo("  ".join(f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True)).rstrip())
         if row["error"]:
             click.echo(f"  {row['error']}")
+        for note in row["notes"]:
+            click.echo(f"  ! {note}")
     for run in runs:
         click.echo(f"run {run['run_id']}: {run['status']}, {run['duration_s']:.1f} s, {run['started'][:19]} UTC")
 

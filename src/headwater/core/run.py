@@ -66,6 +66,7 @@ class StepResult:
         error: The error's text when it failed.
         checks: Its checks' outcomes.
         superseded: Rows left out because another one of the same key won, by the cursor or by `dedupe`.
+        notes: What people should know of it though it ended well.
     """
 
     step: str
@@ -81,6 +82,7 @@ class StepResult:
     error: str = ""
     checks: tuple[CheckResult, ...] = ()
     superseded: int = 0
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from headwater.errors import CheckFailedError, ConnectorError, ProjectError, Sta
 from headwater.ingestion import Preparation, compile_prepare, decide_schema, set_mask_keys
 from headwater.plan.bind import declared_columns, typed_as_declared
 from headwater.project.cache import digest
+from headwater.project.references import redact
 from headwater.run.rejected import read_failure
 from headwater.sql.placeholders import timestamp_literal
 
@@ -74,8 +75,12 @@ def run_extract(step: ExtractStep, context: RunContext) -> tuple[Ingestion, Step
         connection.close()
         raise
     good, rejected = ingestion.count("good"), ingestion.count("rejected")
-    found = StepResult(step.node, Status.DONE, rows_inserted=good, rejected=rejected, reason=step.reason)
-    return ingestion, found
+    notes = tuple(redact(note, context.project.secrets) for note in ingestion.reading.notes)
+    for note in notes:
+        context.emit("warning", step.node, text=note)
+    return ingestion, StepResult(
+        step.node, Status.DONE, rows_inserted=good, rejected=rejected, reason=step.reason, notes=notes
+    )
 
 
 def _begin(

@@ -18,6 +18,7 @@ from headwater.sources.postgres_catalogue import find_tables
 from headwater.sources.postgres_cdc import CdcTable, read_changes
 from headwater.sources.postgres_cdc_slot import Slot, lag_notes
 from headwater.sources.postgres_connect import Target
+from headwater.sources.postgres_holders import NAMED_AFTER, list_holders, tell_holders
 from headwater.sources.postgres_rows import RowPlan, find_scanner, open_reader
 from headwater.sql.placeholders import quote_identifier
 
@@ -99,9 +100,9 @@ class Postgres:
         target = Target(self._spec.connection)
         found = self._find(target, tables)
         _, slow = find_scanner()
-        lags = self._lags(target, tables)
+        told = self._notes(target, tables)
         described = {name: table.describe() for name, table in found.items()}
-        more = {name: [note for note in (slow, lags.get(name, "")) if note] for name in described}
+        more = {name: [note for note in (slow, *told.get(name, ())) if note] for name in described}
         return {name: replace(about, notes=(*about.notes, *more[name])) for name, about in described.items()}
 
     def read(self, table: str, request: ReadRequest) -> Reading:
@@ -125,7 +126,8 @@ class Postgres:
         plan = RowPlan(found, columns, _undeclared(found, request), _infinite(cursor), not request.ingest.hides_values)
         read = _TableRead(target, plan, cursor, request, manifest)
         keys = self._keys(target, found, request, columns)
-        return Reading(manifest, read.chunks(), ("_rule", "_reason"), keys, columns)
+        notes = tuple(note for note in [str(manifest.get("note", ""))] if note)
+        return Reading(manifest, read.chunks(), ("_rule", "_reason"), keys, columns, notes=notes)
 
     def _find(self, target: Target, tables: Mapping[str, PostgresTable]) -> dict[str, Table]:
         import psycopg
@@ -139,16 +141,21 @@ class Postgres:
     def _slot(self, target: Target, name: str, options: PostgresTable) -> Slot:
         return Slot.of(options, target, self._spec.database_schema, name, self._root)
 
-    def _lags(self, target: Target, tables: Mapping[str, PostgresTable]) -> dict[str, str]:
-        """Say how far the slots of the tables that are followed by `load: cdc` are behind."""
+    def _notes(self, target: Target, tables: Mapping[str, PostgresTable]) -> dict[str, list[str]]:
+        """Say how far slots that are followed are behind, and who holds back the bounds of tables with a cursor."""
         import psycopg
 
         slots = {name: self._slot(target, name, options) for name, options in tables.items() if not options.query}
+        bounded = [name for name, options in tables.items() if getattr(options, "cursor", None)]
         try:
             with closing(target.connect()) as session:
-                return lag_notes(session, slots)
+                lags = lag_notes(session, slots)
+                holders = list_holders(session) if bounded else []
         except psycopg.Error as error:
             raise target.explain(error) from None
+        old = [holder for holder in holders if holder.age is not None and holder.age >= NAMED_AFTER]
+        held = f"the newest rows may have to wait for open transactions: {tell_holders(old)}" if old else ""
+        return {name: [lags.get(name, ""), held if name in bounded else ""] for name in tables}
 
     def _keys(
         self, target: Target, table: Table, request: ReadRequest, columns: tuple[Column, ...]

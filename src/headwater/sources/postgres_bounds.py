@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from headwater.core.cursor import effective_lag
 from headwater.core.types import is_time_type
 from headwater.errors import ProjectError
+from headwater.sources.postgres_holders import list_holders, list_writers, tell_holders
 from headwater.sources.postgres_types import landed_type
 from headwater.sql.placeholders import quote_identifier, quote_text
 
@@ -20,11 +21,15 @@ if TYPE_CHECKING:
 
     from headwater.contracts import ReadRequest
     from headwater.sources.postgres_catalogue import Table
+    from headwater.sources.postgres_holders import Holder
     from headwater.sources.postgres_types import ServerColumn
 
 WRITERS_WAIT_S = 2.0
 """How long a read waits for transactions that write to its table, when their rows' cursor values cannot be known."""
 
+_STAYS = "the position stays, and the next run reads its rows again"
+_WAITS = "the newest rows are left to the next run"
+_TICK = timedelta(microseconds=1)
 _SAMPLE_ROWS = 200_000
 _ENDLESS = ("float4", "float8", "numeric", "date", "timestamp", "timestamptz")
 """Types with infinity (and NaN, which is above it)."""
@@ -33,30 +38,24 @@ _TEXTS = ("text", "varchar", "bpchar", "name")
 """Types that the server may sort by a language; where they land, text is in the order of its code points."""
 
 _WRITERS = """
-SELECT count(*), count(*) FILTER (WHERE pid IS NULL) FROM pg_catalog.pg_locks
+FROM pg_catalog.pg_locks
 WHERE locktype = 'relation' AND granted AND pid IS DISTINCT FROM pg_backend_pid()
   AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
   AND mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
   AND {relations}
-"""
-_OLDEST = """
-SELECT min(xact_start) - interval '1 microsecond', clock_timestamp() - min(xact_start) + interval '1 microsecond'
-FROM pg_catalog.pg_stat_activity
-WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL
-  AND backend_type NOT IN ('autovacuum worker', 'walsender')
 """
 
 
 def fix_bounds(
     session: psycopg.Connection[Any], table: Table, cursor: ServerColumn | None, request: ReadRequest
 ) -> dict[str, Any]:
-    """Fix the bounds of a new read as plain JSON: lower, upper, whether the position stays, and the cuts.
+    """Fix the bounds of a new read as plain JSON: lower, upper, whether the position stays, the cuts, and who holds it.
 
     Raises:
         ProjectError: A lag is declared for a cursor that is no date or timestamp.
         psycopg.Error: The server fails.
     """
-    bounds: dict[str, Any] = {"lower": None, "upper": None, "unordered": False, "held": False, "cuts": []}
+    bounds: dict[str, Any] = {"lower": None, "upper": None, "unordered": False, "held": False, "cuts": [], "note": ""}
     if cursor is not None:
         _fix_cursor(session, table, cursor, request, bounds)
         if bounds["upper"] is None:
@@ -83,7 +82,7 @@ def _fix_cursor(
     bounds["lower"] = lower = _lower(session, cursor, request)
     if bounds["upper"] is None:
         return
-    bounds["upper"], bounds["held"] = _hold_back(session, table, cursor, bounds["upper"])
+    bounds["upper"], bounds["held"], bounds["note"] = _hold_back(session, table, cursor, bounds["upper"])
     if bounds["held"] and not request.ingest.key:
         bounds["upper"] = request.position.get("cursor")
     elif lower is not None and bounds["upper"] is not None:
@@ -110,8 +109,8 @@ def _lower(session: psycopg.Connection[Any], cursor: ServerColumn, request: Read
 
 def _hold_back(
     session: psycopg.Connection[Any], table: Table, cursor: ServerColumn, upper: str
-) -> tuple[str | None, bool]:
-    """Stay below what a running transaction may still commit: (upper bound, whether the position has to stay).
+) -> tuple[str | None, bool, str]:
+    """Stay below what a running transaction may still commit: (upper bound, whether the position has to stay, why).
 
     A time cursor is at least the start of its row's transaction. Any other cursor, and transactions whose start cannot
     be seen (prepared ones; those of others without the role pg_read_all_stats), are waited for by their locks. A
@@ -119,22 +118,37 @@ def _hold_back(
     """
     if _row(session, "SELECT pg_is_in_recovery()")[0]:
         beyond = _row(session, "SELECT pg_snapshot_xmax(pg_current_snapshot())::text")[0]
-        return upper, not _wait(session, f"SELECT pg_snapshot_xmin(pg_current_snapshot()) < '{beyond}'::xid8")
+        if _wait(session, f"SELECT pg_snapshot_xmin(pg_current_snapshot()) < '{beyond}'::xid8"):
+            return upper, False, ""
+        return upper, True, f"{_STAYS}: transactions of the primary that had written are still open"
     seen = _row(session, "SELECT pg_has_role('pg_read_all_stats', 'USAGE')")[0]
-    if not is_time_type(landed_type(cursor.type)) or not seen:
-        return upper, not _wait(session, _writers_sql(table))
-    start, age = _row(session, _OLDEST)
-    _, prepared = _row(session, _writers_sql(table))
-    if prepared:
-        return upper, not _wait(session, _writers_sql(table))
-    if start is None:
-        return upper, False
+    holders = list_holders(session)  # asked before who is prepared: a transaction is seen by one or the other
+    if not is_time_type(landed_type(cursor.type)) or not seen or _row(session, _writers_sql(table))[1]:
+        if _wait(session, _writers_sql(table)):
+            return upper, False, ""
+        writers = list_writers(session, f"SELECT pid {_writers_from(table)}")
+        return upper, True, f"{_STAYS}: somebody writes to the table: {tell_holders(writers)}"
+    if not holders:
+        return upper, False, ""
+    return _below(session, cursor, upper, holders)
+
+
+def _below(
+    session: psycopg.Connection[Any], cursor: ServerColumn, upper: str, holders: Sequence[Holder]
+) -> tuple[str, bool, str]:
+    """Stay below the oldest of the transactions that are open."""
+    start, age = holders[0].start, holders[0].age
+    assert start is not None
+    assert age is not None
+    start, age = start - _TICK, age + _TICK
     value = literal(upper, cursor)
     if cursor.type.name == "timestamptz":
         bound = f"least({value}, {quote_text(start.isoformat())}::timestamptz)"
     else:
         bound = f"({value} - interval '{age.total_seconds():f} seconds')::{cursor.type.name}"
-    return str(_row(session, f"SELECT ({bound})::text")[0]), False
+    below, lower = _row(session, f"SELECT ({bound})::text, ({bound}) < {value}")
+    note = f"{_WAITS}, open transactions may still add some below them: {tell_holders(holders)}" if lower else ""
+    return str(below), False, note
 
 
 def _wait(session: psycopg.Connection[Any], still: str) -> bool:
@@ -148,6 +162,10 @@ def _wait(session: psycopg.Connection[Any], still: str) -> bool:
 
 
 def _writers_sql(table: Table) -> str:
+    return f"SELECT count(*), count(*) FILTER (WHERE pid IS NULL) {_writers_from(table)}"
+
+
+def _writers_from(table: Table) -> str:
     relations = "relation >= 16384"
     if table.oid and table.sampled:
         tree = f"SELECT relid FROM pg_catalog.pg_partition_tree({table.oid})"

@@ -70,7 +70,7 @@ def read_changes(source: CdcTable, request: ReadRequest) -> Reading:
         slot = Slot(asked.slot or str(position["slot"]), asked.publication or str(position["publication"]), slot.table)
     manifest = dict(request.manifest or {})
     try:
-        with closing(source.target.connect()) as session:
+        with closing(source.target.connect_writing() if first else source.target.connect()) as session:
             wanted = [column.name for column in source.columns]
             logged = check_logged(session, slot.table, source.table, request.ingest.key, wanted)
             if first:

@@ -282,7 +282,7 @@ def drop_slot(target: Target, slot: Slot) -> None:
     import psycopg
 
     try:
-        with closing(target.connect()) as session:
+        with closing(target.connect_writing()) as session:
             row = session.execute(_SLOT, [slot.name]).fetchone()
             if row is None:
                 return

@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from headwater.errors import ConnectorError, ProjectError, Retryable, Terminal
+from headwater.sources.postgres_holders import reader_name, register
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -91,17 +92,14 @@ class Target:
         self._parameters.setdefault("connect_timeout", str(CONNECT_TIMEOUT_S))
         self._parameters.setdefault("application_name", "headwater")
         self._make = make_conninfo
-
-    @property
-    def conninfo(self) -> str:
-        """The whole connection string, secrets included: for drivers only."""
-        return self._make("", **self._parameters)
+        read_only = f"{self._parameters['options']} -c default_transaction_read_only=on"
+        self._reading = {**self._parameters, "options": read_only}
 
     def split_secrets(self) -> tuple[str, dict[str, str]]:
-        """Return the connection string without what is secret of it, and that."""
-        secret = {name: str(self._parameters[name]) for name in _SECRET if self._parameters.get(name)}
-        public = {name: value for name, value in self._parameters.items() if name not in secret}
-        return self._make("", **public), secret
+        """Return the connection string of the scanner's sessions, without what is secret of it, and that."""
+        secret = {name: str(self._reading[name]) for name in _SECRET if self._reading.get(name)}
+        public = {name: value for name, value in self._reading.items() if name not in secret}
+        return self._make("", **{**public, "application_name": reader_name(str(public["application_name"]))}), secret
 
     @property
     def label(self) -> str:
@@ -110,18 +108,36 @@ class Target:
         return f"{found.get('host') or found.get('hostaddr') or 'localhost'}/{found.get('dbname') or ''}".rstrip("/")
 
     def connect(self) -> psycopg.Connection[Any]:
-        """Open a session in autocommit mode; the caller closes it.
+        """Open a session that reads, in autocommit mode, and is known as one; the caller closes it.
 
         Raises:
             ConnectorError: The server refuses or cannot be reached.
         """
         import psycopg
 
+        session = self._connect(self._reading)
         try:
-            connection = psycopg.connect(self.conninfo, autocommit=True)
+            register(session)
+        except psycopg.Error as error:
+            session.close()
+            raise self.explain(error) from None
+        return session
+
+    def connect_writing(self) -> psycopg.Connection[Any]:
+        """Open a session that may make and move publications and slots, in autocommit mode; the caller closes it.
+
+        Raises:
+            ConnectorError: The server refuses or cannot be reached.
+        """
+        return self._connect(self._parameters)
+
+    def _connect(self, parameters: Mapping[str, Any]) -> psycopg.Connection[Any]:
+        import psycopg
+
+        try:
+            return psycopg.connect(self._make("", **parameters), autocommit=True)
         except psycopg.Error as error:
             raise self.explain(error) from None
-        return connection
 
     def connect_replication(self, lock_limit_s: int) -> psycopg.Connection[Any]:
         """Open a session for replication commands, which give up when they wait for a lock; the caller closes it.
@@ -168,7 +184,8 @@ class Target:
         return text
 
     def _secrets(self) -> Iterator[str]:
-        yield self.conninfo
+        yield self._make("", **self._parameters)
+        yield self._make("", **self._reading)
         for name in (*_SECRET, "passfile"):
             if found := self._parameters.get(name):
                 yield str(found)

@@ -185,4 +185,5 @@ def _result(text: str) -> StepResult:
     data = json.loads(text)
     data["status"] = Status(data["status"])
     data["checks"] = tuple(CheckResult(**check) for check in data["checks"])
+    data["notes"] = tuple(data.get("notes", ()))
     return StepResult(**data)

@@ -1,0 +1,151 @@
+"""Who may still commit rows below a bound: transactions that are open, but for this process's own reads.
+
+Sessions that read are known, each by its process on the server and the moment that began; those of DuckDB's scanner by
+a name that ends in a mark drawn at random. All of them are read only by a setting of the session, so what is left out
+never writes a row. Of any other session nothing is known: one that has only read so far may write next, with a time
+that it took when its transaction began.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    import psycopg
+
+READER_MARK = f"r{secrets.token_hex(6)}"
+"""What the names of the scanner's sessions end in."""
+
+NAMED_AFTER = timedelta(minutes=1)
+"""How long a transaction is open before a plan names it."""
+
+_KEPT = 4096
+_NAMED_CHARACTERS = 40
+_SHOWN = 3
+_ACTIVITY = """
+SELECT pid, application_name, usename::text, state, backend_start, xact_start, clock_timestamp() - xact_start
+FROM pg_catalog.pg_stat_activity WHERE {where} ORDER BY xact_start NULLS LAST
+"""
+_OPEN = """
+datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL
+  AND backend_type NOT IN ('autovacuum worker', 'walsender', 'parallel worker')
+"""
+_PREPARED = """
+SELECT gid, owner::text, prepared, clock_timestamp() - prepared
+FROM pg_catalog.pg_prepared_xacts WHERE database = current_database() ORDER BY prepared
+"""
+_lock = threading.Lock()
+_beginning: list[int] = []
+_known: dict[tuple[int, datetime], None] = {}
+
+
+def register(session: psycopg.Connection[Any]) -> None:
+    """Take note of a session of this process that only reads, before it begins a transaction.
+
+    It is never forgotten when it ends: others may have seen it open just before.
+
+    Raises:
+        psycopg.Error: The server fails.
+    """
+    number = session.info.backend_pid
+    with _lock:
+        _beginning.append(number)
+    row = None
+    try:
+        row = session.execute(
+            "SELECT pid, backend_start FROM pg_catalog.pg_stat_activity WHERE pid = pg_backend_pid()"
+        ).fetchone()
+    finally:
+        with _lock:
+            _beginning.remove(number)
+            if row is not None:
+                _known[row[0], row[1]] = None
+            while len(_known) > _KEPT:
+                del _known[next(iter(_known))]
+
+
+def reader_name(asked: str) -> str:
+    """Return the name of a session of the scanner: as the connection says, then the mark; a long one is cut before."""
+    plain = "".join(character for character in asked if " " <= character <= "~")
+    return f"{plain[:_NAMED_CHARACTERS].strip()} {READER_MARK}".strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A session with an open transaction; what the server does not show is None."""
+
+    pid: int
+    name: str | None
+    user: str | None
+    state: str | None
+    begun: datetime | None
+    start: datetime | None
+    age: timedelta | None
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is one of this process's that only read."""
+        if READER_MARK in (self.name or ""):
+            return True
+        with _lock:
+            return self.pid in _beginning or (self.begun is not None and (self.pid, self.begun) in _known)
+
+    def __str__(self) -> str:
+        since = ""
+        if self.start is not None and self.age is not None:
+            since = f", its transaction open for {_length(self.age)}, since {_moment(self.start)}"
+        user, state = self.user or "not shown", self.state or "state not shown"
+        return f"pid {self.pid} ({self.name or 'no application_name'}, user {user}, {state}{since})"
+
+
+def list_holders(session: psycopg.Connection[Any]) -> list[Holder]:
+    """Return the transactions of others that are open in the database, the oldest first.
+
+    Who of them is our own is asked after the server has answered, so that one that begins meanwhile is known.
+
+    Raises:
+        psycopg.Error: The server fails.
+    """
+    rows = session.execute(_ACTIVITY.format(where=_OPEN).encode()).fetchall()
+    return [holder for holder in (Holder(*row) for row in rows) if not holder.is_own]
+
+
+def list_writers(session: psycopg.Connection[Any], pids: str) -> list[str]:
+    """Say which sessions of a SELECT of process ids, and which prepared transactions, may write.
+
+    Raises:
+        psycopg.Error: The server fails.
+    """
+    rows = session.execute(_ACTIVITY.format(where=f"pid IN ({pids})").encode()).fetchall()
+    prepared = session.execute(_PREPARED.encode()).fetchall()
+    return [*(str(Holder(*row)) for row in rows), *(_tell_prepared(*row) for row in prepared)]
+
+
+def tell_holders(holders: Sequence[Holder | str]) -> str:
+    """Say who holds a bound back, and since when; never what they do."""
+    more = f" and {len(holders) - _SHOWN} more" if len(holders) > _SHOWN else ""
+    return "; ".join(map(str, holders[:_SHOWN])) + more
+
+
+def _tell_prepared(name: str, owner: str, start: datetime, age: timedelta) -> str:
+    return f"the prepared transaction {name} (user {owner}, open for {_length(age)}, since {_moment(start)})"
+
+
+def _moment(when: datetime) -> str:
+    return f"{when:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _length(age: timedelta) -> str:
+    seconds = int(age.total_seconds())
+    if seconds < 120:
+        return f"{max(age.total_seconds(), 0):.1f} s"
+    if seconds < 2 * 3600:
+        return f"{seconds // 60} min"
+    return f"{seconds // 3600} h" if seconds < 48 * 3600 else f"{seconds // 86400} days"
