@@ -108,6 +108,7 @@ class ReadRequest:
         ingest: The keys that every kind has.
         columns: The known schema (declared, from a schema file, or from `describe`): never inferred unattended.
         position: The position of the last commit, merged over all; empty for a first or full read.
+        replaced: That position, of a full read.
         connection: A DuckDB connection of the session for `Chunk.query` and temporary tables.
         now: The run's clock, UTC, with zone.
         manifest: The bounds fixed by an earlier, killed read of the same request; None for a new read.
@@ -130,6 +131,7 @@ class ReadRequest:
     ends: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     tables: Mapping[str, Any] = field(default_factory=dict)
     chunk_rows: int = 1_000_000
+    replaced: Mapping[str, Any] = field(default_factory=dict)
     keep_object: Callable[[str], ObjectCopy] | None = None
 
     @property
@@ -221,6 +223,9 @@ class Source(Protocol):
     `table_spec` (a table's own keys, beside those of `IngestSpec`). A source that has `load: cdc` says so in one more,
     `loads = ("full", "incremental", "cdc")`. A source whose tables name each other has a class method
     `check_tables(tables)` that returns what is wrong with them: name to ProjectError; it asks nobody.
+    A source that keeps something where it reads has `belongs_to(source, environment)`, which is called once, before
+    anything else, so that it can name it after them; and a class method `claims(connection, table, environment)` that
+    returns, as words for people, what no two tables of a project may have there, and raises what is wrong with it.
     """
 
     kind: ClassVar[str]

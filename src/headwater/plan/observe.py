@@ -49,7 +49,9 @@ def open_sources(project: Project) -> dict[str, Source]:
     found: dict[str, Source] = {}
     for table in project.sources.values():
         if table.source not in found:
-            found[table.source] = load_source(table.kind)(table.connection, project.root)
+            found[table.source] = source = load_source(table.kind)(table.connection, project.root)
+            if (belongs_to := getattr(source, "belongs_to", None)) is not None:
+                belongs_to(table.source, project.environment)
     return found
 
 

@@ -204,7 +204,7 @@ class _Loader:
     # ------------------------------------------------------------------------------------------- sources, models
 
     def _sources(self, spec: ProjectSpec) -> dict[str, SourceTable]:
-        reader = SourceReader(self.references, self._document, spec.defaults.into, self.errors)
+        reader = SourceReader(self.references, self._document, spec.defaults.into, self.environment, self.errors)
         tables: dict[str, SourceTable] = {}
         files: dict[str, str] = {}
         for file in self._files("sources", *_YAML):

@@ -48,13 +48,17 @@ class SourceReader:
         references: Resolves `${env:…}` and `${file:…}`.
         open_document: Reads a YAML file; None when it has problems (added to `errors`).
         default_store: Where a table goes whose declaration does not say.
+        environment: The chosen environment.
         errors: Problems found.
+        claimed: What only one table may have, and where that one is declared.
     """
 
     references: References
     open_document: Callable[[Path], Document | None]
     default_store: str
+    environment: str = ""
     errors: list[ProjectError] = field(default_factory=list)
+    claimed: dict[str, str] = field(default_factory=dict)
 
     def read(self, file: Path) -> Iterator[SourceTable]:
         """Read one source: its tables without problems."""
@@ -80,6 +84,7 @@ class SourceReader:
         for name, table in read.items():
             if table is None or connection is None:
                 continue
+            self._claim(document, connector, connection, name, table)
             declared = fingerprint_source(kind, raw, data["tables"][name], schemas.get(name))
             yield SourceTable(
                 name=f"{file.stem}.{name}", kind=kind, connection=connection, options=table, ingest=table,
@@ -133,6 +138,21 @@ class SourceReader:
             return
         for name, problem in check(tables).items():
             self._error(document, ("tables", name), problem.what, problem.fix)
+
+    def _claim(
+        self, document: Document, connector: type[Source], connection: Spec, name: str, table: IngestSpec
+    ) -> None:
+        """Refuse a table that takes what another one of the project has where both are read."""
+        claims, place = getattr(connector, "claims", None), ("tables", name)
+        try:
+            claimed = claims(connection, table, self.environment) if claims is not None else ()
+        except ProjectError as error:
+            self._error(document, place, f"{name}: {error.what}", error.fix)
+            return
+        for claim in claimed:
+            other = self.claimed.setdefault(claim, str(document.place(place)))
+            if other != str(document.place(place)):
+                self._error(document, place, f"{name}: {other} has {claim}, too", "give each table its own")
 
     def _schemas(self, file: Path, tables: list[str]) -> dict[str, dict[str, Any]]:
         """Return the columns of each table in the schema file beside a source."""

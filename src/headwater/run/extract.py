@@ -102,6 +102,7 @@ def _begin(
         ingest=table.ingest,
         columns=columns,
         position={} if fresh or state is None else state.position,
+        replaced=state.position if fresh and state is not None else {},
         connection=connection,
         now=context.now,
         manifest=manifest.get("bounds"),

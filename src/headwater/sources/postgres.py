@@ -5,9 +5,9 @@ from __future__ import annotations
 import uuid
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from headwater.contracts import Chunk, ChunkEnd, Reading, TableDescription
 from headwater.core.layers import Family
@@ -16,10 +16,11 @@ from headwater.errors import ProjectError
 from headwater.sources.postgres_bounds import check_order, fix_bounds, list_parts, ordered_sql
 from headwater.sources.postgres_catalogue import find_tables
 from headwater.sources.postgres_cdc import CdcTable, read_changes
-from headwater.sources.postgres_cdc_slot import Slot, lag_notes
+from headwater.sources.postgres_cdc_slot import lag_notes
 from headwater.sources.postgres_connect import Target
 from headwater.sources.postgres_holders import NAMED_AFTER, list_holders, tell_holders
 from headwater.sources.postgres_rows import RowPlan, find_scanner, open_reader
+from headwater.sources.postgres_slot_names import Owner, Slot, environment_suffix, too_long
 from headwater.sql.placeholders import quote_identifier
 
 if TYPE_CHECKING:
@@ -38,6 +39,12 @@ class PostgresConnection(Spec):
     database_schema: str = Field("public", min_length=1)
 
 
+def _short(name: str) -> str:
+    if too_long(name):
+        raise ValueError("the server cuts names at 63 bytes: write a shorter one")
+    return name
+
+
 class PostgresTable(Spec):
     """One table: `table` (a table or view; the name in the project when left out), or `query`, a SELECT.
 
@@ -47,7 +54,7 @@ class PostgresTable(Spec):
     table: str | None = None
     query: str | None = None
     slot: str | None = Field(None, pattern=r"^[a-z0-9_]{1,63}$")
-    publication: str | None = Field(None, min_length=1, max_length=63)
+    publication: Annotated[str, AfterValidator(_short)] | None = Field(None, min_length=1)
 
     @model_validator(mode="after")
     def _one(self) -> PostgresTable:
@@ -93,7 +100,25 @@ class Postgres:
 
     def __init__(self, spec: PostgresConnection, root: str) -> None:
         self._spec = spec
-        self._root = root
+        self._owner = Owner(root)
+
+    def belongs_to(self, source: str, environment: str) -> None:
+        """Say whose tables they are, before anything is asked: slots are named after it."""
+        self._owner = replace(self._owner, source=source, environment=environment)
+
+    @classmethod
+    def claims(cls, spec: PostgresConnection, table: PostgresTable, environment: str) -> tuple[str, ...]:
+        """Return what no two tables may have: the slot that a table names, on its server.
+
+        Raises:
+            ProjectError: Its name is too long.
+        """
+        if not table.slot or getattr(table, "load", "cdc") != "cdc":
+            return ()
+        name = f"{table.slot}{environment_suffix(environment)}"
+        if too_long(name):
+            raise ProjectError(f"the slot {name} has a name of more than 63 bytes", fix="give it a shorter one")
+        return (f"slot {name} at {Target(spec.connection).server}",)
 
     def describe(self, tables: Mapping[str, PostgresTable]) -> dict[str, TableDescription]:
         """Describe tables from the catalogue, all at once; notes say which columns land as text of their digits."""
@@ -113,7 +138,8 @@ class Postgres:
         found = self._find(target, {table: request.options})[table]
         columns = _columns(table, found, request)
         if request.ingest.load == "cdc":
-            slot = self._slot(target, table, request.options)
+            owner = self._owner.of_copy(make="lsn" not in request.position)
+            slot = Slot.of(request.options, target, self._spec.database_schema, table, owner)
             return read_changes(CdcTable(target, slot, found, columns, _undeclared(found, request)), request)
         cursor = _cursor(table, found, request)
         manifest = dict(request.manifest) if request.manifest is not None else None
@@ -138,14 +164,17 @@ class Postgres:
         except psycopg.Error as error:
             raise target.explain(error) from None
 
-    def _slot(self, target: Target, name: str, options: PostgresTable) -> Slot:
-        return Slot.of(options, target, self._spec.database_schema, name, self._root)
+    def _slots(self, target: Target, name: str, options: PostgresTable) -> list[Slot]:
+        """The slots that a table may have: its own, and the one of a table that was loaded long ago."""
+        schema, owner = self._spec.database_schema, self._owner.of_copy()
+        old = Slot.of_old(options, target, schema, name, owner.root)
+        return [Slot.of(options, target, schema, name, owner), old]
 
     def _notes(self, target: Target, tables: Mapping[str, PostgresTable]) -> dict[str, list[str]]:
         """Say how far slots that are followed are behind, and who holds back the bounds of tables with a cursor."""
         import psycopg
 
-        slots = {name: self._slot(target, name, options) for name, options in tables.items() if not options.query}
+        slots = {name: self._slots(target, name, options) for name, options in tables.items() if not options.query}
         bounded = [name for name, options in tables.items() if getattr(options, "cursor", None)]
         try:
             with closing(target.connect()) as session:
@@ -155,7 +184,7 @@ class Postgres:
             raise target.explain(error) from None
         old = [holder for holder in holders if holder.age is not None and holder.age >= NAMED_AFTER]
         held = f"the newest rows may have to wait for open transactions: {tell_holders(old)}" if old else ""
-        return {name: [lags.get(name, ""), held if name in bounded else ""] for name in tables}
+        return {name: [*lags.get(name, ()), held if name in bounded else ""] for name in tables}
 
     def _keys(
         self, target: Target, table: Table, request: ReadRequest, columns: tuple[Column, ...]

@@ -17,7 +17,6 @@ from headwater.sources import pgoutput
 from headwater.sources.pgoutput import UNCHANGED, Relation, read_lsn
 from headwater.sources.postgres_cdc_slot import (
     WAL_SEGMENT_BYTES,
-    Slot,
     advance_slot,
     check_logged,
     check_publication,
@@ -27,6 +26,7 @@ from headwater.sources.postgres_cdc_slot import (
 )
 from headwater.sources.postgres_cdc_stream import BATCH_BYTES, BATCH_ROWS, ChangeBatch, ChangeTable, stream_log
 from headwater.sources.postgres_rows import RowPlan, open_reader
+from headwater.sources.postgres_slot_names import Slot
 from headwater.sql.placeholders import quote_identifier
 
 if TYPE_CHECKING:
@@ -66,8 +66,7 @@ def read_changes(source: CdcTable, request: ReadRequest) -> Reading:
     first = "lsn" not in position
     slot = source.slot
     if not first:
-        asked = request.options
-        slot = Slot(asked.slot or str(position["slot"]), asked.publication or str(position["publication"]), slot.table)
+        slot = _followed(slot, request)
     manifest = dict(request.manifest or {})
     try:
         with closing(source.target.connect_writing() if first else source.target.connect()) as session:
@@ -83,8 +82,31 @@ def read_changes(source: CdcTable, request: ReadRequest) -> Reading:
     except psycopg.Error as error:
         raise source.target.explain(error) from None
     found = CdcTable(source.target, slot, source.table, source.columns, source.undeclared)
+    notes = _left(slot, request) if first else ()
     chunks = _snapshot(found, request) if first else _LogRead(found, request, manifest).chunks()
-    return Reading(manifest, chunks, _EXTRA, columns=source.columns, report=_reporter(found, request))
+    return Reading(manifest, chunks, _EXTRA, columns=source.columns, report=_reporter(found, request), notes=notes)
+
+
+def _followed(slot: Slot, request: ReadRequest) -> Slot:
+    """Return the slot that the position is of, whatever names would be made up now; names that are given have to be it.
+
+    A table that was loaded before environments had slots of their own goes on with the one it has.
+    """
+    at, asked = request.position, request.options
+    same = not asked.slot or str(at["slot"]) in (slot.name, asked.slot)
+    name = str(at["slot"]) if same else slot.name
+    return Slot(name, asked.publication or (str(at["publication"]) if same else slot.publication), slot.table)
+
+
+def _left(slot: Slot, request: ReadRequest) -> tuple[str, ...]:
+    """Say that the slot which the table had before stays: somebody else may read from it."""
+    before = str(request.replaced.get("slot") or slot.name)
+    if before == slot.name:
+        return ()
+    return (
+        f"the table has a new slot, {slot.name}; the one it had, {before}, is left on the server, which keeps its log "
+        f"for it: when nothing else reads from it, SELECT pg_drop_replication_slot('{before}')",
+    )
 
 
 def _reporter(source: CdcTable, request: ReadRequest) -> Callable[[Mapping[str, Any]], None]:

@@ -1,8 +1,7 @@
-"""A table's publication and replication slot: named, checked, made, dropped, moved on, and how far they are behind."""
+"""A table's publication and replication slot: checked, made, dropped, moved on, and how far they are behind."""
 
 from __future__ import annotations
 
-import hashlib
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
     from headwater.sources.postgres_catalogue import Table
     from headwater.sources.postgres_connect import Target
+    from headwater.sources.postgres_slot_names import Slot
 
 WAL_SEGMENT_BYTES = 16 * 2**20
 """The server lets go of its log in segments of this size."""
@@ -65,30 +65,6 @@ SELECT slot_name::text, pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn
   coalesce(wal_status, 'reserved'), safe_wal_size, current_setting('max_slot_wal_keep_size')
 FROM pg_catalog.pg_replication_slots WHERE slot_name = ANY(%s) AND NOT pg_catalog.pg_is_in_recovery()
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """A table's slot and publication: their names, and the table they are of."""
-
-    name: str
-    publication: str
-    table: str
-
-    @classmethod
-    def of(cls, options: Any, target: Target, schema: str, table: str, root: str) -> Slot:
-        """Name them: as the table's options say, else after the database, the table and the project's folder."""
-        relation = options.table or table
-        facts = "\n".join((target.label, schema, relation, root))
-        name = f"headwater_{hashlib.sha256(facts.encode()).hexdigest()[:16]}"
-        return cls(options.slot or name, options.publication or options.slot or name, table)
-
-    def lost(self, what: str, position: str) -> PostgresError:
-        """Return the error that the log after a position cannot be had any more."""
-        return PostgresError(
-            f"{what}: the changes of table {self.table!r} after {position} are lost",
-            fix="read the table anew, with a new slot: headwater run --full and the table's name",
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,10 +334,14 @@ def advance_slot(target: Target, slot: Slot, lsn: str) -> None:
         raise target.explain(error) from None
 
 
-def lag_notes(session: psycopg.Connection[Any], slots: Mapping[str, Slot]) -> dict[str, str]:
-    """Say of each table whose slot is there how far it is behind; a warning when it is far, or the log is in danger."""
-    found = {row[0]: row for row in session.execute(_LAG, [[slot.name for slot in slots.values()]]).fetchall()}
-    return {table: _lag_note(*found[slot.name]) for table, slot in slots.items() if slot.name in found}
+def lag_notes(session: psycopg.Connection[Any], slots: Mapping[str, Sequence[Slot]]) -> dict[str, list[str]]:
+    """Say of every slot of a table that is there how far it is behind; a warning when it is far, or in danger."""
+    names = sorted({slot.name for several in slots.values() for slot in several})
+    found = {row[0]: row for row in session.execute(_LAG, [names]).fetchall()}
+    return {
+        table: [_lag_note(*found[name]) for name in dict.fromkeys(slot.name for slot in several) if name in found]
+        for table, several in slots.items()
+    }
 
 
 def _lag_note(name: str, behind: int | None, status: str, safe: int | None, keep: str) -> str:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn, PGresult
 
     from headwater.core.commit import Column
-    from headwater.sources.postgres_cdc_slot import Slot
     from headwater.sources.postgres_connect import Target
+    from headwater.sources.postgres_slot_names import Slot
     from headwater.sources.postgres_types import ServerColumn
 
 BATCH_ROWS = 50_000

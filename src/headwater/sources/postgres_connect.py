@@ -107,6 +107,12 @@ class Target:
         found = self._parameters
         return f"{found.get('host') or found.get('hostaddr') or 'localhost'}/{found.get('dbname') or ''}".rstrip("/")
 
+    @property
+    def server(self) -> str:
+        """Host and port: one server, whatever the database."""
+        found = self._parameters
+        return f"{found.get('host') or found.get('hostaddr') or 'localhost'}:{found.get('port') or 5432}"
+
     def connect(self) -> psycopg.Connection[Any]:
         """Open a session that reads, in autocommit mode, and is known as one; the caller closes it.
 
