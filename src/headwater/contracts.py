@@ -106,16 +106,15 @@ class ReadRequest:
     Attributes:
         options: The table's own keys, validated by the connector's `table_spec`.
         ingest: The keys that every kind has.
-        columns: The known schema (declared, from a schema file, or from `describe`): never inferred unattended.
+        columns: The known schema (declared or from `describe`): never inferred unattended.
         position: The position of the last commit, merged over all; empty for a first or full read.
-        replaced: That position, of a full read.
+        replaced: What it would be, were the read not full.
         connection: A DuckDB connection of the session for `Chunk.query` and temporary tables.
         now: The run's clock, UTC, with zone.
         manifest: The bounds fixed by an earlier, killed read of the same request; None for a new read.
         finished: Ids of chunks that an earlier, killed read has staged: do not yield them again.
         ends: What those chunks said to go on after them: id to `ChunkEnd.resume`.
-        tables: The options of every table of the source by name, for a table whose requests are made from another's
-            rows.
+        tables: The options of every table of the source by name, for a table that is read by another's rows.
         chunk_rows: Rows per chunk to aim for.
         keep_object: Copies a file into the table's store, see `ObjectStore`; None when that store keeps no objects.
     """
@@ -202,7 +201,7 @@ class Reading:
         columns: The columns that every chunk yields, when they are not the request's (a file's header has more).
             A column of type EPOCH_S or EPOCH_MS is yielded as a number.
         catalogue: Rows stand for files that `keep_object` copied: few bytes, so all may be rewritten when one changes.
-        notes: What people should know of this read (a bound that somebody holds back).
+        notes: What people should know of this read.
     """
 
     manifest: dict[str, Any]
@@ -223,9 +222,8 @@ class Source(Protocol):
     `table_spec` (a table's own keys, beside those of `IngestSpec`). A source that has `load: cdc` says so in one more,
     `loads = ("full", "incremental", "cdc")`. A source whose tables name each other has a class method
     `check_tables(tables)` that returns what is wrong with them: name to ProjectError; it asks nobody.
-    A source that keeps something where it reads has `belongs_to(source, environment)`, which is called once, before
-    anything else, so that it can name it after them; and a class method `claims(connection, table, environment)` that
-    returns, as words for people, what no two tables of a project may have there, and raises what is wrong with it.
+    One that keeps things where it reads: `belongs_to(source, environment)`, called once, to name them; and a class method
+    `claims(connection, table, environment)`: what no two tables may have there.
     """
 
     kind: ClassVar[str]
@@ -235,7 +233,6 @@ class Source(Protocol):
 
     def __init__(self, spec: Any, root: str) -> None:
         """`spec` is an instance of `connection_spec`; `root` the project's folder, to resolve relative paths."""
-        ...
 
     def describe(self, tables: Mapping[str, Any]) -> dict[str, TableDescription]:
         """Describe tables: name within the source to its `table_spec`.
@@ -320,7 +317,6 @@ class Store(Protocol):
 
     def __init__(self, path: str, session: Session) -> None:
         """`path` is absolute; nothing is created before the first write."""
-        ...
 
     def describe(self, tables: Sequence[str] | None = None) -> dict[str, TableState]:
         """Describe tables by dataset name, or all that the store holds.
