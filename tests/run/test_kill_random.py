@@ -334,11 +334,14 @@ LINE = '10.0.0.1 - - [10/Oct/2025:13:55:00 -0700] "GET /page/{n} HTTP/1.1" 200 {
 
 
 class Log:
-    """A log that grows and is rotated: renamed and packed, or copied and truncated."""
+    """Logs that begin alike, grow and are rotated: renamed and packed, or copied and truncated."""
 
-    def __init__(self, folder: Callable[[], Path], chance: random.Random) -> None:
+    def __init__(self, folder: Callable[[], Path], chance: random.Random, names: tuple[str, ...], banner: int) -> None:
         self._folder = folder
         self.chance = chance
+        self.names = names
+        self.banner = banner
+        self.begun = 0
         self.lines = 0
         self.bad: list[str] = []
 
@@ -350,13 +353,17 @@ class Log:
 
     def change(self) -> None:
         for _ in range(self.chance.randrange(1, 4)):
-            self._grow()
+            name = self.chance.choice(self.names)
+            self._grow(name)
             if not self.chance.randrange(3):
-                self._rotate(copied=not self.chance.randrange(3))
-                self._grow()
+                self._rotate(name, copied=not self.chance.randrange(3))
+                self._grow(name)
 
-    def _grow(self) -> None:
-        with (self.folder / "access.log").open("a") as log:
+    def _grow(self, name: str) -> None:
+        with (self.folder / f"{name}.log").open("a") as log:
+            if not log.tell():
+                self.begun += 1
+                log.write(LINE.format(n=0) * self.banner)
             for _ in range(self.chance.randrange(1, 30)):
                 self.lines += 1
                 log.write(LINE.format(n=self.lines))
@@ -364,14 +371,14 @@ class Log:
                     self.bad.append(f"rubbish {self.lines:06d}")
                     log.write(self.bad[-1] + "\n")
 
-    def _rotate(self, *, copied: bool) -> None:
-        for number in range(len(list(self.folder.glob("*.gz"))) + 1, 1, -1):
-            (self.folder / f"access.log.{number}.gz").rename(self.folder / f"access.log.{number + 1}.gz")
-        first = self.folder / "access.log.1"
+    def _rotate(self, name: str, *, copied: bool) -> None:
+        for number in range(len(list(self.folder.glob(f"{name}.*.gz"))) + 1, 1, -1):
+            (self.folder / f"{name}.log.{number}.gz").rename(self.folder / f"{name}.log.{number + 1}.gz")
+        first = self.folder / f"{name}.log.1"
         if first.exists():
-            (self.folder / "access.log.2.gz").write_bytes(gzip.compress(first.read_bytes()))
+            (self.folder / f"{name}.log.2.gz").write_bytes(gzip.compress(first.read_bytes()))
             first.unlink()
-        log = self.folder / "access.log"
+        log = self.folder / f"{name}.log"
         if copied:
             first.write_bytes(log.read_bytes())
             log.write_bytes(b"")
@@ -380,14 +387,18 @@ class Log:
 
     def check(self, tables: dict[str, list[Any]]) -> None:
         names, *rows = tables["web.access"]
-        assert sorted(int(row[names.index("bytes")]) for row in rows) == list(range(1, self.lines + 1))
+        wanted = [0] * self.begun * self.banner + list(range(1, self.lines + 1))
+        assert sorted(int(row[names.index("bytes")]) for row in rows) == wanted
         assert raws(tables, "web.access") == sorted(self.bad)
 
 
+@pytest.mark.parametrize(
+    ("names", "banner"), [(("access",), 0), (("access", "web1", "web2"), 20)], ids=["one", "that begin alike"]
+)
 @pytest.mark.parametrize("store", ["lake", "warehouse"])
-def test_logs_that_are_rotated(store: str, tmp_path: Path) -> None:
-    chance = random.Random(f"logs {store}")
-    table = f"access: {{path: 'access.log*', format: combined, max_rejected: 100%, into: {store}}}"
+def test_logs_that_are_rotated(store: str, names: tuple[str, ...], banner: int, tmp_path: Path) -> None:
+    chance = random.Random(f"logs {store} {banner}")
+    table = f"access: {{path: '*.log*', format: combined, max_rejected: 100%, into: {store}}}"
     fresh = write(
         tmp_path / "fresh",
         {
@@ -395,7 +406,7 @@ def test_logs_that_are_rotated(store: str, tmp_path: Path) -> None:
             "sources/web.yaml": f"kind: logs\npath: {tmp_path / 'logs'}\ntables:\n  {table}\n",
         },
     )
-    log = Log(lambda: tmp_path / "logs", chance)
+    log = Log(lambda: tmp_path / "logs", chance, names, banner)
     log.change()
     settings = {"headwater.sources.logs_lines.CHUNK_BYTES": 700}
     source = Source(tmp_path / "work", fresh, log.change, log.check, settings)

@@ -150,7 +150,7 @@ def test_lines_that_do_not_fit_are_told_with_their_numbers(tmp_path: Path) -> No
     found = rows(tmp_path, "select _file, _line, rule, raw from quarantine.web__access")
     assert found == [
         ("logs/access.log", 3, "unparsed", "rubbish"),
-        ("logs/access.log", 5, "unparsed", "bytes \ufffd here"),
+        ("logs/access.log", 5, "encoding", "bytes \ufffd here"),
         ("logs/access.log", 6, "unparsed", "\x01 control"),
     ]
     append(tmp_path, "more rubbish\n")

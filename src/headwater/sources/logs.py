@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import time
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from headwater.contracts import Chunk, ChunkEnd, Reading, TableDescription
@@ -14,19 +13,20 @@ from headwater.core.layers import Family
 from headwater.core.specs import Spec
 from headwater.errors import ProjectError
 from headwater.sources.files_listing import File, list_files, listing_version, missing_folder
-from headwater.sources.logs_follow import Log, Part, follow, next_logs, read_logs
+from headwater.sources.logs_follow import Following, Part, follow, next_logs
 from headwater.sources.logs_format import FORMATS, LogFormat, own_format
 from headwater.sources.logs_lines import LineReader
+from headwater.sources.logs_look import Log, read_logs
 from headwater.sources.logs_spec import LogsConnection, LogsTable
+from headwater.sources.logs_text import LogText
 from headwater.sql.placeholders import quote_identifier, quote_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from headwater.contracts import ReadRequest
-
-COMPLETE_AFTER_S = 60.0
-"""A last line without a line end is taken once its file has not been written for so long."""
+READER = 2
+"""Counts up when what a killed read left behind is no longer understood: it then begins anew."""
 
 
 class Logs:
@@ -37,8 +37,8 @@ class Logs:
     empty line is passed over.
     Units and time zone: times with an offset become instants in UTC; those of RFC 3164, which have neither year nor
     zone, are taken in UTC and in the newest year that is not after the file's last change.
-    State: `logs`: per log what it began with and how far it was read, so that a renamed, copied or packed file goes on
-    where it stood. A full load says `complete`.
+    State: `logs`: per log its file, how far it was read and a digest of that, so that a renamed, restored or packed
+    file goes on where it stood, and logs that begin alike stay apart. A full load says `complete`.
     Delivery: every line once. The end of a file without a line end waits until it has one, or for a minute. A log whose
     file was truncated or moved out of sight is a reject `truncated`: what was written last may not have been read.
     Raises: ChangedFileError (retryable) when a file vanishes or is truncated while it is read.
@@ -64,7 +64,8 @@ class Logs:
             [f"the folder {folder} does not exist"] if folder else [] if files else [f"no file matches {options.path}"]
         )
         found = format_of(options)
-        return TableDescription(found.columns if found else (), (), None, listing_version(files), notes=tuple(notes))
+        version = f"{READER}:{listing_version(files)}"
+        return TableDescription(found.columns if found else (), (), None, version, notes=tuple(notes))
 
     def read(self, table: str, request: ReadRequest) -> Reading:
         """Begin a read: the sizes of the plain files, as they are now, are its bounds."""
@@ -74,6 +75,7 @@ class Logs:
             following = follow(self._base, list_files(self._base, options.path), known)
             manifest = {
                 "parts": [_pack(part) for part in following.parts],
+                "gone": [log.to_json() for log in following.gone],
                 "lost": [log.to_json() for log in following.lost],
             }
         else:
@@ -120,62 +122,74 @@ class _LogRead:
         return ("_file", "_line", *raw, "_rule", "_reason")
 
     def chunks(self) -> Iterator[Chunk]:
-        lost = read_logs(self.manifest["lost"])
-        done: list[tuple[Log | None, Log]] = []
-        silent = False
-        if lost and "lost" not in self.request.finished:
-            yield self._lost(lost, done)
-        for number, data in enumerate(self.manifest["parts"]):
-            part = _unpack(data)
-            log = part.log
+        following = Following(
+            tuple(map(_unpack, self.manifest["parts"])),
+            tuple(read_logs(self.manifest["gone"])),
+            tuple(read_logs(self.manifest["lost"])),
+        )
+        done: dict[int, Log] = {}
+        silent = not following.parts
+        if following.lost and "lost" not in self.request.finished:
+            yield self._lost(following)
+        for number, part in enumerate(following.parts):
+            last = number + 1 == len(following.parts)
+            text = self._text(part, part.log)
             while True:
-                name = f"log-{number:05d}-{log.offset}"
+                name = f"log-{number:05d}-{text.log.offset}"
                 if name in self.request.finished:
-                    log = Log(*self.request.ends[name]["log"])
+                    text = self._text(part, Log(*self.request.ends[name]["log"]))
                     continue
                 reader = LineReader(
-                    self.request.connection, self.base, self.request.options, self.columns,
+                    self.request.connection, self.request.options, self.columns,
                     self.request.ingest.schema_policy, uuid.uuid4().hex[:12],
                 )  # fmt: skip
-                taken = reader.take(part, log, complete=_is_complete(part))
-                if taken is None:
+                query = reader.take(text)
+                if query is None:
                     break
-                log = replace(log, offset=taken.offset, lines=taken.lines)
-                yield Chunk(name, taken.query, self._end(reader, [*done, (part.before, log)], log), reader.drop)
-            silent = log == part.log
-            done.append((part.before, log))
-        if silent and "seen" not in self.request.finished:
-            yield Chunk("seen", self._nothing(), lambda: ChunkEnd(self._position(done)))
+                done[number] = text.log
+                end = self._end(reader, text.log, self._position(following, done) if last else {})
+                yield Chunk(name, query, end, reader.drop)
+            text.settle()
+            silent = text.log.offset == part.log.offset
+            done[number] = text.log
+        if silent and "seen" not in self.request.finished and self._has_moved(following, done):
+            position = self._position(following, done)
+            yield Chunk("seen", self._nothing(), lambda: ChunkEnd(position))
 
-    def _position(self, done: list[tuple[Log | None, Log]]) -> dict[str, Any]:
-        logs = next_logs(self.known, read_logs(self.manifest["lost"]), done)
+    def _text(self, part: Part, log: Log) -> LogText:
+        options = self.request.options
+        return LogText(self.base, options.path, options.encoding, part, log)
+
+    def _has_moved(self, following: Following, done: Mapping[int, Log]) -> bool:
+        """Whether the position is another one, though the last log gave nothing."""
+        moved = (log.offset and log != following.parts[number].before for number, log in done.items())
+        return bool(following.lost) or any(moved)
+
+    def _position(self, following: Following, done: Mapping[int, Log]) -> dict[str, Any]:
+        """Return the position after the whole read: only its last chunk has one."""
+        logs = next_logs(self.known, following, done)
         position: dict[str, Any] = {"logs": [log.to_json() for log in logs]}
         return position if self.request.incremental else {**position, "complete": True}
 
-    def _end(self, reader: LineReader, done: list[tuple[Log | None, Log]], log: Log) -> Any:
+    def _end(self, reader: LineReader, log: Log, position: dict[str, Any]) -> Any:
         def end() -> ChunkEnd:
             rejects, rejected = reader.rejects()
-            return ChunkEnd(self._position(done), rejects, rejected, {"log": log.to_json()})
+            return ChunkEnd(position, rejects, rejected, {"log": log.to_json()})
 
         return end
 
-    def _lost(self, lost: list[Log], done: list[tuple[Log | None, Log]]) -> Chunk:
+    def _lost(self, following: Following) -> Chunk:
         """Tell of logs that cannot be followed any more; no rows."""
         reason = "the file was truncated, or moved to where the table does not look, after it was last read"
         told = [
             f"SELECT {quote_text(log.path)} AS _file, {log.lines}::BIGINT AS _line, 'truncated' AS rule, "
             f"{quote_text(reason)} AS reason, {quote_text(f'after byte {log.offset} of log {log.head}')} AS raw"
-            for log in lost
+            for log in following.lost
         ]
-        end = ChunkEnd(self._position(done), " UNION ALL ".join(told), len(told))
+        end = ChunkEnd({}, " UNION ALL ".join(told), len(told))
         return Chunk("lost", self._nothing(), lambda: end)
 
     def _nothing(self) -> str:
         nulls = [f"CAST(NULL AS {column.type}) AS {quote_identifier(column.name)}" for column in self.columns]
         nulls += [f"CAST(NULL AS {'BIGINT' if name == '_line' else 'VARCHAR'}) AS {name}" for name in self.extra]
         return f"SELECT {', '.join(nulls)} WHERE FALSE"
-
-
-def _is_complete(part: Part) -> bool:
-    """Whether a last line without a line end is all there will be of it."""
-    return part.end is None or time.time() - part.file.mtime_ns / 1e9 > COMPLETE_AFTER_S

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from headwater.core.specs import IngestSpec, LoadMode, Spec, StoreName, TypeName
 from headwater.errors import ProjectError
+from headwater.sources.encodings import Encoding
 from headwater.sources.logs_format import own_format
 
 
@@ -22,7 +23,7 @@ class LogsTable(IngestSpec):
 
     `path` may hold `*`, `?`, `[…]` and `**`; let it match the rotated files too. `format` is a name, or `pattern` is a
     regular expression of RE2 with a named group per column; `types` says what is not text, and timestamps are read by
-    `time_format` (in strptime's language). `json` needs `columns`.
+    `time_format` (in strptime's language). `json` needs `columns`. A line that is not text of `encoding` is a reject.
     """
 
     path: str = Field(min_length=1)
@@ -30,6 +31,7 @@ class LogsTable(IngestSpec):
     pattern: str = ""
     types: dict[str, TypeName] = Field(default_factory=dict)
     time_format: str = ""
+    encoding: Encoding = "utf-8"
     load: LoadMode = "incremental"
     into: StoreName = "lake"
 
