@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from headwater.core.run import Run, StepResult
-from headwater.errors import BusyError, HeadwaterError, PlanError
+from headwater.errors import BusyError, HeadwaterError, PlanError, ProjectErrors
 from headwater.plan.bind import Bound
 from headwater.plan.breaks import raise_errors
 from headwater.plan.build import Observed, Wish, build_plan
@@ -17,9 +17,9 @@ from headwater.plan.intervals import parse_span
 from headwater.plan.lineage import Lineage
 from headwater.plan.observe import Connectors, open_sources, read_states
 from headwater.plan.select import select_datasets
-from headwater.project.loader import load_project
+from headwater.project.loader import load_project, read_project
 from headwater.project.references import redact
-from headwater.project.schema_files import find_unconfirmed, write_proposals
+from headwater.project.schema_files import find_unconfirmed, refuse_unconfirmed, write_proposals
 from headwater.run.access import Access
 from headwater.run.beside import answer_questions, ask_query
 from headwater.run.context import RunContext, utc_now
@@ -51,6 +51,23 @@ def load(folder: str | os.PathLike[str] = ".", environment: str | None = None) -
     return LoadedProject(load_project(folder, environment))
 
 
+def find_problems(
+    folder: str | os.PathLike[str] = ".", environment: str | None = None, *, offline: bool = False,
+    attended: bool = False,
+) -> ProjectErrors:  # fmt: skip
+    """Return everything that is wrong with a project: what is broken, and what the rest of it would be refused for."""
+    project, errors = read_project(folder, environment)
+    found: list[HeadwaterError] = list(errors)
+    if project is not None:
+        try:
+            LoadedProject(project).check(offline=offline, attended=attended)
+        except ProjectErrors as more:
+            found += more.errors
+        except HeadwaterError as other:
+            found.append(other)
+    return ProjectErrors(sorted(found, key=lambda error: (error.path, error.line, error.column)))
+
+
 class LoadedProject:
     """A loaded project and what can be done with it.
 
@@ -76,23 +93,28 @@ class LoadedProject:
 
     # ---------------------------------------------------------------------------------------------- before a run
 
-    def check(self, *, offline: bool = False) -> Bound:
+    def check(self, *, offline: bool = False, attended: bool = False) -> Bound:
         """Bind every model on empty tables.
 
+        Args:
+            offline: Ask no source; use what it last said.
+            attended: Somebody watches the runs: schemas that nobody declared are proposed then, and only noted here.
+
         Raises:
-            ProjectErrors: Models that would not run, each with file and line.
+            ProjectErrors: What a run would refuse, each with file and line.
         """
         with self._access.session(read_only=True) as (_, connectors):
-            bound = self._access.look(connectors, offline)[1]
+            observed, bound = self._access.look(connectors, offline)
+        self._refuse(observed, bound, attended)
         raise_errors(bound)
         return bound
 
     def plan(
         self, *, select: Sequence[str] = (), exclude: Sequence[str] = (), full: Sequence[str] = (),
         keep_history: bool = False, begin: str | None = None, end: str | None = None, now: datetime | None = None,
-        offline: bool = False,
+        offline: bool = False, attended: bool = False,
     ) -> Plan:  # fmt: skip
-        """Plan a run without changing anything; arguments as for `run`.
+        """Plan a run without changing anything; arguments as for `run` and `check`.
 
         Raises:
             ProjectErrors: Models that would not run.
@@ -103,6 +125,7 @@ class LoadedProject:
         with self._access.session(read_only=True) as (_, connectors):
             observed, bound = self._access.look(connectors, offline)
         breaks = self._access.breaks(observed, bound)
+        self._refuse(observed, bound, attended)
         raise_errors(bound, breaks)
         plan = build_plan(self.project, self._with_notes(observed, bound), now or datetime.now(UTC), wish)
         return replace(plan, breaks=breaks)
@@ -150,8 +173,10 @@ class LoadedProject:
             self._access.session() as (session, connectors),
         ):
             observed, bound = self._access.look(connectors, offline=False)
-            if unconfirmed := find_unconfirmed(self.project, observed.sources):
+            unconfirmed = find_unconfirmed(self.project, observed.sources)
+            if unconfirmed and propose is not None:
                 observed, bound = self._propose(unconfirmed, connectors, propose)
+            bound.errors += refuse_unconfirmed(self.project, observed.sources)
             raise_errors(bound)
             wish = self._wish(select, exclude, full, keep_history, (begin, end))
             plan = build_plan(self.project, self._with_notes(observed, bound), clock, wish)
@@ -329,12 +354,20 @@ class LoadedProject:
             }
         return describe_datasets(self.project, observed.states, bound.schemas, lineage, history)
 
+    def _refuse(self, observed: Observed, bound: Bound, attended: bool) -> None:
+        """Add the schemas that nobody declared: to the notes when a run would propose them, else to the errors."""
+        if not attended:
+            bound.errors += refuse_unconfirmed(self.project, observed.sources)
+            return
+        for name in find_unconfirmed(self.project, observed.sources):
+            place = self.project.sources[name].location
+            bound.notes.append(f"{place}: {name}: its schema is not declared: a run proposes it when somebody watches")
+
     def _propose(
-        self, unconfirmed: Mapping[str, Any], connectors: Connectors, propose: Callable[[str], None] | None
+        self, unconfirmed: Mapping[str, Any], connectors: Connectors, propose: Callable[[str], None]
     ) -> tuple[Observed, Bound]:
         """Write proposed schemas beside their sources, and load the project again with them."""
-        for line in write_proposals(self.project, unconfirmed, may_write=propose is not None):
-            assert propose is not None
+        for line in write_proposals(self.project, unconfirmed):
             propose(line)
         self.project = load_project(self.project.root, self.project.environment)
         self._access = Access(self.project)

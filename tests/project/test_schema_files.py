@@ -10,9 +10,8 @@ import pytest
 from headwater.contracts import TableDescription
 from headwater.core.commit import Column
 from headwater.core.project import Project
-from headwater.errors import ProjectErrors
 from headwater.project.loader import load_project
-from headwater.project.schema_files import find_unconfirmed, write_proposals
+from headwater.project.schema_files import find_unconfirmed, refuse_unconfirmed, write_proposals
 
 Load = Callable[..., Project]
 TWO_TABLES = "kind: files\ntables:\n  a: {path: a.csv}\n  b: {path: b.csv, columns: {id: bigint}}\n"
@@ -38,7 +37,7 @@ def test_only_inferred_columns_that_nobody_declared_need_a_word(load_files: Load
 
 def test_what_is_proposed_is_read_back_as_it_is(load_files: Load) -> None:
     project = load_files({"sources/shop.yaml": TWO_TABLES})
-    lines = write_proposals(project, {"shop.a": TableDescription(COLUMNS, proposed=True)}, may_write=True)
+    lines = write_proposals(project, {"shop.a": TableDescription(COLUMNS, proposed=True)})
     assert lines == ["proposed the schema of shop.a: 7 columns, in sources/shop.schema.yaml"]
     again = load_project(project.root)
     columns = again.sources["shop.a"].ingest.columns
@@ -51,7 +50,7 @@ def test_a_second_proposal_is_added_to_the_first(load_files: Load) -> None:
     files = {"sources/shop.yaml": "kind: files\ntables:\n  a: {path: a.csv}\n  b-2: {path: b.csv}\n"}
     project = load_files(files)
     for name in ("shop.a", "shop.b-2"):
-        write_proposals(project, {name: TableDescription(COLUMNS[:1], proposed=True)}, may_write=True)
+        write_proposals(project, {name: TableDescription(COLUMNS[:1], proposed=True)})
     text = (Path(project.root) / "sources" / "shop.schema.yaml").read_text(encoding="utf-8")
     assert text == (
         "# Proposed from a sample; read it, mend it, commit it.\n"
@@ -62,9 +61,9 @@ def test_a_second_proposal_is_added_to_the_first(load_files: Load) -> None:
 
 def test_nothing_is_inferred_unattended(load_files: Load) -> None:
     project = load_files({"sources/shop.yaml": TWO_TABLES})
-    with pytest.raises(ProjectErrors) as caught:
-        write_proposals(project, {"shop.a": TableDescription(COLUMNS, proposed=True)}, may_write=False)
-    assert str(caught.value) == (
+    described = {name: TableDescription(COLUMNS, proposed=True) for name in ("shop.a", "shop.b")}
+    (refused,) = refuse_unconfirmed(project, described)
+    assert str(refused) == (
         "sources/shop.yaml:3:3: shop.a: its schema is not declared, and nothing is inferred unattended\n"
         "  fix: declare `columns` there, or run once in a terminal to propose sources/shop.schema.yaml"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from headwater.cli.options import errors_as_json, json_option, load, offline_option, print_json
+from headwater.cli.options import attended, errors_as_json, json_option, load, offline_option, print_json
 
 
 @click.command()
@@ -18,9 +18,9 @@ def command(ctx: click.Context, write_schemas: bool, offline: bool, as_json: boo
 
 
 def _check(ctx: click.Context, write_schemas: bool, offline: bool, as_json: bool) -> int:
-    loaded = load(ctx)
+    loaded = load(ctx, whole=True, offline=offline)
     written = loaded.write_schemas() if write_schemas else []
-    bound = loaded.check(offline=offline)
+    bound = loaded.check(offline=offline, attended=attended())
     project = loaded.project
     if as_json:
         schemas = {name: [[c.name, c.type] for c in columns] for name, columns in bound.schemas.items() if columns}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from headwater.errors import HeadwaterError
+from headwater.errors import HeadwaterError, ProjectErrors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,14 +29,30 @@ now_option = click.option("--now", default=None, metavar="TIME", help="The run's
 offline_option = click.option("--offline", is_flag=True, help="Ask no source; use what it last said.")
 
 
-def load(ctx: click.Context) -> LoadedProject:
-    """Load the project that -p and --env name; warnings go to standard error."""
+def load(ctx: click.Context, *, whole: bool = False, offline: bool = False) -> LoadedProject:
+    """Load the project that -p and --env name; warnings go to standard error.
+
+    Raises:
+        ProjectErrors: It is broken; with `whole`, the rest of it is checked as well, so that all problems are told.
+    """
+    from headwater.api import find_problems
     from headwater.api import load as load_folder
 
-    loaded = load_folder(ctx.obj["folder"], ctx.obj["environment"])
+    place = ctx.obj["folder"], ctx.obj["environment"]
+    try:
+        loaded = load_folder(*place)
+    except ProjectErrors:
+        if not whole:
+            raise
+        raise find_problems(*place, offline=offline, attended=attended()) from None
     for warning in loaded.project.warnings:
         click.echo(f"warning: {warning}", err=True)
     return loaded
+
+
+def attended() -> bool:
+    """Whether a person watches: only then a run proposes schemas that nobody declared."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def print_json(value: Any) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from headwater.cli.options import (
+    attended,
     errors_as_json,
     exclude_option,
     from_option,
@@ -45,9 +46,9 @@ def command(
     """Show what a run would do, and why. Nothing is changed."""
 
     def body() -> int:
-        plan = load(ctx).plan(
+        plan = load(ctx, whole=True, offline=offline).plan(
             select=select, exclude=exclude, full=full, keep_history=keep_history, begin=begin, end=end,
-            now=parse_clock(now), offline=offline,
+            now=parse_clock(now), offline=offline, attended=attended(),
         )  # fmt: skip
         print_json(plan_as_json(plan)) if as_json else print_plan(plan)
         return 0

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from headwater.cli.options import (
+    attended,
     errors_as_json,
     exclude_option,
     from_option,
@@ -59,7 +60,7 @@ def command(
     def body() -> int:
         from headwater.cli.progress import make_progress
 
-        loaded = load(ctx)
+        loaded = load(ctx, whole=True)
         if reset:
             loaded.reset(reset, wait=wait)
         progress = make_progress("quiet" if as_json else log, loaded.project.secrets)
@@ -85,7 +86,7 @@ def command(
 
 def _proposer() -> Any:
     """Return what announces a proposed schema file when a person watches, else None: nothing is inferred unattended."""
-    return (lambda text: click.echo(text, err=True)) if sys.stdin.isatty() and sys.stderr.isatty() else None
+    return (lambda text: click.echo(text, err=True)) if attended() else None
 
 
 def _begin(plan: Plan, context: RunContext, progress: Any, openlineage: TextIO | None = None) -> None:

@@ -65,6 +65,9 @@ def bind_project(project: Project, observed: Observed, cache: ParseCache) -> Bou
             except ProjectError as error:
                 bound.errors.append(ProjectError.at(table.location, error.what, error.fix))
                 bound.schemas[table.name] = None
+            if table.ingest.load != "full":
+                columns, into = bound.schemas[table.name] or (), table.ingest.into
+                bound.errors += _check_rowid(table.location, table.name, columns, into)
         elif node.role is Role.TRANSFORM:
             model = project.models[node.dataset]
             bound.schemas[model.name] = _bind_model(project, model, observed, bound, binder, cache)
@@ -258,7 +261,17 @@ def _check_landing(model: Model, columns: Columns, store: str) -> list[ProjectEr
             what = f"{model.name}: the {store} {verb} {column.type} (column {column.name})"
             fix = f"cast it in the query, for instance to {landing.type or 'VARCHAR'}"
             errors.append(ProjectError.at(model.location, what, fix))
+    if model.spec.materialize in ("incremental", "snapshot"):
+        errors += _check_rowid(model.location, model.name, columns, store)
     return errors
+
+
+def _check_rowid(place: Location, dataset: str, columns: Columns, store: str) -> list[ProjectError]:
+    """Refuse a name that hides DuckDB's own, by which the warehouse tells new rows from old ones."""
+    if store != "warehouse" or all(column.name.lower() != "rowid" for column in columns):
+        return []
+    what = f"{dataset}: a column named rowid hides DuckDB's own, so the table can only be replaced as a whole"
+    return [ProjectError.at(place, what, "rename the column, or keep the table in the lakehouse")]
 
 
 def _landed(columns: Columns, store: str) -> Columns:

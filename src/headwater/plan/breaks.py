@@ -111,4 +111,4 @@ def raise_errors(bound: Bound, breaks: Sequence[Break] = ()) -> None:
     if bound.errors:
         told = [ProjectError(str(one), fix="keep the column, or change what reads it as well") for one in breaks]
         hits = [error for error, one in zip(told, breaks, strict=True) if one.hits]
-        raise ProjectErrors([*bound.errors, *hits])
+        raise ProjectErrors([*sorted(bound.errors, key=lambda error: (error.path, error.line, error.column)), *hits])

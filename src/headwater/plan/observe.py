@@ -83,22 +83,29 @@ Held = tuple[dict[str, "TableState"], tuple[str, ...]]
 
 
 def observe(
-    project: Project, connectors: Connectors, *, offline: Mapping[str, Any] | None = None, held: Held | None = None
-) -> Observed:
+    project: Project, connectors: Connectors, *, offline: Mapping[str, Any] | None = None, held: Held | None = None,
+    problems: list[ProjectError] | None = None,
+) -> Observed:  # fmt: skip
     """Ask stores (unless what they hold is known, `held`) and sources.
 
     A source that does not answer within two seconds, or cannot be reached, is noted and asked again at run. With
     `offline` (observations by dataset, as `pack_description` writes them) no source is asked.
 
     Raises:
-        ProjectErrors: A source finds its declaration wrong.
+        ProjectErrors: A source finds its declaration wrong; with `problems`, they are added there instead.
     """
     states, orphans = held or read_states(project, connectors.stores)
     if offline is not None:
         sources = {name: unpack_description(value) for name, value in offline.items() if name in project.sources}
         notes: list[str] = ["offline: sources as they were last observed"]
     else:
-        sources, notes = _ask_sources(project, connectors.sources)
+        try:
+            sources, notes = _ask_sources(project, connectors.sources)
+        except _WrongSources as wrong:
+            if problems is None:
+                raise
+            problems += wrong.found
+            sources, notes = wrong.described, wrong.notes
     times = {
         model.name: find_time_source(_probe(model.text), str(model.spec.time), str(model.spec.every))
         for model in project.models.values()
@@ -111,6 +118,14 @@ def _probe(text: str) -> str:
     from headwater.sql.placeholders import CLOCK_PROBE, replace_placeholders
 
     return replace_placeholders(text, CLOCK_PROBE.get)
+
+
+class _WrongSources(ProjectErrors):
+    """Sources that find their declaration wrong, and what the others said."""
+
+    def __init__(self, found: list[ProjectError], described: dict[str, TableDescription], notes: list[str]) -> None:
+        super().__init__(found)
+        self.found, self.described, self.notes = found, described, notes
 
 
 def _ask_sources(project: Project, sources: Mapping[str, Source]) -> tuple[dict[str, TableDescription], list[str]]:
@@ -142,7 +157,7 @@ def _ask_sources(project: Project, sources: Mapping[str, Source]) -> tuple[dict[
         errors += [error for error in told if isinstance(error, ProjectError)]
     pool.shutdown(wait=False, cancel_futures=True)
     if errors:
-        raise ProjectErrors(errors)
+        raise _WrongSources(errors, found, notes)
     return found, notes
 
 

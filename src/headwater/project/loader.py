@@ -57,6 +57,20 @@ def load_project(folder: str | os.PathLike[str] = ".", environment: str | None =
     Raises:
         ProjectErrors: Everything that is wrong, each with file, line, column and a way to mend it.
     """
+    project, errors = read_project(folder, environment)
+    if errors or project is None:
+        raise ProjectErrors(errors)
+    return project
+
+
+def read_project(
+    folder: str | os.PathLike[str] = ".", environment: str | None = None
+) -> tuple[Project | None, list[ProjectError]]:
+    """Load a project as far as it goes; arguments as for `load_project`.
+
+    Returns:
+        The project without what is broken (None when headwater.yaml itself is), and everything that is wrong.
+    """
     root = find_root(folder)
     chosen = os.environ.get("HEADWATER_ENV", "") if environment is None else environment
     return _Loader(root, chosen).load()
@@ -71,13 +85,12 @@ class _Loader:
         self.references = References(root)
         self.cache = ParseCache(root / ".headwater" / "cache" / "parsed.json")
 
-    def load(self) -> Project:
+    def load(self) -> tuple[Project | None, list[ProjectError]]:
         document = self._document(self.root / PROJECT_FILE)
-        spec = self._project_spec(document)
-        if document is None or spec is None:
-            raise self._all_errors()
+        declared = self._project_spec(document)
+        spec = declared or ProjectSpec(name="project")
         sources = self._sources(spec)
-        models = self._models()
+        models = self._models(any_variable=declared is None)
         self._check_names(sources, models)
         self._check_checks(sources, models)
         self._check_folders()
@@ -87,11 +100,13 @@ class _Loader:
             tests=tests, graph=Graph((), ()), environment=self.environment, secrets=frozenset(self.references.secrets),
         )  # fmt: skip
         graph = build_graph(sources, models, project.store_of, self.errors, self._broken_names())
+        if document is None or declared is None:
+            return None, self._all_errors()
         stores, engine = self._environment(project, document)
-        if self.errors:
-            raise self._all_errors()
-        self.cache.save()
-        return dataclasses.replace(project, graph=graph, stores=stores, engine=engine, warnings=tuple(self.warnings))
+        if not self.errors:
+            self.cache.save()
+        project = dataclasses.replace(project, graph=graph, stores=stores, engine=engine, warnings=tuple(self.warnings))
+        return project, self._all_errors()
 
     def _broken_names(self) -> set[str]:
         """Return the sources and models whose own files have problems: what reads them is not to blame."""
@@ -104,12 +119,12 @@ class _Loader:
                 names.add(f"{parts[1] if len(parts) > 2 else 'main'}.{PurePosixPath(error.path).stem}")
         return names
 
-    def _all_errors(self) -> ProjectErrors:
+    def _all_errors(self) -> list[ProjectError]:
         """Return the problems in the order of files and lines, free of secrets."""
         for error in self.errors:
             error.what = redact(error.what, self.references.secrets)
             error.fix = redact(error.fix, self.references.secrets)
-        return ProjectErrors(sorted(self.errors, key=lambda error: (error.path, error.line, error.column)))
+        return sorted(self.errors, key=lambda error: (error.path, error.line, error.column))
 
     def _document(self, file: Path) -> Document | None:
         path = file.relative_to(self.root).as_posix()
@@ -223,8 +238,8 @@ class _Loader:
                 tables[table.name] = table
         return tables
 
-    def _models(self) -> dict[str, Model]:
-        reader = ModelReader(self.root, self.variables, self.cache, self.errors)
+    def _models(self, *, any_variable: bool) -> dict[str, Model]:
+        reader = ModelReader(self.root, self.variables, self.cache, self.errors, any_variable)
         models: dict[str, Model] = {}
         places: dict[str, str] = {}
         base = self.root / "models"
@@ -246,22 +261,24 @@ class _Loader:
 
     def _tests(self, sources: dict[str, SourceTable], models: dict[str, Model]) -> tuple[UnitTest, ...]:
         tests = []
-        incomplete = any(error.path.startswith(("models/", "sources/")) for error in self.errors)
+        broken = self._broken_names()
         for file in self._files("tests", *_YAML):
             document = self._document(file)
             spec = validate(UnitTestSpec, document.data, document, (), self.errors) if document else None
             if document is None or spec is None:
                 continue
-            if not incomplete:
-                self._check_test(spec, document, sources, models)
+            self._check_test(spec, document, sources, models, broken)
             name = file.relative_to(self.root / "tests").with_suffix("").as_posix()
             tests.append(UnitTest(name, spec, document.place(("model",))))
         return tuple(tests)
 
     def _check_test(
-        self, spec: UnitTestSpec, document: Document, sources: dict[str, SourceTable], models: dict[str, Model]
-    ) -> None:
+        self, spec: UnitTestSpec, document: Document, sources: dict[str, SourceTable], models: dict[str, Model],
+        broken: set[str],
+    ) -> None:  # fmt: skip
         """A test is about a model that exists, and gives rows of datasets that the model reads."""
+        if spec.model in broken:
+            return
         if spec.model not in models:
             place = document.place(("model",))
             self._error(place, f"no model is named {spec.model}", suggest(spec.model, models))
@@ -272,7 +289,7 @@ class _Loader:
                 if name not in read and name in models and models[name].is_view:
                     queue.append(name)
                 read.add(name)
-        for name in spec.given:
+        for name in spec.given if not read & broken else ():
             if name not in read:
                 what = "does not read" if name in sources or name in models else "reads no dataset named"
                 self._error(document.place(("given", name)), f"{spec.model} {what} {name}", suggest(name, read))

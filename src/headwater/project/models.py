@@ -32,12 +32,16 @@ _NO_REBUILD = {"description", "owner", "tags", "checks", "schedule", "lookback"}
 
 @dataclass(slots=True)
 class ModelReader:
-    """Reads model files of one project; problems are collected in `errors`."""
+    """Reads model files of one project; problems are collected in `errors`.
+
+    With `any_variable` it is not known which variables there are: none is refused.
+    """
 
     root: Path
     variables: dict[str, Any]
     cache: ParseCache
     errors: list[ProjectError] = field(default_factory=list)
+    any_variable: bool = False
 
     def read(self, file: Path, name: str) -> Model | None:
         """Read one model; None when it has problems (added to `errors`)."""
@@ -103,10 +107,10 @@ class ModelReader:
     def _fill_variables(self, body: str, path: str) -> tuple[str, tuple[Shift, ...]]:
         for start, _, name in find_placeholders(body):
             known = [*self.variables, *CLOCK]
-            if name not in known:
+            if name not in known and not self.any_variable:
                 fix = f"{suggest(name, known)} or add it to vars in headwater.yaml"
                 raise ProjectError.at(_place(path, body, start), f"unknown variable ${name}", fix)
-        return fill_placeholders(body, lambda name: None if name in CLOCK else literal(self.variables[name]))
+        return fill_placeholders(body, lambda name: None if name in CLOCK else literal(self.variables.get(name)))
 
     @staticmethod
     def _parse(query: str) -> dict[str, Any]:

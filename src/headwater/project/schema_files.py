@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headwater.errors import ProjectError, ProjectErrors
+from headwater.errors import ProjectError
 from headwater.project.sources import SCHEMA_SUFFIX
 
 if TYPE_CHECKING:
@@ -24,22 +24,20 @@ def find_unconfirmed(project: Project, described: Mapping[str, TableDescription]
     }
 
 
-def write_proposals(project: Project, proposals: Mapping[str, TableDescription], *, may_write: bool) -> list[str]:
-    """Write the proposed columns into each source's schema file; return a line for people per table.
+def refuse_unconfirmed(project: Project, described: Mapping[str, TableDescription]) -> list[ProjectError]:
+    """Return what a run says that nobody watches: it infers no type."""
+    return [
+        ProjectError.at(
+            project.sources[name].location,
+            f"{name}: its schema is not declared, and nothing is inferred unattended",
+            f"declare `columns` there, or run once in a terminal to propose {_file(name)}",
+        )
+        for name in find_unconfirmed(project, described)
+    ]
 
-    Raises:
-        ProjectErrors: Nobody watches (`may_write` is false): nothing is inferred unattended.
-    """
-    if not may_write:
-        errors = [
-            ProjectError.at(
-                project.sources[name].location,
-                f"{name}: its schema is not declared, and nothing is inferred unattended",
-                f"declare `columns` there, or run once in a terminal to propose {_file(name)}",
-            )
-            for name in proposals
-        ]
-        raise ProjectErrors(errors)
+
+def write_proposals(project: Project, proposals: Mapping[str, TableDescription]) -> list[str]:
+    """Write the proposed columns into each source's schema file; return a line for people per table."""
     lines = []
     for name, about in proposals.items():
         file = Path(project.root) / _file(name)

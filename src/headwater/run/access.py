@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headwater.errors import BusyError, StateError
+from headwater.errors import BusyError, ProjectError, StateError
 from headwater.plan.bind import Bound, bind_project, sure_times
 from headwater.plan.breaks import find_breaks
 from headwater.plan.lineage import Lineage, trace_project
@@ -72,12 +72,14 @@ class Access:
         """Ask stores and sources, then bind every model; what sources said is kept for `plan --offline`."""
         with self.journal() as journal:
             kept = journal.read_observations() if offline else None
-            observed = observe(self.project, connectors, offline=kept, held=self.held(connectors))
+            wrong: list[ProjectError] = []
+            observed = observe(self.project, connectors, offline=kept, held=self.held(connectors), problems=wrong)
             with suppress(StateError):
                 for name, description in observed.sources.items() if not offline else ():
                     journal.write_observation(name, utc_now(), pack_description(description))
         cache = ParseCache(self.folder / "cache" / "bound.json")
         bound = bind_project(self.project, observed, cache)
+        bound.errors[:0] = wrong
         cache.save()
         return replace(observed, time_sources=sure_times(self.project, observed, bound)), bound
 
