@@ -13,8 +13,9 @@ from headwater.contracts import Chunk, ChunkEnd, Reading, TableDescription
 from headwater.core.layers import Family
 from headwater.core.specs import Spec
 from headwater.errors import ProjectError
+from headwater.sources.one_statement import one_statement
 from headwater.sources.postgres_bounds import check_order, fix_bounds, list_parts, ordered_sql
-from headwater.sources.postgres_catalogue import find_tables
+from headwater.sources.postgres_catalogue import find_tables, search_path
 from headwater.sources.postgres_cdc import CdcTable, read_changes
 from headwater.sources.postgres_cdc_slot import lag_notes
 from headwater.sources.postgres_connect import Target
@@ -48,11 +49,13 @@ def _short(name: str) -> str:
 class PostgresTable(Spec):
     """One table: `table` (a table or view; the name in the project when left out), or `query`, a SELECT.
 
+    A query finds its tables in `database_schema` first, where that is given.
+
     `load: cdc` takes `slot` and `publication`: names of its own, where those that are made up do not suit.
     """
 
     table: str | None = None
-    query: str | None = None
+    query: Annotated[str, AfterValidator(one_statement)] | None = None
     slot: str | None = Field(None, pattern=r"^[a-z0-9_]{1,63}$")
     publication: Annotated[str, AfterValidator(_short)] | None = Field(None, min_length=1)
 
@@ -123,7 +126,11 @@ class Postgres:
     def describe(self, tables: Mapping[str, PostgresTable]) -> dict[str, TableDescription]:
         """Describe tables from the catalogue, all at once; notes say which columns land as text of their digits."""
         target = Target(self._spec.connection)
-        found = self._find(target, tables)
+        queries = {name: options for name, options in tables.items() if options.query}
+        found = self._find(target, {name: options for name, options in tables.items() if not options.query})
+        if queries:
+            found |= self._find(self._searching(target), queries)
+        found = {name: found[name] for name in tables}
         _, slow = find_scanner()
         told = self._notes(target, tables)
         described = {name: table.describe() for name, table in found.items()}
@@ -135,6 +142,8 @@ class Postgres:
         import psycopg
 
         target = Target(self._spec.connection)
+        if request.options.query:
+            target = self._searching(target)
         found = self._find(target, {table: request.options})[table]
         columns = _columns(table, found, request)
         if request.ingest.load == "cdc":
@@ -154,6 +163,18 @@ class Postgres:
         keys = self._keys(target, found, request, columns)
         notes = tuple(note for note in [str(manifest.get("note", ""))] if note)
         return Reading(manifest, read.chunks(), ("_rule", "_reason"), keys, columns, notes=notes)
+
+    def _searching(self, target: Target) -> Target:
+        """Return the target whose sessions look for a query's tables in `database_schema` first, if it is given."""
+        import psycopg
+
+        if "database_schema" not in self._spec.model_fields_set:
+            return target
+        try:
+            with closing(target.connect()) as session:
+                return target.searching(search_path(session, self._spec.database_schema))
+        except psycopg.Error as error:
+            raise target.explain(error) from None
 
     def _find(self, target: Target, tables: Mapping[str, PostgresTable]) -> dict[str, Table]:
         import psycopg

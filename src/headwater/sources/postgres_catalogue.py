@@ -131,6 +131,22 @@ def find_tables(session: psycopg.Connection[Any], schema: str, wanted: Mapping[s
     return tables
 
 
+def search_path(session: psycopg.Connection[Any], schema: str) -> str:
+    """Return the path on which a query's tables are found: a schema, then where the user's sessions look.
+
+    Raises:
+        PostgresError: There is no such schema: the server would pass over it, and find other tables.
+        psycopg.Error: The server fails.
+    """
+    rows = session.execute("SELECT nspname, current_setting('search_path') FROM pg_catalog.pg_namespace").fetchall()
+    names = [str(name) for name, _ in rows]
+    if schema not in names:
+        near = difflib.get_close_matches(schema, names, 3)
+        fix = f"did you mean {near[0]!r}?" if near else "check database_schema"
+        raise PostgresError(f"there is no schema {schema!r}", fix=fix)
+    return ", ".join([quote_identifier(schema), *([str(rows[0][1])] if rows[0][1] else [])])
+
+
 def _table(
     session: psycopg.Connection[Any], schema: str, row: Sequence[Any], columns: Mapping[int, list[ServerColumn]]
 ) -> Table:
@@ -177,7 +193,7 @@ def _column(name: str, resolved: Sequence[Any]) -> ServerColumn:
 
 def _query(session: psycopg.Connection[Any], query: str) -> Table:
     """Describe a query by its empty result."""
-    sql = f"({query.strip().rstrip(';')}\n) AS q"
+    sql = f"({query}\n) AS q"
     result = session.execute(f"SELECT * FROM {sql} LIMIT 0".encode()).pgresult
     if result is None:
         return Table(sql, ())

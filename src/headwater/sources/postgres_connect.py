@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from headwater.errors import ConnectorError, ProjectError, Retryable, Terminal
@@ -92,8 +93,18 @@ class Target:
         self._parameters.setdefault("connect_timeout", str(CONNECT_TIMEOUT_S))
         self._parameters.setdefault("application_name", "headwater")
         self._make = make_conninfo
-        read_only = f"{self._parameters['options']} -c default_transaction_read_only=on"
-        self._reading = {**self._parameters, "options": read_only}
+        self._reading = self._with_options(self._parameters, "default_transaction_read_only=on")
+
+    @staticmethod
+    def _with_options(parameters: Mapping[str, Any], setting: str) -> dict[str, Any]:
+        escaped = re.sub(r"([\\\s])", r"\\\1", setting)
+        return {**parameters, "options": f"{parameters.get('options') or ''} -c {escaped}".strip()}
+
+    def searching(self, path: str) -> Target:
+        """Return the same target whose sessions that read find unqualified names on a path of schemas."""
+        found = copy(self)
+        found._reading = self._with_options(self._reading, f"search_path={path}")
+        return found
 
     def split_secrets(self) -> tuple[str, dict[str, str]]:
         """Return the connection string of the scanner's sessions, without what is secret of it, and that."""

@@ -8,17 +8,19 @@ import uuid
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from urllib.parse import quote
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from headwater.contracts import Chunk, ChunkEnd, Reading, TableDescription
 from headwater.core.cursor import effective_lag, subtract_lag
 from headwater.core.layers import Family
 from headwater.core.specs import Spec
 from headwater.errors import ConnectorError, ProjectError, Retryable, Terminal
+from headwater.sources.one_statement import one_statement
 from headwater.sources.sqlite_catalogue import describe_table, file_version, find_table
 from headwater.sources.sqlite_rows import RowLoader
 from headwater.sources.sqlite_types import moment
@@ -53,7 +55,7 @@ class SqliteTable(Spec):
     """One table: `table` (a table or view; the name in the project when left out), or `query`, a SELECT."""
 
     table: str | None = None
-    query: str | None = None
+    query: Annotated[str, AfterValidator(partial(one_statement, sqlite=True))] | None = None
 
     @model_validator(mode="after")
     def _one(self) -> SqliteTable:

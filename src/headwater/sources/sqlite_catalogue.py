@@ -38,10 +38,9 @@ class Table:
 def find_table(database: sqlite3.Connection, name: str, query: str | None) -> Table | None:
     """Look a table, view or query up; None when there is none of that name."""
     if query is not None:
-        body = query.strip().rstrip(";")
         database.execute("DROP VIEW IF EXISTS temp._hw_query")
-        database.execute(f"CREATE TEMP VIEW _hw_query AS {body}")
-        return Table(f"({body}\n)", _columns(database, "_hw_query"), (), ())
+        database.execute(f"CREATE TEMP VIEW _hw_query AS {query}")
+        return Table(f"({query}\n)", _columns(database, "_hw_query"), (), ())
     found = database.execute(
         "SELECT type, name FROM sqlite_schema WHERE type IN ('table', 'view') AND lower(name) = lower(?)", [name]
     ).fetchone()
