@@ -387,6 +387,8 @@ class LoadedProject:
     def _datasets(self, terms: Iterable[str]) -> list[str]:
         found = select_datasets(self.graph, terms, lambda _: False)
         stored = sorted(name for name in found if self.project.store_of(name))
+        if not found:
+            raise PlanError(f"{' '.join(terms)} names no table", fix="name tables; a state cannot be asked for here")
         if not stored:
             raise PlanError(f"{' '.join(terms)} names no stored dataset", fix="a view holds no rows of its own")
         return stored

@@ -98,3 +98,47 @@ def test_a_schema_that_nobody_declared_is_refused_without_a_terminal(
     monkeypatch.setattr("headwater.cli.check.attended", lambda: True)
     watched = shop("check")
     assert (watched.code, "a run proposes it" in watched.text) == (0, True)
+
+
+TYPOS = [
+    (["test", "m.town"], "no unit test is named 'm.town'\n  fix: did you mean 'm.towns'?"),
+    (["test", "towns", "twns"], "no unit test is named 'twns'\n  fix: did you mean 'towns'?"),
+    (["test", "m.untested"], "no unit test is about m.untested"),
+    (["show", "m.town"], "no dataset is named m.town\n  fix: did you mean 'm.towns'?"),
+    (["plan", "-s", "m.town"], "'m.town' selects nothing\n  fix: did you mean 'm.towns'?"),
+    (["plan", "-s", ""], "an empty selection"),
+    (["run", "-s", ""], "an empty selection"),
+    (["run", "--exclude", ""], "an empty selection"),
+    (["run", "--full", ""], "an empty selection"),
+    (["run", "--full", "m.town"], "'m.town' selects nothing\n  fix: did you mean 'm.towns'?"),
+    (["run", "--full", "state:modified"], "names no table"),
+    (["run", "--reset", "m.town"], "'m.town' selects nothing\n  fix: did you mean 'm.towns'?"),
+    (["run", "--reset", "m.towns", "-s", "m.town"], "'m.town' selects nothing"),
+    (["run", "--reset", "m.towns", "--full", ""], "an empty selection"),
+    (["test", "--json", ""], ""),
+]
+
+
+@pytest.mark.parametrize(("arguments", "says"), TYPOS)
+def test_a_typo_is_2_and_changes_nothing(shop: Call, arguments: list[str], says: str) -> None:
+    write({"models/m/untested.sql": "select 1 as a\n"})
+    shop("run")
+    told = shop(*arguments)
+    assert (told.code, says in told.error) == (2, True), told
+    assert {row["status"] for row in shop("status", "--json").json["datasets"]} == {"done"}
+
+
+def test_nothing_modified_is_no_error_and_a_line(shop: Call) -> None:
+    shop("run")
+    for command in ("plan", "run"):
+        told = shop(command, "-s", "state:modified")
+        assert told.code == 0
+        assert "state:modified: nothing is selected: nothing is modified" in told.text + told.error
+    assert "done in" in shop("run", "-s", "state:modified+").text
+
+
+def test_a_plan_of_a_selection_lists_its_names(shop: Call) -> None:
+    write({"models/m/tagged.sql": "/* headwater\ntags: [x]\n*/\nselect 1 as a\n"})
+    shop("run")
+    assert ". m.tagged/transform  nothing it reads has changed" in shop("plan", "-s", "tag:x").text
+    assert "m.tagged" not in shop("plan").text

@@ -76,9 +76,21 @@ def test_several_terms_add_up(select: Callable[..., list[str]]) -> None:
     ("term", "message"),
     [
         ("marts.revenu", "'marts.revenu' selects nothing\n  fix: did you mean 'marts.revenue'?"),
-        ("zzz", "'zzz' selects nothing\n  fix: `headwater plan` lists the names"),
-        ("tag:none", "'tag:none' selects nothing"),
-        ("source:marts", "'source:marts' selects nothing"),
+        ("zzz", "'zzz' selects nothing\n  fix: `headwater status` lists the names"),
+        ("revenu", "'revenu' selects nothing\n  fix: did you mean 'revenue'?"),
+        ("2+marts.revenu+", "'2[+]marts.revenu[+]' selects nothing\n  fix: did you mean 'marts.revenue'?"),
+        ("tag:none", "'tag:none' selects nothing\n  fix: known: daily, raw"),
+        ("tag:dayly", "'tag:dayly' selects nothing\n  fix: did you mean 'tag:daily'?"),
+        ("source:marts", "'source:marts' selects nothing\n  fix: known: bank, shop"),
+        ("source:shopp", "'source:shopp' selects nothing\n  fix: did you mean 'source:shop'?"),
+        ("path:models/mart", "'path:models/mart' selects nothing\n  fix: did you mean 'path:models/marts'?"),
+        ("layer:source", "'layer:source' selects nothing\n  fix: did you mean 'layer:sources'?"),
+        ("domain:man", "'domain:man' selects nothing\n  fix: did you mean 'domain:main'?"),
+        ("state:modified,tag:dayly", "'tag:dayly' selects nothing\n  fix: did you mean 'tag:daily'?"),
+        ("state:modified,shop.order", "'shop.order' selects nothing\n  fix: did you mean 'shop.orders'?"),
+        ("tga:daily", "'tga:daily' is not a selection\n  fix: did you mean 'tag:'?"),
+        ("", "an empty selection"),
+        ("  ", "an empty selection"),
         ("shop.orders,martsy.x", "'shop.orders,martsy.x' selects nothing"),
         ("kind:files", "'kind:files' is not a selection\n  fix: known: tag:, source:, layer:, domain:, path:, state:"),
         ("state:new", "'state:new' is not a selection"),
@@ -90,3 +102,10 @@ def test_several_terms_add_up(select: Callable[..., list[str]]) -> None:
 def test_a_term_that_selects_nothing_is_an_error(term: str, message: str, select: Callable[..., list[str]]) -> None:
     with pytest.raises(PlanError, match=f"^{message.replace('?', '[?]').replace('(', '[(]')}"):
         select(term)
+
+
+@pytest.mark.parametrize(
+    "term", ["state:modified", "state:modified+", "state:modified,shop.orders", "tag:raw,state:modified"]
+)
+def test_what_has_no_such_state_is_no_error(term: str, load_files: Callable[..., Project]) -> None:
+    assert select_datasets(load_files(FILES).graph, [term], lambda _: False) == set()

@@ -57,11 +57,11 @@ def command(
 
 
 def print_plan(plan: Plan) -> None:
-    """Print a plan for people: what runs, what may, what is skipped."""
+    """Print a plan for people: what runs, what may, what is skipped; by name, when it was asked for."""
     width = max((len(step.node) for step in plan.steps), default=0)
     skipped = [step for step in plan.steps if step.decision == "skip"]
     for step in plan.steps:
-        if step.decision != "skip":
+        if plan.selected or step.decision != "skip":
             click.echo(f"{_MARKS[step.decision.value]} {step.node:<{width}}  {step.reason}{_spans(step)}{_size(step)}")
     if skipped:
         click.echo(f". {len(skipped)} steps have nothing to do")

@@ -59,8 +59,11 @@ def command(
 
     def body() -> int:
         from headwater.cli.progress import make_progress
+        from headwater.plan.select import select_datasets
 
         loaded = load(ctx, whole=True)
+        for terms in (select, exclude, full):  # before anything is dropped
+            select_datasets(loaded.graph, terms, lambda _: True)
         if reset:
             loaded.reset(reset, wait=wait)
         progress = make_progress("quiet" if as_json else log, loaded.project.secrets)
@@ -92,6 +95,8 @@ def _proposer() -> Any:
 def _begin(plan: Plan, context: RunContext, progress: Any, openlineage: TextIO | None = None) -> None:
     """Show the plan's size, and let the first Ctrl-C stop at the next boundary, the second at once."""
     progress.begin(plan)
+    for note in plan.notes if not plan.steps else ():
+        click.echo(f"note: {note}", err=True)
     if openlineage is not None:
         from headwater.run.openlineage import OpenLineage
 

@@ -147,6 +147,7 @@ class Plan:
         orphans: Tables in the stores that nothing declares there, as `name (store)`.
         notes: Remarks for people (sources not reached, models bound at run).
         breaks: Columns that the run takes away or retypes, and what reads them.
+        selected: Somebody asked for these steps by name, tag and so on.
     """
 
     steps: tuple[Step, ...]
@@ -155,6 +156,7 @@ class Plan:
     orphans: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     breaks: tuple[Break, ...] = ()
+    selected: bool = False
 
     def count(self, decision: Decision) -> int:
         """How many steps have a decision."""

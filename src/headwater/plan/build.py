@@ -81,7 +81,12 @@ def build_plan(project: Project, observed: Observed, now: datetime, wish: Wish |
     _wait_for_checked(project, steps)
     if wish.span is not None:
         _check_span(steps, wish)
-    return Plan(tuple(steps.values()), now, dict(observed.states), observed.orphans, observed.notes)
+    notes = observed.notes
+    if not chosen and (wish.select or wish.exclude):
+        asked = " ".join([*wish.select, *(f"--exclude {term}" for term in wish.exclude)])
+        why = ": nothing is modified" if "state:modified" in asked else ""
+        notes = (*notes, f"{asked}: nothing is selected{why}")
+    return Plan(tuple(steps.values()), now, dict(observed.states), observed.orphans, notes, selected=bool(wish.select))
 
 
 def _check_span(steps: Mapping[str, Step], wish: Wish) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import fnmatch
 import re
 from typing import TYPE_CHECKING
@@ -25,17 +26,30 @@ def select_datasets(graph: Graph, terms: Iterable[str], modified: Callable[[str]
         terms: Terms as given on the command line; each may hold several separated by spaces (or) and commas (and).
         modified: Tells whether a dataset's declaration differs from what its last commit was made from.
 
+    Returns:
+        The datasets; none when there is nothing of the state that a term asks for (`state:modified`).
+
     Raises:
-        PlanError: A term is not understood or selects nothing.
+        PlanError: A term is empty or not understood, or there is nothing of that name.
     """
     chosen: set[str] = set()
-    for term in (part for text in terms for part in text.split()):
-        sets = [_select_one(graph, piece, modified) for piece in term.split(",")]
-        found = set.intersection(*sets)
-        if not found:
-            raise PlanError(f"{term!r} selects nothing", fix=_hint(graph, term))
-        chosen |= found
+    for text in terms:
+        if not text.strip():
+            raise PlanError("an empty selection", fix="name something, or leave the option out")
+        for term in text.split():
+            pieces = term.split(",")
+            chosen |= set.intersection(*(_select_one(graph, piece, modified) for piece in pieces))
+            named = [_select_one(graph, piece, _any) for piece in pieces]
+            for piece, found in zip(pieces, named, strict=True):
+                if not found:
+                    raise PlanError(f"{piece!r} selects nothing", fix=_hint(graph, piece))
+            if not set.intersection(*named):
+                raise PlanError(f"{term!r} selects nothing", fix="a comma is and: nothing is all of it; a space is or")
     return chosen
+
+
+def _any(_: str) -> bool:
+    return True
 
 
 def _select_one(graph: Graph, term: str, modified: Callable[[str], bool]) -> set[str]:
@@ -75,7 +89,7 @@ def _matches(node: Node, body: str, modified: Callable[[str], bool]) -> bool:
     if not value:
         return fnmatch.fnmatchcase(node.dataset, body) or fnmatch.fnmatchcase(node.dataset.partition(".")[2], body)
     if method == "tag":
-        return value in getattr(getattr(node.spec, "ingest", getattr(node.spec, "spec", None)), "tags", ())
+        return value in _tags(node)
     if method == "source":
         return value in (node.dataset, node.dataset.partition(".")[0]) and hasattr(node.spec, "ingest")
     if method == "layer":
@@ -86,12 +100,38 @@ def _matches(node: Node, body: str, modified: Callable[[str], bool]) -> bool:
         return node.location.path == value or node.location.path.startswith(f"{value.rstrip('/')}/")
     if method == "state" and value == "modified":
         return modified(node.dataset)
-    raise PlanError(f"{body!r} is not a selection", fix=f"known: {', '.join(f'{name}:' for name in METHODS)}")
+    known = ", ".join(f"{name}:" for name in METHODS)
+    near = difflib.get_close_matches(method, METHODS, 1)
+    fix = "the one state is state:modified" if method == "state" else f"did you mean '{near[0]}:'?" if near else ""
+    raise PlanError(f"{body!r} is not a selection", fix=fix or f"known: {known}")
 
 
-def _hint(graph: Graph, term: str) -> str:
-    import difflib
+def _hint(graph: Graph, piece: str) -> str:
+    """Return the nearest names of what a piece asks for: datasets, tags, sources and so on."""
+    match = _TERM.match(piece)
+    method, _, value = (match["body"] if match else piece).partition(":")
+    if not value:
+        datasets = sorted({node.dataset for node in graph.nodes.values()})
+        near = difflib.get_close_matches(method, [*datasets, *(name.partition(".")[2] for name in datasets)], 1)
+        return f"did you mean {near[0]!r}?" if near else "`headwater status` lists the names"
+    known = sorted({word for node in graph.nodes.values() for word in _words(node, method)})
+    near = difflib.get_close_matches(value, known, 1)
+    if near:
+        return f"did you mean '{method}:{near[0]}'?"
+    listed = f"{', '.join(known[:20])}{', …' if len(known) > 20 else ''}"
+    return f"known: {listed}" if known else f"no {method} is declared"
 
-    datasets = sorted({node.dataset for node in graph.nodes.values()})
-    near = difflib.get_close_matches(term.strip("+0123456789"), datasets, 1)
-    return f"did you mean {near[0]!r}?" if near else "`headwater plan` lists the names"
+
+def _words(node: Node, method: str) -> Iterable[str]:
+    if method == "tag":
+        return _tags(node)
+    if method == "source":
+        return (node.dataset.partition(".")[0],) if hasattr(node.spec, "ingest") else ()
+    if method == "path":
+        parts = node.location.path.split("/")
+        return ("/".join(parts[:length]) for length in range(1, len(parts) + 1))
+    return (node.layer.value,) if method == "layer" else (node.domain,)
+
+
+def _tags(node: Node) -> Iterable[str]:
+    return tuple(getattr(getattr(node.spec, "ingest", getattr(node.spec, "spec", None)), "tags", ()))

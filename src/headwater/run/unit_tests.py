@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from headwater.core.values import resolve_scalar
-from headwater.errors import HeadwaterError, ProjectError
+from headwater.errors import HeadwaterError, PlanError, ProjectError
 from headwater.plan.bind import source_schema
 from headwater.plan.build import Observed
 from headwater.plan.intervals import parse_moment
+from headwater.project.validate import suggest
 from headwater.run.boundary import call_user_model
 from headwater.sql.binding import describe_query, explain_error
 from headwater.sql.placeholders import fill_clock, quote_dataset, quote_identifier, quote_text
@@ -43,7 +44,15 @@ def run_unit_tests(project: Project, names: Sequence[str] = ()) -> list[UnitTest
 
     A given row needs only the columns the model uses; columns take the types that are known of the dataset, else
     those of the values. Expected rows are compared on the columns they name, as a multiset.
+
+    Raises:
+        PlanError: No test has one of the names, and none is about a model of that name.
     """
+    known = {name for test in project.tests for name in (test.name, test.spec.model)}
+    for name in names:
+        if name not in known:
+            what = f"no unit test is about {name}" if name in project.models else f"no unit test is named {name!r}"
+            raise PlanError(what, fix=suggest(name, known) if known else "write one in tests/")
     chosen = [test for test in project.tests if not names or test.name in names or test.spec.model in names]
     return [_run(project, test) for test in chosen]
 
