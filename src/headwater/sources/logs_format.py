@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from headwater.core.commit import Column
 from headwater.errors import ProjectError
+from headwater.sql.exact import EPOCHS, exact_cast_sql, formatted_cast_sql
 from headwater.sql.placeholders import quote_identifier, quote_text
 
 if TYPE_CHECKING:
@@ -19,7 +20,17 @@ if TYPE_CHECKING:
 
 _QUOTED = r'"((?:[^"\\]|\\.)*)"'
 _INSTANT = "TIMESTAMP WITH TIME ZONE"
-_ACCESS_TIME = "try_strptime({}, '%d/%b/%Y:%H:%M:%S %z')"
+_ACCESS_TIME = (
+    "CASE WHEN {0} LIKE '__/___/____:__:__:__ _____' AND right({0}, 4) <= '1559' AND right({0}, 2) < '60' "
+    "THEN try_strptime({0}, '%d/%b/%Y:%H:%M:%S %z') END"
+)
+"""Of itself, strptime takes years of two digits, and offsets of days."""
+
+_TWO = "[0-9][0-9]"
+_RFC3339 = (
+    rf"{_TWO}{_TWO}-{_TWO}-{_TWO}T{_TWO}:{_TWO}:{_TWO}(?:\.[0-9][0-9]?[0-9]?[0-9]?[0-9]?[0-9]?0*)?"
+    r"(?:Z|[+-](?:0[0-9]|1[0-5]):[0-5][0-9])"
+)
 _DASH = "nullif({}, '-')"
 
 
@@ -70,7 +81,7 @@ class LogFormat:
         for own, sql in zip(self.columns, self.values, strict=True):
             if own.name.lower() == column.name.lower():
                 sql = sql.replace("$written", written)
-                return sql if own.type == column.type else f"TRY_CAST({sql} AS {column.type})"
+                return sql if own.type == column.type else _exact(f"({sql})", own.type, column.type)
         return f"CAST(NULL AS {column.type})"
 
 
@@ -138,7 +149,11 @@ FORMATS = {
         ("facility", "INTEGER", f"({_PRI} // 8)"),
         ("severity", "VARCHAR", _SEVERITY.format(pri=_PRI)),
         ("version", "INTEGER", "TRY_CAST({version} AS INTEGER)"),
-        ("time", _INSTANT, f"TRY_CAST({_NIL.format('time')} AS TIMESTAMP WITH TIME ZONE)"),
+        (
+            "time",
+            _INSTANT,
+            f"CASE WHEN regexp_full_match({{time}}, '{_RFC3339}') THEN TRY_CAST({{time}} AS {_INSTANT}) END",
+        ),
         ("host", "VARCHAR", _NIL.format("host")),
         ("app", "VARCHAR", _NIL.format("app")),
         ("pid", "VARCHAR", _NIL.format("pid")),
@@ -182,8 +197,11 @@ def own_format(pattern: str, declared: Mapping[str, str], time_format: str) -> L
 
 def _own_value(name: str, type_text: str, time_format: str) -> str:
     value = f"nullif({_group(name)}, '')"
-    if type_text == "VARCHAR":
-        return value
     if time_format and type_text.startswith("TIMESTAMP"):
-        return f"CAST(try_strptime({value}, {quote_text(time_format)}) AS {type_text})"
-    return f"TRY_CAST({value} AS {type_text})"
+        return formatted_cast_sql(value, type_text, time_format)
+    return _exact(value, "VARCHAR", type_text)
+
+
+def _exact(value: str, source: str, target: str) -> str:
+    """Return SQL of a value as it is yielded: seconds since 1970 are a number."""
+    return exact_cast_sql(value, source, EPOCHS[target][0] if target in EPOCHS else target)
