@@ -63,6 +63,7 @@ def graph_as_json(loaded: LoadedProject) -> dict[str, Any]:
             "declared": str(node.location),
             "status": str(statuses[node.name].status) if node.name in statuses else "",
             "rows": statuses[node.name].rows if node.name in statuses else None,
+            "warnings": list(statuses[node.name].warnings) if node.name in statuses else [],
         }
         for node in loaded.graph.nodes.values()
     ]

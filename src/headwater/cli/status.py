@@ -39,6 +39,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
                     "age": status.freshness,
                     "rejected": status.rejected,
                     "error": status.error or next((step.error for step in steps if step and step.error), ""),
+                    "warnings": list(status.warnings),
                     "notes": [note for step in steps if step for note in step.notes],
                 }
             )
@@ -59,6 +60,8 @@ def _print(rows: list[dict[str, Any]], runs: list[dict[str, Any]]) -> None:
         click.echo("  ".join(f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True)).rstrip())
         if row["error"]:
             click.echo(f"  {row['error']}")
+        for warning in row["warnings"]:
+            click.echo(f"  warning: {warning}")
         for note in row["notes"]:
             click.echo(f"  ! {note}")
     for run in runs:

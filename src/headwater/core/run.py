@@ -47,6 +47,9 @@ class CheckResult:
     rows: int = 0
     detail: str = ""
 
+    def __str__(self) -> str:
+        return f"{self.check}: {self.detail or f'{self.failing:,} of {self.rows:,} rows'}"
+
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
@@ -67,6 +70,7 @@ class StepResult:
         checks: Its checks' outcomes.
         superseded: Rows left out because another one of the same key won, by the cursor or by `dedupe`.
         notes: What people should know of it though it ended well.
+        settled: It was skipped because the table is as it should be: what failed before is over.
     """
 
     step: str
@@ -83,6 +87,12 @@ class StepResult:
     checks: tuple[CheckResult, ...] = ()
     superseded: int = 0
     notes: tuple[str, ...] = ()
+    settled: bool = False
+
+    @property
+    def warnings(self) -> tuple[CheckResult, ...]:
+        """Its checks that failed and do not stop anything."""
+        return tuple(check for check in self.checks if not check.passed and check.severity == "warning")
 
 
 @dataclass(frozen=True, slots=True)

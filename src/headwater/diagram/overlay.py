@@ -59,17 +59,18 @@ def _describe(
         return NodeStatus("never")
     at = (result.started if result else "") or (commit.now if commit else "")
     status = result.status if result else Status.DONE
+    warned = tuple(str(check) for check in result.warnings) if result else ()
     if node.role is Role.DATASET:
         rows = commit.rows if commit else (result.rows if result else None)
         version = commit.version if commit else (result.version if result else None)
         error = state.foreign if state else ""
         kept = _kept(status, rows)
         fresh = tell_age(commit.now if commit and kept != Status.DONE else at, now)
-        return NodeStatus(Status.FAILED if error else kept, rows, rejects, fresh, error, version)
+        return NodeStatus(Status.FAILED if error else kept, rows, rejects, fresh, error, version, warned)
     error = result.error if result else ""
     rejected = result.rejected if result and node.role is not Role.SOURCE else 0
     rows = result.rows_inserted if result and node.role is Role.EXTRACT else None
-    return NodeStatus(status, rows, rejected, tell_age(at, now), error)
+    return NodeStatus(status, rows, rejected, tell_age(at, now), error, warnings=warned)
 
 
 def _kept(status: Status, rows: int | None) -> Status | Literal["stale"]:

@@ -23,6 +23,7 @@ class NodeStatus:
         freshness: How old it is, as text ("3 min ago"): the drawing has no clock.
         error: The error's text when it failed.
         version: Version of its dataset, or None.
+        warnings: Checks that failed and do not stop anything, each in a few words.
     """
 
     status: Status | Literal["stale", "never"]
@@ -31,6 +32,7 @@ class NodeStatus:
     freshness: str = ""
     error: str = ""
     version: int | None = None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,8 @@ def count_of(number: int, noun: str) -> str:
 def describe_status(status: NodeStatus) -> str:
     """Say a status in words, the status itself first: what a `title` and the text form say."""
     version = f"version {status.version}" if status.version is not None else ""
-    parts = [_opening(status), *_facts(status), version]
+    told = [f"warning: {clean(text)}" for text in status.warnings]
+    parts = [_opening(status), *_facts(status, warnings=False), version, *told]
     return ", ".join(part for part in parts if part)
 
 
@@ -75,13 +78,15 @@ def badge_of(status: NodeStatus) -> Badge:
 
 def summary_badge(statuses: Iterable[NodeStatus]) -> Badge | None:
     """Say how many nodes have which status, under the worst of them; None when there are none."""
-    counts = dict.fromkeys(SYMBOLS, 0)
+    counts, warnings = dict.fromkeys(SYMBOLS, 0), 0
     for status in statuses:
         counts[str(status.status)] += 1
+        warnings += len(status.warnings)
     said = {word: number for word, number in counts.items() if number}
     if not said:
         return None
-    return Badge(next(iter(said)), " · ".join(f"{number:,} {word}" for word, number in said.items()))
+    warned = [count_of(warnings, "warning")] if warnings else []
+    return Badge(next(iter(said)), " · ".join([*(f"{number:,} {word}" for word, number in said.items()), *warned]))
 
 
 def _opening(status: NodeStatus) -> str:
@@ -91,7 +96,8 @@ def _opening(status: NodeStatus) -> str:
     return "never run" if status.status == "never" else str(status.status)
 
 
-def _facts(status: NodeStatus) -> list[str]:
+def _facts(status: NodeStatus, *, warnings: bool = True) -> list[str]:
     rows = count_of(status.rows, "row") if status.rows is not None else ""
     rejected = f"{status.rejected:,} rejected" if status.rejected else ""
-    return [part for part in (rows, rejected, clean(status.freshness)) if part]
+    warned = count_of(len(status.warnings), "warning") if status.warnings and warnings else ""
+    return [part for part in (rows, rejected, warned, clean(status.freshness)) if part]

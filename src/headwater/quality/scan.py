@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from headwater.core.run import CheckResult
 from headwater.core.values import format_duration, resolve_scalar
 from headwater.sql.placeholders import interval_literal, quote_dataset, quote_identifier, quote_text, timestamp_literal
-from headwater.sql.tokens import drop_semicolons
+from headwater.sql.tokens import drop_semicolons, split_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +28,7 @@ class Measure:
         count: SQL aggregate: how many rows are wrong (or 1 when a check of the whole table fails).
         sample: SELECT of some wrong rows, or "".
         shown: SQL aggregate whose value belongs in the message, or "NULL".
+        columns: The columns it is about, in lower case.
     """
 
     name: str
@@ -35,6 +36,11 @@ class Measure:
     count: str
     sample: str = ""
     shown: str = "NULL"
+    columns: frozenset[str] = frozenset()
+
+    def choose(self, names: Sequence[str], limit: int) -> list[int]:
+        """Return the places of so many of a sample's columns, among them those that the check is about."""
+        return sorted(sorted(range(len(names)), key=lambda at: names[at].lower() not in self.columns)[:limit])
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +90,8 @@ def _measure(check: CheckSpec, probes: list[str], now: datetime) -> Measure:
     if kind == "sql":
         name = check.name or f"sql({' '.join(str(check.sql).split())[:60]})"
         sample = f"SELECT * FROM (\n{drop_semicolons(str(check.sql))}\n)"
-        return Measure(name, check.severity, f"(SELECT count(*) FROM ({sample}))", sample)
+        words = frozenset(token.strip().strip('"').lower() for _, token in split_tokens(str(check.sql)))
+        return Measure(name, check.severity, f"(SELECT count(*) FROM ({sample}))", sample, columns=words)
     if kind == "row_count" and check.row_count:
         wrong = _outside("count(*)", check.row_count)
         name = check.name or f"row_count({_bounds(check.row_count)})"
@@ -144,7 +151,8 @@ def _freshness(check: CheckSpec, now: datetime) -> Measure:
 
 def _row_measure(name: str, check: CheckSpec, wrong: str) -> Measure:
     count = f"count(*) FILTER (WHERE {wrong})"
-    return Measure(name, check.severity, count, f"SELECT * FROM this WHERE {wrong}")
+    about = frozenset(name.lower() for name in (check.column, *(check.not_null or ())) if name)
+    return Measure(name, check.severity, count, f"SELECT * FROM this WHERE {wrong}", columns=about)
 
 
 def _outside(expression: str, bounds: RangeArgs) -> str:

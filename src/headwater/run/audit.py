@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from headwater.run.context import RunContext
 
 _RANKS = {"error": 0, "warning": 1}
+_SHOWN_COLUMNS = 8
+
+
+def _cut(value: str | None) -> str:
+    return "NULL" if value is None else value[:40]
 
 
 class Audit:
@@ -64,5 +69,6 @@ class Audit:
             return f"{text} ({result.detail})"
         found = self.connection.execute(sample_query(measure, this, 3))
         names = [column[0] for column in found.description or ()]
-        rows = [", ".join(f"{n}={v!s:.40}" for n, v in zip(names[:8], row, strict=False)) for row in found.fetchall()]
+        shown = measure.choose(names, _SHOWN_COLUMNS)
+        rows = [", ".join(f"{names[at]}={_cut(row[at])}" for at in shown) for row in found.fetchall()]
         return f"{text}, for example ({'); ('.join(rows)})"

@@ -137,7 +137,7 @@ class _Walk:
         elif self.context.stopping.is_set():
             result = StepResult(step.node, Status.STOPPED, reason="the run was stopped")
         elif step.decision is Decision.SKIP:
-            result = StepResult(step.node, Status.SKIPPED, reason=step.reason)
+            result = StepResult(step.node, Status.SKIPPED, reason=step.reason, settled=self._settles())
             if isinstance(step, LoadStep):
                 forget_failure(self.context.project, step.dataset)
         if result is not None:
@@ -219,7 +219,12 @@ class _Walk:
             rows=commit.rows if commit else None,
             version=commit.version if commit else None,
             reason=step.reason,
+            settled=self._settles(),
         )
+
+    def _settles(self) -> bool:
+        """Whether a skip says that the table is as it should be: not when only a span of time was asked for."""
+        return self.context.wish.span is None
 
     def _tell(self, step: Step, result: StepResult) -> None:
         self.context.emit("step_finished", step.node, result=result)

@@ -28,6 +28,7 @@ CREATE INDEX IF NOT EXISTS events_by_run ON events (run_id, step);
 CREATE TABLE IF NOT EXISTS observations (name TEXT PRIMARY KEY, at TEXT, observation TEXT);
 """
 KEPT_RUNS = 200
+_GOOD = (Status.DONE.value, Status.UNCHANGED.value)
 
 
 class Journal:
@@ -132,11 +133,25 @@ class Journal:
         return None
 
     def last_results(self) -> dict[str, StepResult]:
-        """Return the newest result of every step that did something; a skip does not hide what was done before."""
+        """Return the newest result of every step that did something; a skip does not hide what was done before.
+
+        A failure is over when a later run skips the step because its table is as it should be: then it is the last
+        result that was good, or the skip itself.
+        """
         rows = self._read(
-            "SELECT step, result FROM steps WHERE status NOT IN ('skipped', 'blocked') ORDER BY started", ()
+            "SELECT step, status, result FROM steps WHERE status NOT IN ('skipped', 'blocked') ORDER BY started", ()
         )
-        return {row[0]: _result(row[1]) for row in rows}
+        newest = {step: result for step, _, result in rows}
+        good = {step: result for step, status, result in rows if status in _GOOD}
+        found = {step: _result(text) for step, text in newest.items()}
+        if bad := {step for step, result in found.items() if result.status.value not in _GOOD}:
+            skips = self._read(
+                "SELECT step, max(started), result FROM steps WHERE status = 'skipped' GROUP BY step", ()
+            )
+            for step, _, text in skips:
+                if step in bad and (skip := _result(text)).settled and skip.started > found[step].started:
+                    found[step] = _result(good[step]) if step in good else skip
+        return found
 
     def step_history(self, step: str, limit: int = 10) -> list[tuple[str, StepResult]]:
         """Return (run id, result) of a step, newest first."""
