@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 from headwater.errors import ConnectorError, Retryable, Terminal
+from headwater.sources.rest_links import next_link
 from headwater.sources.rest_rate import budget_of, read_retry_after
 
 if TYPE_CHECKING:
@@ -44,7 +45,9 @@ class RestError(ConnectorError, Terminal):
 
 
 class RestNotFoundError(RestError):
-    """There is nothing at this path (404, 410)."""
+    """There is nothing at this path: `status` is 404 or 410."""
+
+    status = 404
 
 
 class RestUnavailableError(ConnectorError, Retryable):
@@ -242,14 +245,17 @@ class Client:
     def _judge(self, response: httpx.Response, body: bytes, url: httpx.URL) -> Answer:
         status = response.status_code
         if status < 300:
-            link = response.links.get("next", {}).get("url", "")
+            link = next_link(response.headers.get_list("link"), str(url))
             return Answer(str(url), status, response.headers, body, link)
         told = f"{status} {response.reason_phrase}".strip()
         if status in _PASSING:
             after_s = read_retry_after(response.headers.get("retry-after"))
             raise PassingError(told, after_s, busy=status in (429, 503))
         kind = RestNotFoundError if status in (404, 410) else RestError
-        raise kind(f"{self.show(str(url))}: {told}: {self.show_body(body)}", fix=_FIXES.get(status, _FIX))
+        error = kind(f"{self.show(str(url))}: {told}: {self.show_body(body)}", fix=_FIXES.get(status, _FIX))
+        if isinstance(error, RestNotFoundError):
+            error.status = status
+        raise error
 
     def _check_host(self, url: str) -> None:
         """Refuse any host but the API's own and those that are listed: credentials go nowhere else."""

@@ -7,24 +7,26 @@ an error.
 
 from __future__ import annotations
 
-import hashlib
+import re
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus, urlsplit
 
-from headwater.sources.rest_client import PassingError, RestError, next_url
-from headwater.sources.rest_paths import find_records, find_text, find_value, parse_condition, parse_path
+from headwater.sources.rest_client import RestError, RestNotFoundError, next_url
+from headwater.sources.rest_paths import find_text, parse_condition, parse_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from concurrent.futures import Future
 
-    from headwater.sources.rest_client import Answer, Client
+    from headwater.sources.rest_bodies import Page
+    from headwater.sources.rest_client import Client
     from headwater.sources.rest_spec import RestTable
 
 _TURN = "check paginate: what it sends may not be what the API reads"
 _COUNTS = "run again, it goes on here; if the API counts rows that it does not give, leave total out"
+_WHOLE = re.compile(r"([0-9]{1,18})(?:\.0+)?")
 _REPEATED = f"{_TURN}; if the API repeats its last page for ever, say total, total_pages or stop_when"
 
 
@@ -41,57 +43,6 @@ class Ask:
     rows: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    """One answer: its records as the text they came as, the whole body for what stands beside them."""
-
-    url: str
-    body: bytes
-    records: list[bytes]
-    next_link: str = ""
-
-    @property
-    def digest(self) -> str:
-        """What tells pages apart."""
-        return hashlib.blake2b(b"\n".join(self.records), digest_size=16).hexdigest()
-
-
-def parse_page(answer: Answer, records: str, client: Client) -> Page:
-    """Cut the records out of an answer.
-
-    Raises:
-        PassingError: The body is empty, or begins as JSON and is cut off.
-        RestError: The answer is not JSON, or the records are not where they should be.
-    """
-    import msgspec
-
-    if answer.status == 204:
-        return Page(answer.url, b"{}", [], answer.next_link)
-    body = answer.body.removeprefix(b"\xef\xbb\xbf")
-    shown = client.show(answer.url)
-    if not body.strip():
-        raise PassingError(f"{answer.status}, with an empty body")
-    try:
-        body.decode()
-        msgspec.json.decode(body, type=msgspec.Raw)
-        found = find_records(body, parse_path(records))
-    except UnicodeDecodeError as error:
-        if error.reason == "unexpected end of data":
-            raise PassingError(f"{answer.status}, cut off within a character") from None
-        raise RestError(f"{shown}: the answer is not UTF-8", fix="ask the API for UTF-8, by a header") from None
-    except msgspec.DecodeError as error:
-        kind = answer.headers.get("content-type", "no content type")
-        if body.lstrip()[:1] in (b"{", b"["):
-            raise PassingError(f"{answer.status}, broken JSON ({error})") from None
-        raise RestError(
-            f"{shown}: {answer.status}, but not JSON ({kind}): {client.show_body(body)}",
-            fix="check connection and path: this looks like a page for people, not like an answer of the API",
-        ) from None
-    if found is None:
-        raise RestError(f"{shown}: there is no {records} in the answer: {client.show_body(body)}", fix="check records")
-    return Page(answer.url, body, found, answer.next_link)
-
-
 class Pager:
     """Makes the requests of one sequence of pages.
 
@@ -104,7 +55,13 @@ class Pager:
         self._spec = table.paginate
         self._first = first
         self._stop = parse_condition(self._spec.stop_when) if self._spec.stop_when else None
+        self._declared = self._spec.total or self._spec.total_pages
+        self._most, self._doubted = 0, False
         self.max_pages = table.max_pages
+
+    def ends_at(self, ask: Ask, error: RestNotFoundError) -> bool:
+        """Whether nothing at the address of a page means that there are no more: as declared, or as a total told."""
+        return ask.number > 0 and (error.status in self._spec.end_on or self._doubted)
 
     @property
     def numbered(self) -> bool:
@@ -122,10 +79,14 @@ class Pager:
 
     def at(self, number: int, rows: int = 0) -> Ask:
         """Return the request of a numbered page, counted from 0."""
-        size = self._spec.size or 1
-        value = self._spec.start + number if self._spec.kind == "page" else number * size
-        params = {**self._first.params, self._spec.as_: [str(value)]}
+        if self._spec.kind == "offset":
+            params = self._at_row(number * (self._spec.size or 1))
+        else:
+            params = {**self._first.params, self._spec.as_: [str(self._spec.start + number)]}
         return self._sized(Ask(self._first.url, params, number, rows))
+
+    def _at_row(self, row: int) -> dict[str, list[str]]:
+        return {**self._first.params, self._spec.as_: [str(row)]}
 
     def after(self, ask: Ask, page: Page) -> Ask | None:
         """Return the request that follows an answer, None at the end.
@@ -136,13 +97,40 @@ class Pager:
             return None
         if not self.numbered:
             return self._named(ask, page)
-        rows, last = ask.rows + len(page.records), self.last(page)
-        ended = rows >= self._total(page) if self._spec.total else last is not None and ask.number >= last
-        return None if ended or not page.records else self.at(ask.number + 1, rows)
+        rows = ask.rows + len(page.records)
+        if not page.records or self._has_all(ask, page, rows):
+            return None
+        if self.size and not self._spec.total and len(page.records) < self.size:
+            return self._sized(replace(self.at(ask.number + 1, rows), params=self._at_row(rows)))
+        return self.at(ask.number + 1, rows)
 
-    def has_all(self, ask: Ask, page: Page) -> bool:
-        """Whether as many rows have come before a page as its own total says."""
-        return bool(self._spec.total) and ask.rows >= self._total(page)
+    def _has_all(self, ask: Ask, page: Page, rows: int) -> bool:
+        """Whether so many rows have come as the total says, or so many pages.
+
+        A total that is smaller than the rows that came is wrong, and so may be one that was larger before: then the
+        pages go on until one is empty.
+        """
+        if not self._declared:
+            return False
+        told, most = self._total(page), self._most
+        self._most = max(told, most)
+        have = rows if self._spec.total else ask.number + 1
+        ended = have == told >= most if self._spec.total else have >= max(told, most)
+        self._doubted = have >= told and not ended
+        return ended
+
+    def lacks_rows(self, ask: Ask, page: Page | None) -> int:
+        """Return how many rows or pages are missing of what was told when the pages end before a request.
+
+        Args:
+            ask: The request whose answer has no rows.
+            page: The answer; None when there was none at this address.
+        """
+        if not self._declared:
+            return 0
+        told = self._told(page) if page is not None else None
+        told = self._most if told is None else told
+        return told - (ask.rows if self._spec.total else ask.number)
 
     def lacks(self, ask: Ask, page: Page) -> int:
         """Return how many rows an answer has less than its own total says."""
@@ -153,9 +141,11 @@ class Pager:
 
     def last(self, page: Page) -> int | None:
         """Return the number of the last page as an answer tells it, None when it does not."""
-        if not (self._spec.total or self._spec.total_pages):
+        if not self._declared:
             return None
-        pages = self._total(page) if self._spec.total_pages else -(-self._total(page) // (self._spec.size or 1))
+        told = self._told(page)
+        told = self._most if told is None else told
+        pages = told if self._spec.total_pages else -(-told // (self._spec.size or 1))
         return max(pages - 1, 0)
 
     def pack(self, ask: Ask, client: Client) -> dict[str, Any]:
@@ -164,7 +154,7 @@ class Pager:
         if self._spec.kind == "cursor":
             return {**told, "value": ask.params[self._spec.as_][0]}
         if self.numbered:
-            return told
+            return {**told, "most": self._most} if self._declared else told
         url = urlsplit(client.without_credentials(ask.url))
         parts = {part: tuple(map(unquote_plus, part.partition("=")[::2])) for part in url.query.split("&")}
         same = [name for name, value in parts.values() if self._first.params.get(name) == [value]]
@@ -175,6 +165,7 @@ class Pager:
         """Return the request that was packed."""
         number, rows = told["number"], told["rows"]
         if self.numbered:
+            self._most = int(told.get("most", 0))
             return self.at(number, rows)
         if "value" in told:
             first = self.first()
@@ -185,11 +176,15 @@ class Pager:
         return Ask(url._replace(netloc=host).geturl(), params, number, rows)
 
     def _total(self, page: Page) -> int:
-        path = self._spec.total or self._spec.total_pages
-        total = find_value(page.body, parse_path(path)) if path else 0
-        if not isinstance(total, int) or isinstance(total, bool):
-            raise RestError(f"{path} is not a whole number in an answer", fix="mend total, or leave it out")
-        return total
+        told = self._told(page)
+        if told is None:
+            raise RestError(f"{self._declared} is not a whole number in an answer", fix="mend total, or leave it out")
+        return told
+
+    def _told(self, page: Page) -> int | None:
+        """Return the number of rows or pages as an answer tells it; a number in quotes is one."""
+        match = _WHOLE.fullmatch(find_text(page.body, parse_path(self._declared or "$")) or "")
+        return int(match[1]) if match else None
 
     def _named(self, ask: Ask, page: Page) -> Ask | None:
         """Return the next request as the answer names it."""
@@ -252,9 +247,21 @@ class Guard:
 
     def _check_empty(self, ask: Ask, page: Page, where: str) -> None:
         """An empty page ends numbered ones: not before the last one that its own answer tells of."""
-        last = self.pager.last(page) if self.pager.numbered else None
-        if last is not None and ask.number < last and not self.pager.has_all(ask, page):
-            raise RestError(f"{where}: an empty page, and {last - ask.number} more should follow", fix=_COUNTS)
+        if not self.pager.numbered or self.pager.lacks_rows(ask, page) <= 0:
+            return
+        last = self.pager.last(page) or 0
+        more = f"{last - ask.number} more should follow" if ask.number < last else "fewer rows have come than the total"
+        raise RestError(f"{where}: an empty page, and {more}", fix=_COUNTS)
+
+    def check_gone(self, ask: Ask) -> None:
+        """Look at the end, which is that there is no next page.
+
+        Raises:
+            RestError: Fewer rows have come than the total said.
+        """
+        if self.pager.numbered and (missing := self.pager.lacks_rows(ask, None)) > 0:
+            what = f"there is no such page, and the total says that {missing} more should come"
+            raise RestError(f"{self.show(ask.url)}: {what}", fix=_COUNTS)
 
     def _check_skipped(self, ask: Ask, page: Page, where: str) -> None:
         """Offsets count rows: where a page is smaller than they say, rows are skipped."""
@@ -271,6 +278,19 @@ class Guard:
             )
         if size is not None and found < size:
             self._short = found
+
+
+def _take(guard: Guard, ask: Ask, answer: Future[Page]) -> Page | None:
+    """Return the next page, None when there is no such page and that is the end."""
+    try:
+        page = answer.result()
+    except RestNotFoundError as error:
+        if not guard.pager.ends_at(ask, error):
+            raise
+        guard.check_gone(ask)
+        return None
+    guard.check(ask, page)
+    return page
 
 
 def walk(
@@ -296,14 +316,19 @@ def walk(
     ask, width = start, 1
     try:
         while pending:
-            page = pending.popleft()[1].result()
-            guard.check(ask, page)
+            page = _take(guard, ask, pending.popleft()[1])
+            if page is None:
+                return
             following = pager.after(ask, page)
             if following is None:
                 yield page, None
                 return
             last = pager.last(page) if pager.numbered else None
             width = in_flight if last is not None else min(2 * width, in_flight)
+            if pending and pending[0][0].params != following.params:
+                for _, future in pending:
+                    future.cancel()
+                pending.clear()
             if not pending:
                 pending.append((following, submit(following)))
             while len(pending) < (width if pager.numbered else 1):

@@ -5,9 +5,11 @@ The subset of JSONPath that paging needs: `$`, `.name`, `['name']`, `[n]`, `[-n]
 
 from __future__ import annotations
 
+import json
 import operator
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -66,7 +68,7 @@ class Condition:
         if self.compare in ("==", "!="):
             same = value == self.literal and isinstance(value, bool) == isinstance(self.literal, bool)
             return same == (self.compare == "==")
-        numbers = all(isinstance(side, int | float) and not isinstance(side, bool) for side in (value, self.literal))
+        numbers = all(isinstance(side, int | Decimal) and not isinstance(side, bool) for side in (value, self.literal))
         texts = isinstance(value, str) and isinstance(self.literal, str)
         return bool(_COMPARE[self.compare](value, self.literal)) if numbers or texts else False
 
@@ -77,18 +79,21 @@ def parse_condition(text: str) -> Condition:
     Raises:
         ValueError: It is none.
     """
-    import json
-
     match = _CONDITION.match(text)
     if not match:
         raise ValueError(f"{text!r} is not a condition; write it like $.has_more == false, or a path alone")
     literal: Any = None
     if match[2]:
         try:
-            literal = json.loads(match[3].replace("'", '"') if match[3].startswith("'") else match[3])
+            text = match[3].replace("'", '"') if match[3].startswith("'") else match[3]
+            literal = json.loads(text, parse_float=Decimal, parse_constant=_no_constant)
         except ValueError:
             raise ValueError(f"{match[3]!r} is not a literal; write a number, true, false, null or 'text'") from None
     return Condition(parse_path(match[1]), match[2] or "", literal)
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
 
 
 def find_all(body: bytes, path: tuple[Step, ...]) -> Iterator[bytes]:
@@ -128,10 +133,8 @@ def find_text(body: bytes, path: tuple[Step, ...]) -> str | None:
 
 
 def find_value(body: bytes, path: tuple[Step, ...]) -> Any:
-    """Return the one value of a path as Python has it, or None."""
-    import msgspec
-
-    return next((msgspec.json.decode(found) for found in find_all(body, path)), None)
+    """Return the one value of a path as Python has it, numbers with every digit, or None."""
+    return next((json.loads(found, parse_float=Decimal) for found in find_all(body, path)), None)
 
 
 def find_records(body: bytes, path: tuple[Step, ...]) -> list[bytes] | None:

@@ -13,9 +13,10 @@ from urllib.parse import quote
 
 from headwater.contracts import Chunk, ChunkEnd
 from headwater.sources.json_rows import JsonProjection
+from headwater.sources.rest_bodies import parse_page
 from headwater.sources.rest_client import RestNotFoundError, join_url
 from headwater.sources.rest_cursor import cursor_params
-from headwater.sources.rest_pages import Ask, Guard, Pager, parse_page, walk
+from headwater.sources.rest_pages import Ask, Guard, Pager, walk
 from headwater.sources.rest_parents import NO_PARENT, read_parents
 from headwater.sources.rest_spec import fill_parent
 from headwater.sql.placeholders import quote_identifier, quote_text
@@ -26,9 +27,9 @@ if TYPE_CHECKING:
 
     from headwater.contracts import ReadRequest
     from headwater.core.cursor import CursorValue
-    from headwater.sources.rest_client import Client
+    from headwater.sources.rest_bodies import Page
+    from headwater.sources.rest_client import Answer, Client
     from headwater.sources.rest_cursor import Cursor
-    from headwater.sources.rest_pages import Page
     from headwater.sources.rest_parents import Parent
     from headwater.sources.rest_spec import RestTable
 
@@ -124,10 +125,13 @@ class Walker:
         return parent, guard, start, self._submit(table)(start)
 
     def _submit(self, table: RestTable) -> Callable[[Ask], Future[Page]]:
+        may_lack = "missing_records" in table.paginate.end_on
+
+        def parse(answer: Answer) -> Page:
+            return parse_page(answer, table.records, self.client, may_lack=may_lack)
+
         def submit(ask: Ask) -> Future[Page]:
-            return self.pool.submit(
-                self.client.fetch, ask.url, ask.params, lambda answer: parse_page(answer, table.records, self.client)
-            )
+            return self.pool.submit(self.client.fetch, ask.url, ask.params, parse)
 
         return submit
 

@@ -25,12 +25,12 @@ _AUTH_KEYS: dict[str, tuple[set[str], set[str]]] = {
     "oauth2": ({"token_url", "client_id", "client_secret"}, {"scope", "send_as"}),
 }
 _PAGE_KEYS: dict[str, tuple[set[str], set[str]]] = {
-    "none": (set(), set()),
-    "page": ({"as"}, {"start", "size", "size_as", "total", "total_pages", "stop_when"}),
-    "offset": ({"as", "size"}, {"size_as", "total", "stop_when"}),
-    "cursor": ({"from", "as"}, {"stop_when"}),
-    "link": (set(), {"stop_when"}),
-    "next_url": ({"from"}, {"stop_when"}),
+    "none": (set(), {"end_on"}),
+    "page": ({"as"}, {"start", "size", "size_as", "total", "total_pages", "stop_when", "end_on"}),
+    "offset": ({"as", "size"}, {"size_as", "total", "stop_when", "end_on"}),
+    "cursor": ({"from", "as"}, {"stop_when", "end_on"}),
+    "link": (set(), {"stop_when", "end_on"}),
+    "next_url": ({"from"}, {"stop_when", "end_on"}),
 }
 """Per kind the keys it needs and those it may have."""
 
@@ -140,7 +140,8 @@ class PaginateSpec(Spec):
 
     `page` and `offset` send a number as `as` (and `size` as `size_as`); `cursor` sends what it finds at `from`; `link`
     follows the header Link, `next_url` the URL at `from`. `total` is the path of the number of rows, `total_pages` of
-    pages. `stop_when` ends the pages after the one where it is true.
+    pages. `stop_when` ends the pages after the one where it is true. `end_on` lists how else an API says that there is
+    nothing more: `404` at a page after the first, `missing_records` where `records` is left out.
     """
 
     kind: Literal["none", "page", "offset", "cursor", "link", "next_url"]
@@ -152,6 +153,7 @@ class PaginateSpec(Spec):
     total: JsonPath | None = None
     total_pages: JsonPath | None = None
     stop_when: Condition | None = None
+    end_on: list[Literal[404, "missing_records"]] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _keys_of_kind(self) -> PaginateSpec:
