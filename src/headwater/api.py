@@ -172,7 +172,7 @@ class LoadedProject:
             self._access.journal() as journal,
             self._access.session() as (session, connectors),
         ):
-            observed, bound = self._access.look(connectors, offline=False)
+            observed, bound = self._access.look(connectors, offline=False, patience_s=None)
             unconfirmed = find_unconfirmed(self.project, observed.sources)
             if unconfirmed and propose is not None:
                 observed, bound = self._propose(unconfirmed, connectors, propose)

@@ -519,7 +519,14 @@ def test_check_notes_what_is_bound_at_run(project: Call) -> None:
     outcome = project("check")
     assert outcome.code == 0
     assert "note: models/marts/x.sql:1: marts.x is bound at run: the schema of more.t is not known yet" in outcome.text
-    assert "2 of 4 schemas known" in outcome.text
+    assert "2 of 4 schemas known; no problems in what was checked, 2 not" in outcome.text
+    assert project("check", "--strict").code == 2
+    assert project("check", "--json").json["unchecked"][0] == "more.t: no file matches files/none*.csv"
+    Path("files/none1.csv").write_text("anything\n1\n", encoding="utf-8")
+    Path("sources/more.yaml").write_text(
+        "kind: files\ntables: {t: {path: files/none*.csv, columns: {anything: bigint}}}\n", encoding="utf-8"
+    )
+    assert project("check", "--strict").code == 0
 
 
 def test_deleting_the_folder_of_the_journal_is_harmless(done: Call) -> None:

@@ -17,7 +17,6 @@ from headwater.contracts import TableDescription
 from headwater.core.commit import Column, TableState
 from headwater.core.project import Project
 from headwater.errors import ConnectorError, ProjectError, ProjectErrors, Terminal
-from headwater.plan import observe as observe_module
 from headwater.plan.observe import (
     Connectors,
     observe,
@@ -99,19 +98,31 @@ def test_a_declared_column_that_a_catalogue_does_not_have_is_told(load_files: Lo
     assert seen.notes == ("db.t: the source has no column gone: it is NULL",)
 
 
-def test_a_source_that_is_away_or_slow_is_asked_at_run(
-    load_files: Load, gate: threading.Event, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(observe_module, "LIMIT_S", 0.05)
+def test_a_source_that_is_away_or_never_answers_is_asked_at_run(load_files: Load, gate: threading.Event) -> None:
     project = load_files({f"sources/{name}.yaml": TWO.replace("  b: {path: b.csv}\n", "") for name in ("x", "y", "z")})
     sources = {"x": FakeSource(ConnectorError("no route")), "y": FakeSource(gate=gate), "z": FakeSource()}
-    seen = observe(project, connect(sources))
-    assert list(seen.sources) == ["z.a"]
-    assert seen.notes == (
-        "source x cannot be reached (no route): asked at run",
-        "source y did not answer within 0.05 s: asked at run",
-        "z.a: note on a",
-    )
+    last = {"x.a": pack_description(TableDescription((Column("id", "BIGINT"),), version="7"))}
+    seen = observe(project, connect(sources), last=last, patience_s=0.05)
+    assert (list(seen.sources), seen.stale) == (["x.a", "z.a"], {"x.a"})
+    assert seen.sources["x.a"].columns == (Column("id", "BIGINT"),)
+    silent = (
+        "source x cannot be reached (no route): asked at run", "source y did not answer within 0.05 s: asked at run",
+    )  # fmt: skip
+    assert seen.notes == (*silent, "z.a: note on a")
+    assert seen.unchecked == seen.notes
+
+
+def test_a_slow_source_is_waited_for(load_files: Load, gate: threading.Event) -> None:
+    project = load_files({"sources/x.yaml": TWO})
+    threading.Timer(0.2, gate.set).start()
+    seen = observe(project, connect({"x": FakeSource(gate=gate)}))
+    assert (list(seen.sources), seen.stale) == (["x.a", "x.b"], frozenset())
+
+
+def test_what_a_source_breaks_on_is_not_hidden(load_files: Load) -> None:
+    project = load_files({"sources/x.yaml": TWO})
+    with pytest.raises(RuntimeError, match="a bug"):
+        observe(project, connect({"x": FakeSource(RuntimeError("a bug"))}))
 
 
 def test_a_project_without_sources_asks_nobody(load_files: Load) -> None:

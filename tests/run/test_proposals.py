@@ -8,6 +8,7 @@ import pytest
 
 from headwater.api import load
 from headwater.errors import ProjectErrors
+from headwater.plan import observe
 from tests.run.runner import NOW, put, rows, run, run_well, source, statuses
 
 if TYPE_CHECKING:
@@ -83,7 +84,8 @@ def test_an_unreached_source_is_asked_at_run_and_proposes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(tmp_path, {"sources/shop.yaml": "kind: files\ntables:\n  orders: {path: in/*.csv}\n", "in/1.csv": "id\n1\n"})
-    monkeypatch.setattr("headwater.plan.observe._ask_sources", lambda *_: ({}, ["source shop did not answer"]))
+    silent = observe._Answers(notes=["source shop did not answer"])
+    monkeypatch.setattr(observe, "_ask_sources", lambda *_: silent)
     loaded = load(tmp_path)
     assert loaded.plan(now=NOW).notes == ("source shop did not answer",)
     result = loaded.run(now=NOW, workers=1, propose=print).result("shop.orders/extract")

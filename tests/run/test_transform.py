@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from headwater.api import load
 from headwater.core.run import Status
+from headwater.plan import observe
+from headwater.sources.files import Files
 from tests.run.projects import STORES
 from tests.run.runner import HEADER, NOW, put, rows, run, run_well, source, statuses
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from headwater.contracts import TableDescription
 
 PYTHON = (
     "import headwater as hw\n\n\n@hw.model(inputs={{'orders': 'shop.orders'}}, store='{}')\n"
@@ -171,13 +176,42 @@ def test_a_file_where_a_folder_should_be_is_said(tmp_path: Path) -> None:
 def test_a_source_that_says_nothing_of_its_version(tmp_path: Path, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is asked at every run, and writes nothing when there is nothing new."""
     put(tmp_path, {"sources/shop.yaml": source("lake", mode), "in/1.csv": HEADER + "1,a,1\n"})
-    monkeypatch.setattr("headwater.plan.observe._ask_sources", lambda *_: ({}, []))
+    describe = Files.describe
+
+    def without_version(*asked: Any) -> dict[str, TableDescription]:
+        return {name: replace(about, version=None) for name, about in describe(*asked).items()}
+
+    monkeypatch.setattr(Files, "describe", without_version)
     run_well(tmp_path)
     again = run_well(tmp_path)
-    assert again["shop.orders/extract"].reason == "not reached at plan: asked at run"
+    assert again["shop.orders/extract"].reason == "asked at run"
     assert (again["shop.orders/load"].status, again["shop.orders/load"].rows) == (Status.UNCHANGED, 1)
     assert again["shop.orders/load"].reason == "the source gave nothing new"
     assert load(tmp_path).states()["shop.orders"].commit.sequence == 1  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_what_was_not_reached_at_plan_is_not_read_again(
+    tmp_path: Path, known: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is asked at run, and skipped when it has not changed; what was last observed is no answer."""
+    put(tmp_path, {"sources/shop.yaml": source("lake", "load: full"), "in/1.csv": HEADER + "1,a,1\n"})
+    if known:
+        load(tmp_path).plan(now=NOW)
+    monkeypatch.setattr(observe, "_ask_sources", lambda *_: observe._Answers())
+    read: list[str] = []
+
+    def listen(event: Any) -> None:
+        if event.name == "chunk_read":
+            read.append(event.step)
+
+    assert run_well(tmp_path, listeners=[listen])["shop.orders/load"].rows == 1
+    again = run_well(tmp_path, listeners=[listen])
+    assert [again[f"shop.orders/{step}"].status for step in ("extract", "load")] == [Status.SKIPPED] * 2
+    assert again["shop.orders/load"].reason == "the source has not changed"
+    assert len(read) == 1
+    put(tmp_path, {"in/1.csv": HEADER + "1,a,1\n2,b,2\n"})
+    assert run_well(tmp_path)["shop.orders/load"].rows == 2
 
 
 def test_a_source_table_of_others_is_never_written(tmp_path: Path) -> None:

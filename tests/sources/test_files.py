@@ -292,5 +292,5 @@ def test_the_version_changes_with_the_files(tmp_path):
 def test_files_that_cannot_be_sampled_are_noted(tmp_path):
     (tmp_path / "1.csv").write_bytes(b"")
     description = source(tmp_path).describe({"t": table()})["t"]
-    assert description.notes == ("1 of 1 files are empty",)
+    assert description.notes == ("1 of 1 files are empty: 1.csv",)
     assert not description.proposed

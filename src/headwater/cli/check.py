@@ -9,30 +9,36 @@ from headwater.cli.options import attended, errors_as_json, json_option, load, o
 
 @click.command()
 @click.option("--write-schemas", is_flag=True, help="Write JSON Schemas for editors to .headwater/schemas.")
+@click.option("--strict", is_flag=True, help="Exit 2 when anything could not be checked.")
 @offline_option
 @json_option
 @click.pass_context
-def command(ctx: click.Context, write_schemas: bool, offline: bool, as_json: bool) -> None:
+def command(ctx: click.Context, write_schemas: bool, strict: bool, offline: bool, as_json: bool) -> None:
     """Bind every model on empty tables; report every problem at once."""
-    ctx.exit(errors_as_json(lambda: _check(ctx, write_schemas, offline, as_json), as_json))
+    ctx.exit(errors_as_json(lambda: _check(ctx, write_schemas, strict, offline, as_json), as_json))
 
 
-def _check(ctx: click.Context, write_schemas: bool, offline: bool, as_json: bool) -> int:
+def _check(ctx: click.Context, write_schemas: bool, strict: bool, offline: bool, as_json: bool) -> int:
     loaded = load(ctx, whole=True, offline=offline)
     written = loaded.write_schemas() if write_schemas else []
     bound = loaded.check(offline=offline, attended=attended())
     project = loaded.project
+    code = 2 if strict and bound.unchecked else 0
     if as_json:
         schemas = {name: [[c.name, c.type] for c in columns] for name, columns in bound.schemas.items() if columns}
-        print_json({"errors": [], "notes": bound.notes, "schemas": schemas, "warnings": list(project.warnings)})
-        return 0
-    for note in bound.notes:
+        print_json(
+            {"errors": [], "notes": bound.notes, "unchecked": bound.unchecked, "schemas": schemas,
+             "warnings": list(project.warnings)}
+        )  # fmt: skip
+        return code
+    for note in dict.fromkeys((*bound.unchecked, *bound.notes)):
         click.echo(f"note: {note}")
     for file in written:
         click.echo(f"wrote {file}")
     known = sum(columns is not None for columns in bound.schemas.values())
+    verdict = "no problems" if not bound.unchecked else f"no problems in what was checked, {len(bound.unchecked)} not"
     click.echo(
         f"{project.name}: {len(project.sources)} source tables, {len(project.models)} models, "
-        f"{len(project.tests)} unit tests; {known} of {len(bound.schemas)} schemas known; no problems"
+        f"{len(project.tests)} unit tests; {known} of {len(bound.schemas)} schemas known; {verdict}"
     )
-    return 0
+    return code

@@ -40,12 +40,14 @@ class Bound:
         queries: Columns of each bound model's query before they land, and the columns of the inputs it was bound on.
         errors: Models that do not bind.
         notes: Remarks for people.
+        unchecked: What could not be checked, and why: sources that say nothing, models below unknown schemas.
     """
 
     schemas: dict[str, Columns | None] = field(default_factory=dict)
     queries: dict[str, tuple[Columns, dict[str, Columns]]] = field(default_factory=dict)
     errors: list[ProjectError] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    unchecked: list[str] = field(default_factory=list)
 
 
 def bind_project(project: Project, observed: Observed, cache: ParseCache) -> Bound:
@@ -54,7 +56,7 @@ def bind_project(project: Project, observed: Observed, cache: ParseCache) -> Bou
     A model that does not bind is an error; what reads it is bound against its last commit's schema, if there is one.
     A model below an unknown schema is noted as bound at run.
     """
-    bound = Bound()
+    bound = Bound(unchecked=list(observed.unchecked))
     binder = _LazyBinder()
     for name in project.graph.order:
         node = project.graph.nodes[name]
@@ -169,7 +171,9 @@ def _bind_model(
     for name in model.inputs:
         schema = bound.schemas.get(name)
         if schema is None:
-            bound.notes.append(f"{model.location}: {model.name} is bound at run: the schema of {name} is not known yet")
+            note = f"{model.location}: {model.name} is bound at run: the schema of {name} is not known yet"
+            bound.notes.append(note)
+            bound.unchecked.append(note)
             return last
         inputs[name] = schema
     entry = _bind_cached(model.text, inputs, binder, cache, project.secrets)

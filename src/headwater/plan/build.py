@@ -26,10 +26,12 @@ class Observed:
 
     Attributes:
         states: State of every table the stores hold, by dataset.
-        sources: Description of every source table that answered.
+        sources: Description of every source table that answered, or as it was last observed (see `stale`).
         time_sources: Per incremental model, (dataset, column) its `time` comes from, None when unknown.
         notes: Remarks for people.
         orphans: Tables in the stores that nothing declares there, as `name (store)`.
+        stale: Tables whose source says nothing now: their description is an earlier one, and their version not known.
+        unchecked: Which sources and tables said nothing, and why, for people.
     """
 
     states: Mapping[str, TableState] = field(default_factory=dict)
@@ -37,6 +39,8 @@ class Observed:
     time_sources: Mapping[str, tuple[str, str] | None] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     orphans: tuple[str, ...] = ()
+    stale: frozenset[str] = frozenset()
+    unchecked: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +189,11 @@ def _plan_extract(table: SourceTable, observed: Observed, wish: Wish) -> Extract
     )
 
 
+def settle_extract(step: ExtractStep, observed: Observed, wish: Wish) -> ExtractStep:
+    """Decide again about a table whose source was not reached at plan, and is by now."""
+    return _plan_extract(step.table, observed, wish)
+
+
 def _why_extract(table: SourceTable, observed: Observed, wish: Wish) -> tuple[Decision, str]:
     state = observed.states.get(table.name)
     described = observed.sources.get(table.name)
@@ -196,7 +205,7 @@ def _why_extract(table: SourceTable, observed: Observed, wish: Wish) -> tuple[De
         return Decision.RUN, "first load"
     if state.commit.fingerprint != table.fingerprint:
         return Decision.RUN, "its declaration changed"
-    if described is None:
+    if described is None or table.name in observed.stale:
         return Decision.RUN, "not reached at plan: asked at run"
     if described.version is None:
         return Decision.RUN, "asked at run"

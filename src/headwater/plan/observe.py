@@ -1,8 +1,10 @@
-"""Ask sources and stores, in parallel and within two seconds, what they hold."""
+"""Ask sources and stores, in parallel, what they hold."""
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor, wait
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +24,9 @@ if TYPE_CHECKING:
     from headwater.core.project import Project
     from headwater.core.specs import IngestSpec
 
-LIMIT_S = 2.0
+PATIENCE_S = 30.0
+"""How long who only looks waits for a source that neither answers nor gives up: what it has not said is then told as
+unknown. A run waits for as long as the source itself does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,34 +88,39 @@ Held = tuple[dict[str, "TableState"], tuple[str, ...]]
 
 def observe(
     project: Project, connectors: Connectors, *, offline: Mapping[str, Any] | None = None, held: Held | None = None,
-    problems: list[ProjectError] | None = None,
+    last: Mapping[str, Any] | None = None, problems: list[ProjectError] | None = None, patience_s: float | None = None,
 ) -> Observed:  # fmt: skip
     """Ask stores (unless what they hold is known, `held`) and sources.
 
-    A source that does not answer within two seconds, or cannot be reached, is noted and asked again at run. With
-    `offline` (observations by dataset, as `pack_description` writes them) no source is asked.
+    A source that cannot be reached, or says nothing for `patience_s`, is noted and asked again at run; until then its
+    tables are what they were when they were `last` observed. With `offline` no source is asked. Both are observations
+    by dataset, as `pack_description` writes them.
 
     Raises:
         ProjectErrors: A source finds its declaration wrong; with `problems`, they are added there instead.
     """
     states, orphans = held or read_states(project, connectors.stores)
+    answers = _Answers()
     if offline is not None:
-        sources = {name: unpack_description(value) for name, value in offline.items() if name in project.sources}
-        notes: list[str] = ["offline: sources as they were last observed"]
+        answers.found = {name: unpack_description(value) for name, value in offline.items() if name in project.sources}
+        answers.notes = ["offline: sources as they were last observed"]
     else:
-        try:
-            sources, notes = _ask_sources(project, connectors.sources)
-        except _WrongSources as wrong:
-            if problems is None:
-                raise
-            problems += wrong.found
-            sources, notes = wrong.described, wrong.notes
+        answers = _ask_sources(project, connectors.sources, patience_s)
+    if answers.errors and problems is None:
+        raise ProjectErrors(answers.errors)
+    if problems is not None:
+        problems += answers.errors
+    known = {name: value for name, value in (last or {}).items() if name in project.sources}
+    stale = {name: unpack_description(value) for name, value in known.items() if name not in answers.found}
     times = {
         model.name: find_time_source(_probe(model.text), str(model.spec.time), str(model.spec.every))
         for model in project.models.values()
         if model.spec.materialize == "incremental" and model.spec.time and model.language == "sql"
     }
-    return Observed(states, sources, times, tuple(notes), orphans)
+    return Observed(
+        states, {**stale, **answers.found}, times, tuple(answers.notes), orphans, frozenset(stale),
+        tuple(answers.unchecked),
+    )  # fmt: skip
 
 
 def _probe(text: str) -> str:
@@ -120,45 +129,86 @@ def _probe(text: str) -> str:
     return replace_placeholders(text, CLOCK_PROBE.get)
 
 
-class _WrongSources(ProjectErrors):
-    """Sources that find their declaration wrong, and what the others said."""
+@dataclass(slots=True)
+class _Answers:
+    """What sources said, and of which tables nothing could be learned."""
 
-    def __init__(self, found: list[ProjectError], described: dict[str, TableDescription], notes: list[str]) -> None:
-        super().__init__(found)
-        self.found, self.described, self.notes = found, described, notes
+    found: dict[str, TableDescription] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    unchecked: list[str] = field(default_factory=list)
+    errors: list[ProjectError] = field(default_factory=list)
+
+    def add_unchecked(self, note: str) -> None:
+        self.notes.append(note)
+        self.unchecked.append(note)
 
 
-def _ask_sources(project: Project, sources: Mapping[str, Source]) -> tuple[dict[str, TableDescription], list[str]]:
+def _ask_sources(project: Project, sources: Mapping[str, Source], patience_s: float | None) -> _Answers:
     tables: dict[str, dict[str, Any]] = {}
     for table in project.sources.values():
         tables.setdefault(table.source, {})[table.table] = table.options
-    if not tables:
-        return {}, []
-    found: dict[str, TableDescription] = {}
-    notes: list[str] = []
-    errors: list[ProjectError] = []
-    pool = ThreadPoolExecutor(max_workers=min(8, len(tables)))
-    futures = {name: pool.submit(_describe, sources[name], wanted) for name, wanted in tables.items()}
-    wait(futures.values(), timeout=LIMIT_S)
-    for name, future in futures.items():
-        if not future.done():
-            notes.append(f"source {name} did not answer within {LIMIT_S:g} s: asked at run")
+    answers = _Answers()
+    asked = [_Question(name, sources[name], wanted) for name, wanted in tables.items()]
+    for question in asked:
+        question.start()
+    end = None if patience_s is None else time.monotonic() + patience_s
+    for question in asked:
+        name = question.source_name
+        question.join(None if end is None else max(0.0, end - time.monotonic()))
+        if question.is_alive():
+            answers.add_unchecked(f"source {name} did not answer within {patience_s:g} s: asked at run")
             continue
         try:
-            described, wrong = future.result()
+            described, wrong = question.result()
         except ConnectorError as error:
-            notes.append(f"source {name} cannot be reached ({error.what}): asked at run")
+            answers.add_unchecked(f"source {name} cannot be reached ({error.what}): asked at run")
             continue
-        found.update({f"{name}.{table}": description for table, description in described.items()})
+        answers.found.update({f"{name}.{table}": description for table, description in described.items()})
         for one, about in described.items():
-            notes += [f"{name}.{one}: {note}" for note in (*about.notes, *_missing(tables[name][one], about))]
-        told = [_place_problem(project, name, table, problem) for table, problem in wrong.items()]
-        notes += [_note(error) for error in told if not isinstance(error, ProjectError)]
-        errors += [error for error in told if isinstance(error, ProjectError)]
-    pool.shutdown(wait=False, cancel_futures=True)
-    if errors:
-        raise _WrongSources(errors, found, notes)
-    return found, notes
+            answers.notes += [f"{name}.{one}: {note}" for note in (*about.notes, *_missing(tables[name][one], about))]
+            if not about.columns and not tables[name][one].columns:
+                answers.unchecked += [f"{name}.{one}: {note}" for note in about.notes]
+        for one, problem in wrong.items():
+            told = _place_problem(project, name, one, problem)
+            if isinstance(told, ProjectError):
+                answers.errors.append(told)
+            else:
+                answers.add_unchecked(_note(told))
+    return answers
+
+
+Described = tuple[dict[str, "TableDescription"], dict[str, "Problem"]]
+
+
+class _Question(threading.Thread):
+    """One source that is asked; the process can end without it."""
+
+    def __init__(self, name: str, source: Source, wanted: Mapping[str, Any]) -> None:
+        super().__init__(name=f"describe {name}", daemon=True)
+        self.source_name = name
+        self._source = source
+        self._wanted = wanted
+        self._said: Described = {}, {}
+        self._error: BaseException | None = None
+
+    def run(self) -> None:
+        """Ask, and keep the answer or what went wrong."""
+        with self:
+            self._said = _describe(self._source, self._wanted)
+
+    def __enter__(self) -> None:
+        """Begin to listen for what goes wrong."""
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> bool:
+        """Keep what went wrong, for the thread that asks."""
+        self._error = error
+        return True
+
+    def result(self) -> Described:
+        """Return the answer, or raise what went wrong."""
+        if self._error is not None:
+            raise self._error
+        return self._said
 
 
 def _missing(table: IngestSpec, described: TableDescription) -> list[str]:
@@ -189,7 +239,7 @@ def _note(problem: Problem) -> str:
     return f"{problem.where}: {problem.what}{fix}: asked at run"
 
 
-def _describe(source: Source, wanted: Mapping[str, Any]) -> tuple[dict[str, TableDescription], dict[str, Problem]]:
+def _describe(source: Source, wanted: Mapping[str, Any]) -> Described:
     """Describe tables; what is wrong with one of them for good is no word about the others.
 
     What the first two tables are refused for in the same words is the source's, told once under "": a wrong password

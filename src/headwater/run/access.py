@@ -11,7 +11,16 @@ from headwater.errors import BusyError, ProjectError, StateError
 from headwater.plan.bind import Bound, bind_project, sure_times
 from headwater.plan.breaks import find_breaks
 from headwater.plan.lineage import Lineage, trace_project
-from headwater.plan.observe import Connectors, Held, observe, open_sources, open_stores, pack_description, read_states
+from headwater.plan.observe import (
+    PATIENCE_S,
+    Connectors,
+    Held,
+    observe,
+    open_sources,
+    open_stores,
+    pack_description,
+    read_states,
+)
 from headwater.project.cache import ParseCache
 from headwater.run.beside import ask_states
 from headwater.run.context import utc_now
@@ -68,15 +77,24 @@ class Access:
         process_id, socket = find_holder(self.folder, self.project.environment)
         return socket if process_id == busy.process_id else ""
 
-    def look(self, connectors: Connectors, offline: bool) -> tuple[Observed, Bound]:
-        """Ask stores and sources, then bind every model; what sources said is kept for `plan --offline`."""
+    def look(
+        self, connectors: Connectors, offline: bool, patience_s: float | None = PATIENCE_S
+    ) -> tuple[Observed, Bound]:
+        """Ask stores and sources, then bind every model; what sources said is kept for `plan --offline`.
+
+        A source that neither answers nor gives up within `patience_s` is taken as it was last observed.
+        """
         with self.journal() as journal:
-            kept = journal.read_observations() if offline else None
+            kept = journal.read_observations()
             wrong: list[ProjectError] = []
-            observed = observe(self.project, connectors, offline=kept, held=self.held(connectors), problems=wrong)
+            observed = observe(
+                self.project, connectors, offline=kept if offline else None, held=self.held(connectors), last=kept,
+                problems=wrong, patience_s=patience_s,
+            )  # fmt: skip
             with suppress(StateError):
                 for name, description in observed.sources.items() if not offline else ():
-                    journal.write_observation(name, utc_now(), pack_description(description))
+                    if name not in observed.stale and kept.get(name) != (said := pack_description(description)):
+                        journal.write_observation(name, utc_now(), said)
         cache = ParseCache(self.folder / "cache" / "bound.json")
         bound = bind_project(self.project, observed, cache)
         bound.errors[:0] = wrong

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from headwater.core.plan import Decision, ExtractStep, LoadStep, TransformStep
 from headwater.core.run import Event, Run, Status, StepResult
 from headwater.errors import HeadwaterError, Retryable
-from headwater.plan.build import settle_transform
+from headwater.plan.build import settle_extract, settle_transform
 from headwater.project.references import redact
 from headwater.run.boundary import explain_failure
 from headwater.run.context import RunContext, StopRunError, utc_now
@@ -172,13 +172,25 @@ class _Walk:
             context.emit("step_started", step.node, reason=step.reason)
             return run_transform(step, context)
         if isinstance(step, ExtractStep):
+            if self._was_unknown(step):
+                self._look_again(step)
+                step = settle_extract(step, context.observed, context.wish)
+            if step.decision is Decision.SKIP:
+                return self._skipped(step)
             context.emit("step_started", step.node, reason=step.reason)
             ingestion, result = self._extract(step)
             self.ingestions[step.dataset] = ingestion
             return result
         assert isinstance(step, LoadStep)
+        if step.dataset not in self.ingestions:
+            forget_failure(context.project, step.dataset)
+            return replace(self._skipped(step), reason="the source has not changed")
         context.emit("step_started", step.node, reason=step.reason)
         return run_load(step, context, self.ingestions.pop(step.dataset))
+
+    def _was_unknown(self, step: ExtractStep) -> bool:
+        """Whether the source was not reached at plan: what has not changed is not read again."""
+        return step.dataset not in self.context.observed.sources or step.dataset in self.context.observed.stale
 
     def _extract(self, step: ExtractStep) -> tuple[Ingestion, StepResult]:
         """Extract; what may pass (a file that is being written, a locked database) is tried again after a pause."""
@@ -204,7 +216,8 @@ class _Walk:
         with suppress(HeadwaterError):
             described = context.connectors.sources[table.source].describe({table.table: table.options})
             sources = {**context.observed.sources, table.name: described[table.table]}
-            context.observed = replace(context.observed, sources=sources)
+            stale = context.observed.stale - {table.name}
+            context.observed = replace(context.observed, sources=sources, stale=stale)
         found = context.store_of(step.dataset).describe([step.dataset]).get(step.dataset)
         if found is not None:
             old = context.states.get(step.dataset)

@@ -88,7 +88,8 @@ def _begin(
 ) -> Ingestion:
     table = step.table
     previous = state.commit.sequence if state and state.commit else None
-    described = context.observed.sources.get(table.name)
+    stale = table.name in context.observed.stale
+    described = None if stale else context.observed.sources.get(table.name)
     version = described.version if described else None
     failed = read_failure(context.project, table.name)
     load_id = digest(table.name, str(previous), table.fingerprint, str(step.full), str(version), failed)[:16]
@@ -140,7 +141,8 @@ def _describe(table: SourceTable, described: TableDescription | None, context: R
         described = context.connectors.sources[table.source].describe({table.table: table.options})[table.table]
     if not described.columns:
         raise ConnectorError(
-            f"{table.name}: its schema is not known", fix=f"declare columns in {table.location.path}, or add data"
+            "; ".join([f"{table.name}: its schema is not known", *described.notes]),
+            fix=f"declare columns in {table.location.path}, or add data",
         )
     if described.proposed:
         raise ProjectError.at(

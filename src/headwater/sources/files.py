@@ -18,7 +18,7 @@ from headwater.core.specs import IngestSpec, Spec
 from headwater.core.values import Words
 from headwater.errors import ProjectError
 from headwater.sources.files_csv import CsvReader
-from headwater.sources.files_describe import describe_files
+from headwater.sources.files_describe import describe_tables
 from headwater.sources.files_json import JsonReader
 from headwater.sources.files_layout import PACKED, Dialect, read_layout
 from headwater.sources.files_listing import (
@@ -29,7 +29,7 @@ from headwater.sources.files_listing import (
     make_manifest,
     manifest_files,
 )
-from headwater.sources.files_objects import ObjectRead, check_objects, describe_objects
+from headwater.sources.files_objects import ObjectRead, check_objects
 from headwater.sources.files_parquet import parquet_columns, parquet_query
 from headwater.sources.files_scan import CsvScan, empty_query, read_type, typed_sql
 from headwater.sources.files_zip import Unpacked
@@ -146,16 +146,12 @@ class Files:
     table_spec: ClassVar[type[Spec]] = FilesTable
 
     def __init__(self, spec: FilesConnection, root: str) -> None:
+        self._root = root
         self._base = os.path.abspath(os.path.join(root, spec.path))
 
     def describe(self, tables: Mapping[str, FilesTable]) -> dict[str, TableDescription]:
         """Describe tables: exact columns for Parquet and objects, a proposal from a sample for CSV and JSON."""
-        return {name: self._describe(options) for name, options in tables.items()}
-
-    def _describe(self, options: FilesTable) -> TableDescription:
-        if options.kind == "objects":
-            return describe_objects(self._base, options.path)
-        return describe_files(self._base, options.path, options.kind, options.dialect)
+        return describe_tables(self._base, self._root, tables)
 
     def read(self, table: str, request: ReadRequest) -> Reading:
         """Begin a read: the list of files, with sizes and times of last change, is its bound."""
@@ -280,6 +276,9 @@ class _FileRead:
             query = parquet_query(base, members, kept, unknown, absolute=absolute, lenient=lenient)
             return Chunk(name, query, lambda: self._end(group, position, "", 0))
         if options.kind in ("json", "jsonl"):
+            members = [member for member in members if member.size_bytes]  # of a packed file, nothing is no document
+            if not members:
+                return Chunk(name, self._empty(kept), lambda: self._end(group, position, "", 0))
             policy = self.request.ingest.schema_policy
             reader = JsonReader(connection, base, columns, policy, ordered, options.kind == "jsonl", token, absolute)
             with explain_errors(base, members):

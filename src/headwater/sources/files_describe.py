@@ -1,58 +1,133 @@
-"""What a table of files is, without reading it: exact for Parquet, proposed from a sample for CSV and JSON."""
+"""What tables of files are, without reading them: exact for Parquet, proposed from a sample for CSV and JSON.
+
+What was found out is kept by path, size and time of last change, so that only what is new is looked at again.
+"""
 
 from __future__ import annotations
 
+from contextlib import closing, suppress
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from headwater.contracts import TableDescription
 from headwater.core.commit import Column
+from headwater.sources.files_known import KnownTables
 from headwater.sources.files_layout import PACKED, open_bytes
-from headwater.sources.files_listing import duckdb_path, list_files, listing_version, missing_folder
-from headwater.sources.files_parquet import parquet_columns, scan_sql
+from headwater.sources.files_listing import explain_errors, list_files, listing_version, missing_files
+from headwater.sources.files_objects import describe_objects
+from headwater.sources.files_parquet import parquet_columns, parquet_rows
+from headwater.sources.files_sample import propose
 from headwater.sources.files_zip import is_archive
-from headwater.sources.json_rows import proposed_type
-from headwater.sql.placeholders import quote_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
-    from headwater.sources.files_layout import Dialect
+    from duckdb import DuckDBPyConnection
+
+    from headwater.sources.files import FilesTable
     from headwater.sources.files_listing import File
 
 _SAMPLE_FILES = 3
 _SAMPLE_BYTES = 1 << 16
-_SAMPLE_ROWS = 10_000
 
 
-def describe_files(base: str, pattern: str, kind: str, dialect: Dialect) -> TableDescription:
-    """Describe a table: the version is a hash of the list of files, so it changes when any file does."""
-    files = list_files(base, pattern)
-    folder = missing_folder(base, pattern)
-    notes = [f"the folder {folder} does not exist"] if folder else [] if files else [f"no file matches {pattern}"]
-    version = listing_version(files)
-    full = [file for file in files if file.size_bytes]
-    if len(full) < len(files):
-        notes.append(f"{len(files) - len(full)} of {len(files)} files are empty")
-    if any(is_archive(file.path) for file in full):
-        return TableDescription(
-            (), (), None, version, notes=(*notes, "what is in archives is not looked at: declare it")
-        )
-    if kind == "parquet":
-        exact = _parquet_rows(base, full)
-        return TableDescription(tuple(parquet_columns(base, full)), (), exact, version, notes=tuple(notes))
-    columns, more = _propose(base, full[:_SAMPLE_FILES], kind, dialect)
-    rows = _estimate_rows(base, full, header=dialect.header and kind in ("csv", "tsv"))
-    return TableDescription(columns, (), rows, version, proposed=bool(columns), notes=(*notes, *more))
+def describe_tables(base: str, root: str, tables: Mapping[str, FilesTable]) -> dict[str, TableDescription]:
+    """Describe tables: the version of each is a hash of its list of files, so it changes when any file does.
+
+    Raises:
+        FileFormatError: A file is not what it is declared to be.
+    """
+    known = KnownTables(root, base)
+    listed = {name: list_files(base, options.path) for name, options in tables.items() if options.kind != "objects"}
+    with closing(_Describing(base, known)) as describing:
+        try:
+            parquet = {name: files for name, files in listed.items() if tables[name].kind == "parquet"}
+            describing.count(parquet.values())
+            return {name: describing.describe(options, listed.get(name, ())) for name, options in tables.items()}
+        finally:
+            known.save()
 
 
-def _parquet_rows(base: str, files: Sequence[File]) -> int:
-    import duckdb
+class _Describing:
+    """One round of describing, with one connection for all tables."""
 
-    if not files:
-        return 0
-    with duckdb.connect() as connection:
-        row = connection.execute(f"SELECT count(*) FROM ({scan_sql(base, files)})").fetchone()
-    return int(row[0]) if row else 0
+    def __init__(self, base: str, known: KnownTables) -> None:
+        self._base = base
+        self._known = known
+        self._rows: dict[str, int] = {}
+
+    @cached_property
+    def _connection(self) -> DuckDBPyConnection:
+        import duckdb
+
+        return duckdb.connect(config={"threads": 1})
+
+    def close(self) -> None:
+        if "_connection" in self.__dict__:
+            self._connection.close()
+
+    def count(self, tables: Collection[Sequence[File]]) -> None:
+        """Count the rows of tables of Parquet that are not known yet, by one query for all of them."""
+        import duckdb
+
+        new = [files for files in tables if self._known.find(_key(files, "parquet", "")) is None]
+        files = {file.path: file for files in new for file in files if file.size_bytes and not is_archive(file.path)}
+        with suppress(duckdb.Error, OSError):  # a damaged file: told for its table alone
+            self._rows = parquet_rows(self._base, list(files.values()), self._connection) if files else {}
+
+    def describe(self, options: FilesTable, files: Sequence[File]) -> TableDescription:
+        """Describe one table.
+
+        Raises:
+            FileFormatError: A file is not what it is declared to be.
+        """
+        base, pattern, kind = self._base, options.path, options.kind
+        if kind == "objects":
+            return describe_objects(base, pattern)
+        notes = [] if files else [missing_files(base, pattern)]
+        version = listing_version(files)
+        full = [file for file in files if file.size_bytes]
+        if empty := [file.path for file in files if not file.size_bytes]:
+            some = ", ".join(empty[:3]) + (" …" if len(empty) > 3 else "")
+            notes.append(f"{len(empty)} of {len(files)} files are empty: {some}")
+        if any(is_archive(file.path) for file in full):
+            notes.append("what is in archives is not looked at: declare it")
+            return TableDescription((), (), None, version, notes=tuple(notes))
+        columns, rows, more = self._look(full, options)
+        proposed = bool(columns) and kind != "parquet"
+        return TableDescription(columns, (), rows, version, proposed=proposed, notes=(*notes, *more))
+
+    def _look(self, files: Sequence[File], options: FilesTable) -> tuple[tuple[Column, ...], int | None, list[str]]:
+        """Return the columns and rows of files; those of a sample only where they are not all declared."""
+        kind, sampled = options.kind, not _all_declared(options)
+        key = _key(files, kind, repr(options.dialect) if sampled and kind != "parquet" else "")
+        if (known := self._known.find(key)) is not None:
+            return (*known, [])
+        notes: list[str] = []
+        with explain_errors(self._base, files):
+            if kind == "parquet":
+                columns = tuple(parquet_columns(self._base, files, self._connection)) if files else ()
+                if not all(file.path in self._rows for file in files):
+                    self._rows |= parquet_rows(self._base, files, self._connection)
+                rows: int | None = sum(self._rows[file.path] for file in files)
+            else:
+                columns, notes = (), []
+                if files and sampled:
+                    some = files[:_SAMPLE_FILES]
+                    columns, notes = propose(self._base, some, kind, options.dialect, self._connection)
+                rows = _estimate_rows(self._base, files, header=options.header and kind in ("csv", "tsv"))
+        if not notes:
+            self._known.keep(key, columns, rows)
+        return columns, rows, notes
+
+
+def _key(files: Sequence[File], kind: str, sampled: str) -> list[str]:
+    """Return what a description is kept by; of empty files there is nothing to tell."""
+    return [listing_version([file for file in files if file.size_bytes]), kind, sampled]
+
+
+def _all_declared(options: FilesTable) -> bool:
+    return bool(options.columns) and all(column.type is not None for column in (options.columns or {}).values())
 
 
 def _estimate_rows(base: str, files: Sequence[File], *, header: bool) -> int | None:
@@ -66,31 +141,3 @@ def _estimate_rows(base: str, files: Sequence[File], *, header: bool) -> int | N
     lines = sample.count(b"\n") or 1
     total = sum(file.size_bytes for file in files) * lines // len(sample)
     return max(total - (len(files) if header else 0), 0)
-
-
-def _propose(base: str, files: Sequence[File], kind: str, dialect: Dialect) -> tuple[tuple[Column, ...], list[str]]:
-    """Infer columns from the beginning of a few files, for somebody to confirm; whole numbers are BIGINT."""
-    import duckdb
-
-    if not files:
-        return (), []
-    paths = "[" + ", ".join(quote_text(duckdb_path(base, file.path)) for file in files) + "]"
-    if kind in ("csv", "tsv"):
-        scan = (
-            f"read_csv({paths}, header={dialect.header}, delim={quote_text(dialect.delimiter)}, "
-            f"quote={quote_text(dialect.quote)}, encoding={quote_text(dialect.encoding)}, "
-            f"nullstr=[{', '.join(map(quote_text, dialect.null_values)) or quote_text('')}], "
-            f"sample_size={_SAMPLE_ROWS}, ignore_errors=true, null_padding=true, union_by_name=true)"
-        )
-    else:
-        style = "newline_delimited" if kind == "jsonl" else "auto"
-        scan = (
-            f"read_json({paths}, format='{style}', maximum_depth=2, sample_size={_SAMPLE_ROWS}, "
-            f"ignore_errors={kind == 'jsonl'}, union_by_name=true)"
-        )
-    with duckdb.connect() as connection:
-        try:
-            rows = connection.execute(f"DESCRIBE SELECT * FROM {scan}").fetchall()
-        except duckdb.Error as error:
-            return (), [f"no columns can be proposed from a sample: {str(error).partition(chr(10))[0]}"]
-    return tuple(Column(name, proposed_type(type_text)) for name, type_text, *_ in rows), []

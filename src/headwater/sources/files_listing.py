@@ -82,6 +82,15 @@ def missing_folder(base: str, pattern: str) -> str:
     return "" if os.path.isdir(os.path.join(base, fixed)) else fixed or base
 
 
+def missing_files(base: str, pattern: str) -> str:
+    """Say why no file matches."""
+    if folder := missing_folder(base, pattern):
+        return f"the folder {folder} does not exist"
+    if os.path.isdir(os.path.join(base, pattern)):
+        return f"{pattern} is a folder, not a file: write {pattern}/* for what is in it"
+    return f"no file matches {pattern}"
+
+
 def fixed_folder(pattern: str) -> str:
     """Return the folder before the first wildcard, "" when there is none."""
     fixed = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from headwater.core.commit import Column
@@ -11,6 +12,8 @@ from headwater.sql.placeholders import quote_identifier, quote_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from duckdb import DuckDBPyConnection
 
     from headwater.sources.files_listing import File
 
@@ -26,8 +29,19 @@ def scan_sql(base: str, files: Sequence[File]) -> str:
     )
 
 
-def parquet_columns(base: str, files: Sequence[File]) -> list[Column]:
-    """Read the columns of all files from their footers, by name.
+def parquet_rows(base: str, files: Sequence[File], connection: DuckDBPyConnection) -> dict[str, int]:
+    """Count the rows of files from their footers, by the path of each."""
+    paths = {duckdb_path(base, file.path): file.path for file in files}
+    if not paths:
+        return {}
+    listed = ", ".join(map(quote_text, paths))
+    found = connection.execute(f"SELECT file_name, num_rows FROM parquet_file_metadata([{listed}])").fetchall()
+    whole = {os.path.join(base, path): path for path in paths.values()}
+    return {whole[name]: int(rows) for name, rows in found}
+
+
+def parquet_columns(base: str, files: Sequence[File], connection: DuckDBPyConnection | None = None) -> list[Column]:
+    """Read the columns of all files from their footers, by name; on a connection of its own when none is given.
 
     Raises:
         FileFormatError: A file is not Parquet, or a column has types that do not go together.
@@ -36,8 +50,8 @@ def parquet_columns(base: str, files: Sequence[File]) -> list[Column]:
 
     if not files:
         return []
-    with duckdb.connect() as connection, explain_errors(base, files):
-        rows = connection.execute(f"DESCRIBE {scan_sql(base, files)}").fetchall()
+    with closing(duckdb.connect() if connection is None else connection.cursor()) as own, explain_errors(base, files):
+        rows = own.execute(f"DESCRIBE {scan_sql(base, files)}").fetchall()
     return [Column(row[0], row[1]) for row in rows if row[0] not in ("_hw_path", "file_row_number")]
 
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 import zipfile
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -76,7 +77,7 @@ class Unpacked:
         try:
             with zipfile.ZipFile(os.path.join(self.base, file.path)) as archive:
                 members = [self._extract(archive, member, file) for member in archive.infolist() if _counts(member)]
-        except (zipfile.BadZipFile, RuntimeError, OSError, EOFError) as error:
+        except (zipfile.BadZipFile, zlib.error, RuntimeError, OSError, EOFError) as error:
             check_unchanged(self.base, [file])
             raise FileFormatError(
                 f"{file.path} cannot be unpacked: {error}", fix="pack it anew, without a password", path=file.path

@@ -12,7 +12,7 @@ from headwater.core.commit import Column
 from headwater.core.layers import Family
 from headwater.core.specs import Spec
 from headwater.errors import ProjectError
-from headwater.sources.files_listing import File, list_files, listing_version, missing_folder
+from headwater.sources.files_listing import File, list_files, listing_version, missing_files
 from headwater.sources.logs_follow import Following, Part, follow, next_logs
 from headwater.sources.logs_format import FORMATS, LogFormat, own_format
 from headwater.sources.logs_lines import LineReader
@@ -59,10 +59,7 @@ class Logs:
 
     def _describe(self, options: LogsTable) -> TableDescription:
         files = list_files(self._base, options.path)
-        folder = missing_folder(self._base, options.path)
-        notes = (
-            [f"the folder {folder} does not exist"] if folder else [] if files else [f"no file matches {options.path}"]
-        )
+        notes = [] if files else [missing_files(self._base, options.path)]
         found = format_of(options)
         version = f"{READER}:{listing_version(files)}"
         return TableDescription(found.columns if found else (), (), None, version, notes=tuple(notes))
