@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from headwater.errors import BusyError, ProjectError, StateError
 from headwater.plan.bind import Bound, bind_project, sure_times
@@ -85,7 +85,9 @@ class Access:
         A source that neither answers nor gives up within `patience_s` is taken as it was last observed.
         """
         with self.journal() as journal:
-            kept = journal.read_observations()
+            kept: dict[str, dict[str, Any]] = {}
+            with nullcontext() if offline else suppress(StateError):
+                kept = journal.read_observations()
             wrong: list[ProjectError] = []
             observed = observe(
                 self.project, connectors, offline=kept if offline else None, held=self.held(connectors), last=kept,
