@@ -267,7 +267,7 @@ def test_a_small_replace_runs_no_more_statements_than_it_must(path: str) -> None
     load = writer.load()
     spied = type(load)(load.table, load.producer, load.load_id, Spy())  # type: ignore[arg-type]  # a connection's place
     writer.store.commit(spied, Change("replace", rows_of({2: "b"}), COLUMNS), commit)
-    assert seen == ["BEGIN", "CREATE", "UPDATE", "COMMENT", "COMMIT"]
+    assert seen == ["BEGIN", "CREATE", "DESCRIBE", "SELECT", "UPDATE", "COMMENT", "COMMIT"]
 
 
 def test_the_file_stands_alone(path: str, writer: Writer) -> None:

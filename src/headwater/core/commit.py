@@ -46,6 +46,7 @@ class Commit:
         rows: Rows in the table after the commit; None when it was not counted.
         digest: Order-free digest of the table's rows after the commit, or "" when none was taken.
         replaces_all: The rows of earlier commits are no longer read (a full load into the lake).
+        content: What the store knows its table again by, when others may have written to it; "" when it keeps nothing.
     """
 
     producer: str
@@ -62,6 +63,7 @@ class Commit:
     digest: str = ""
     recent: list[Any] = field(default_factory=list)
     replaces_all: bool = False
+    content: str = ""
 
     @property
     def commit_id(self) -> str:

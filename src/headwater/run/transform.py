@@ -42,7 +42,11 @@ def run_transform(step: TransformStep, context: RunContext) -> StepResult:
     """Compute a model and commit its rows; one commit, or one per span of intervals."""
     state = context.states.get(step.dataset)
     if state is not None and state.foreign:
-        raise StateError(state.foreign, fix=f"headwater run --reset {step.dataset}")
+        forgets = ", which forgets its history: keep a copy" if step.model.spec.materialize == "snapshot" else ""
+        raise StateError(state.foreign, fix=f"headwater run --reset {step.dataset}{forgets}")
+    for name in step.inputs:
+        if (read := context.states.get(name)) is not None and read.foreign:
+            raise StateError(read.foreign, fix=f"headwater run --reset {name}")
     context.show_inputs(step.dataset)
     with context.cursor() as connection:
         work = _Work(step, context, connection)

@@ -24,7 +24,10 @@ WEEK_S = 7 * 86_400.0
 
 @dataclass(slots=True)
 class Effect:
-    """What a change did to a table: `columns` are those it has now, `ranges` are None when they are not known."""
+    """What a change did to a table: `columns` are those it has now, `ranges` are None when they are not known.
+
+    `content` goes into the commit.
+    """
 
     inserted: int = 0
     deleted: int | None = 0
@@ -33,6 +36,7 @@ class Effect:
     replaced: bool = False
     columns: tuple[Column, ...] = ()
     ranges: list[Ranges] | None = field(default_factory=list)
+    content: str = ""
 
     @property
     def changed(self) -> bool:
@@ -43,12 +47,12 @@ class Effect:
 def seal_commit(commit: Commit, effect: Effect, prior: Commit | None) -> Commit:
     """Return the commit with the row count, ranges and version that follow from what was done."""
     if not effect.changed and prior is not None:
-        return replace(commit, version=prior.version, rows=prior.rows, replaces_all=False)
+        return replace(commit, version=prior.version, rows=prior.rows, replaces_all=False, content=prior.content)
     times = None if effect.ranges is None else join_ranges(effect.ranges)
     rows = effect.rows
     if rows is None and effect.deleted is not None and (prior is None or prior.rows is not None):
         rows = (prior.rows if prior and prior.rows else 0) + effect.inserted - effect.deleted
-    return replace(commit, version=commit.sequence, times=times, rows=rows)
+    return replace(commit, version=commit.sequence, times=times, rows=rows, content=effect.content)
 
 
 def make_receipt(effect: Effect, state: TableState) -> Receipt:

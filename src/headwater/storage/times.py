@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from headwater.contracts import SYSTEM_COLUMNS
 from headwater.core.types import is_time_type
@@ -30,9 +30,17 @@ def list_time_columns(columns: Iterable[Column]) -> list[Column]:
 
 def read_ranges(connection: DuckDBPyConnection, columns: Iterable[Column], source: str) -> tuple[int, Ranges]:
     """Count the rows of `source` (what may follow FROM) and read the ranges of its time columns in one scan."""
+    rows, ranges, _ = read_ranges_and(connection, columns, source, "NULL")
+    return rows, ranges
+
+
+def read_ranges_and(
+    connection: DuckDBPyConnection, columns: Iterable[Column], source: str, more: str
+) -> tuple[int, Ranges, Any]:
+    """Read what `read_ranges` does, and one more aggregate, in one scan."""
     timed = list_time_columns(columns)
-    row = connection.execute(f"SELECT {_aggregates(timed)} FROM {source}").fetchall()[0]
-    return row[0], _ranges_of(row[1:], timed)
+    row = connection.execute(f"SELECT {more}, {_aggregates(timed)} FROM {source}").fetchall()[0]
+    return row[1], _ranges_of(row[2:], timed), row[0]
 
 
 def _aggregates(timed: Iterable[Column]) -> str:

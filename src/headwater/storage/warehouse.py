@@ -20,7 +20,7 @@ from headwater.storage.commits import (
 )
 from headwater.storage.sql import quote_name, quote_text, split_dataset
 from headwater.storage.warehouse_file import WarehouseFile
-from headwater.storage.warehouse_read import read_states, read_taken_names
+from headwater.storage.warehouse_read import compare_content, read_states, read_taken_names
 from headwater.storage.warehouse_write import apply_change, physical_table, quarantine_table, write_rejects
 
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ class Warehouse:
     Emits: every change mode; a commit, its table and its rejects in one transaction.
     Units and time zone: types are DuckDB's own; instants in UTC.
     State: `_headwater.commits` (one row per producer) and `_headwater.history` (positions); the table's comment names
-    its commit, so that a table dropped or replaced by others is seen.
+    its commit, so that a table dropped or replaced by others is seen. The commit holds a sum of the hashes of all rows,
+    compared when the file is not as a session left it (`.left` beside it says how that was; without it, all are).
     Delivery: exactly once; the row of the commit is compared and set in the transaction that writes the table.
     Raises: `BusyError` when another process holds the file, `StateError`, `ConnectorError` for a full disk.
     Source: https://duckdb.org/docs/stable/connect/concurrency
@@ -62,16 +63,28 @@ class Warehouse:
             return {}
         with closing(self._file.cursor()) as connection, self._file.errors():
             connection.execute("BEGIN")
-            states = read_states(connection, tables)
+            states = self._read(connection, tables)
             if tables is None:
                 self._taken = read_taken_names(connection)
+                self._file.sure = not any(state.foreign for state in states.values())
             connection.execute("COMMIT")
+        self._file.remember_read()
         for name, state in states.items():
             self._verified.pop(name, None)
             if state.commit and not state.foreign:
                 self._verified[name] = state.commit.commit_id
             if state.staging:
                 self._staged.add(name)
+        return states
+
+    def _read(self, connection: DuckDBPyConnection, tables: Sequence[str] | None) -> dict[str, TableState]:
+        """Read states; where others may have written to the file, compare each table with its commit, once."""
+        states = read_states(connection, tables)
+        if self._file.trusted:
+            return states
+        for name, state in states.items():
+            if state.commit and not state.foreign and self._verified.get(name) != state.commit.commit_id:
+                states[name] = compare_content(connection, state)
         return states
 
     def stage(self, load: Load, manifest: Mapping[str, Any], chunk: str, rows: str) -> StageResult:
@@ -120,7 +133,7 @@ class Warehouse:
         with self._file.transaction(connection):
             prior, commit = self._compare(connection, load, change, commit)
             exists = commit.previous is not None
-            effect = apply_change(connection, table, change, exists=exists)
+            effect = apply_change(connection, table, change, exists=exists, content=prior.content if prior else "")
             if change.rejects:
                 write_rejects(connection, load.table, change.rejects)
             sealed = seal_commit(commit, effect, prior)
@@ -165,7 +178,7 @@ class Warehouse:
 
     def _verify(self, connection: DuckDBPyConnection, load: Load, commit: Commit) -> None:
         """Look at the table itself; afterwards nobody else can change it, for this process holds the file."""
-        state = read_states(connection, [load.table]).get(load.table)
+        state = self._read(connection, [load.table]).get(load.table)
         if state is None or state.commit is None or state.commit.sequence != commit.previous:
             raise stale_commit(load.table, commit, state.commit.sequence if state and state.commit else None)
         if state.foreign:

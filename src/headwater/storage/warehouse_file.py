@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import threading
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from headwater.errors import BusyError, ConnectorError, StateError
 from headwater.storage.disk import explain_full_disk
 from headwater.storage.sql import quote_name, quote_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from duckdb import DuckDBPyConnection, Error
 
@@ -38,8 +39,24 @@ _CREATE_CATALOG = (
 )
 
 
+_LEFT = ".left"
+"""Ending of the file that says how a session left the warehouse's file: only a cache, it may be deleted."""
+
+
+@runtime_checkable
+class _Closes(Protocol):
+    """A session that tells when it is closed."""
+
+    def at_close(self, call: Callable[[], None]) -> None: ...
+
+
 class WarehouseFile:
-    """One DuckDB file of a session."""
+    """One DuckDB file of a session.
+
+    Attributes:
+        trusted: The file is as the last session left it: nobody else has written to it.
+        sure: Every table is as its commit left it.
+    """
 
     def __init__(self, path: str, session: Session) -> None:
         self.path = path
@@ -48,6 +65,8 @@ class WarehouseFile:
         self._attached = False
         self._ready = False
         self._schemas: set[str] = set()
+        self.trusted = False
+        self.sure = False
 
     def cursor(self) -> DuckDBPyConnection:
         """Return a connection of its own to the session; the caller closes it."""
@@ -80,6 +99,7 @@ class WarehouseFile:
             if not write:
                 return False
             Path(self.path).parent.mkdir(parents=True, exist_ok=True)
+        self.trusted = self.sure = not self.exists() or self._is_as_left()
         options = " (READ_ONLY)" if self._session.read_only else ""
         connection.execute(f"ATTACH IF NOT EXISTS {quote_text(self.path)} AS _hw{options}")
         found = connection.execute("SELECT path FROM duckdb_databases() WHERE database_name = '_hw'").fetchone()
@@ -88,7 +108,37 @@ class WarehouseFile:
                 f"{self.path}: this session holds another warehouse already", fix="declare one warehouse per session"
             )
         self._attached = True
+        if not self._session.read_only and isinstance(self._session, _Closes):
+            self._session.at_close(self._remember)
         return True
+
+    def _is_as_left(self) -> bool:
+        """Whether the file is as it was when a session that knew all of its tables was closed."""
+        left = Path(self.path + _LEFT)
+        with suppress(OSError, ValueError):
+            return bool(json.loads(left.read_text(encoding="utf-8")) == self._stamp())
+        return False
+
+    def _stamp(self) -> list[int] | None:
+        """Return what a write changes. The file is not opened: closing it would end the engine's lock on it."""
+        if os.path.exists(f"{self.path}.wal"):
+            return None
+        about = os.stat(self.path)
+        return [about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns]
+
+    def _remember(self) -> None:
+        """Write down how the file is left, when every table in it is known to be right; else all are compared again."""
+        with suppress(OSError):
+            if self.sure and (stamp := self._stamp()) is not None:
+                aside = Path(f"{self.path}{_LEFT}.{os.getpid()}")
+                aside.write_text(json.dumps(stamp), encoding="utf-8")
+                aside.replace(self.path + _LEFT)
+
+    def remember_read(self) -> None:
+        """Do so from a session that only reads, once it has compared everything: nobody can write meanwhile."""
+        if self._session.read_only and self.sure and not self.trusted:
+            self._remember()
+            self.trusted = True
 
     def create_schema(self, name: str) -> None:
         """Create a schema, outside any transaction."""

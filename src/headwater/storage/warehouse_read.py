@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from headwater.core.commit import Column, Commit, StagedPart, Staging, TableState, merge_positions
 from headwater.storage.sql import quote_text, split_dataset
-from headwater.storage.warehouse_write import physical_table, quarantine_table
+from headwater.storage.warehouse_content import tell_difference
+from headwater.storage.warehouse_write import physical_table, quarantine_table, read_columns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,6 +69,19 @@ def _describe(
         staging=staging,
         foreign=foreign,
     )
+
+
+def compare_content(connection: DuckDBPyConnection, state: TableState) -> TableState:
+    """Return a state that says how the table differs from what its commit left, if it does."""
+    if state.commit is None or not state.commit.content:
+        return state
+    table, name = physical_table(state.name), state.name
+    columns = read_columns(connection, table)
+    how = tell_difference(connection, table, columns, state.commit.content, state.commit.rows)
+    if not how:
+        return state
+    text = f"{name} was changed by somebody else: {how}; `headwater run --reset {name}` drops it and makes it anew"
+    return replace(state, foreign=text)
 
 
 def _read_comments(connection: DuckDBPyConnection) -> _Names:

@@ -13,7 +13,8 @@ from headwater.core.commit import Column
 from headwater.errors import ConnectorError, StateError
 from headwater.storage.commits import Effect, evolve_columns
 from headwater.storage.sql import match_keys, quote_name, quote_names, quote_text, split_dataset
-from headwater.storage.times import Ranges, list_time_columns, read_ranges
+from headwater.storage.times import Ranges, list_time_columns, read_ranges, read_ranges_and
+from headwater.storage.warehouse_content import hash_of, hash_rows, pack_content, unpack_total
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,15 +46,17 @@ def read_columns(connection: DuckDBPyConnection, table: str) -> tuple[Column, ..
     return tuple(Column(row[0], row[1]) for row in found)
 
 
-def apply_change(connection: DuckDBPyConnection, table: str, change: Change, *, exists: bool) -> Effect:
-    """Write the rows of a change into a table inside the open transaction."""
+def apply_change(
+    connection: DuckDBPyConnection, table: str, change: Change, *, exists: bool, content: str = ""
+) -> Effect:
+    """Write the rows of a change into a table inside the open transaction; `content` is the table's before."""
     if change.mode == "record":
         if not exists:
             raise StateError("there is no table to record a commit on", fix="write the table first")
         return Effect()
     if change.mode == "replace" or not exists:
         return _create(connection, table, change, exists=exists)
-    return _update(connection, table, change)
+    return _update(connection, table, change, content)
 
 
 def _create(connection: DuckDBPyConnection, table: str, change: Change, *, exists: bool) -> Effect:
@@ -64,34 +67,44 @@ def _create(connection: DuckDBPyConnection, table: str, change: Change, *, exist
         deleted, old = read_ranges(connection, read_columns(connection, table), table)
         ranges.append(old)
     inserted = _count(connection, f"CREATE {'OR REPLACE ' if exists else ''}TABLE {table} AS {change.rows}")
-    if timed:
-        ranges.append(read_ranges(connection, read_columns(connection, table), table)[1])
+    made = read_columns(connection, table)
+    _, new, total = read_ranges_and(connection, made, table, hash_of(made))
+    ranges += [new] if timed else []
     _comment_columns(connection, table, change.columns)
-    return Effect(inserted, deleted, rows=inserted, replaced=True, columns=change.columns, ranges=ranges)
+    return Effect(
+        inserted, deleted, rows=inserted, replaced=True, columns=change.columns, ranges=ranges,
+        content=pack_content(made, total),
+    )  # fmt: skip
 
 
-def _update(connection: DuckDBPyConnection, table: str, change: Change) -> Effect:
+def _update(connection: DuckDBPyConnection, table: str, change: Change, content: str) -> Effect:
     before = read_columns(connection, table)
     _refuse_rowid(table, before)
     doomed_keys = _hold_deletes(connection, change)
     columns = evolve_columns(before, change)
     effect = Effect(schema_changed=_evolve(connection, table, before, columns), columns=columns)
+    total = None if effect.schema_changed else unpack_total(content, before)
     timed = bool(list_time_columns(columns))
-    last = 0
-    if timed or change.mode != "append":
-        last = connection.execute(f"SELECT coalesce(max(rowid), -1) FROM {table}").fetchall()[0][0]
+    last = connection.execute(f"SELECT coalesce(max(rowid), -1) FROM {table}").fetchall()[0][0]
     effect.inserted = _count(connection, f"INSERT INTO {table} BY NAME {change.rows}")
-    ranges: list[Ranges] = []
-    if timed and effect.inserted:
-        ranges.append(read_ranges(connection, columns, f"{table} WHERE rowid > {last}")[1])
-    effect.deleted = 0
-    for doomed in _doomed(table, change, last, doomed_keys, effect.inserted):
-        if timed:
-            ranges.append(read_ranges(connection, columns, f"{table} AS _old WHERE {doomed}")[1])
-        effect.deleted += _count(connection, f"DELETE FROM {table} AS _old WHERE {doomed}")
+    effect.ranges, effect.deleted = [], 0
+    parts = [(f"{table} WHERE rowid > {last}", False)] if effect.inserted else []
+    parts += [(f"{table} AS _old WHERE {d}", True) for d in _doomed(table, change, last, doomed_keys, effect.inserted)]
+    for part, gone in parts:
+        if timed or total is not None:
+            hashed = "0" if total is None else hash_of(before)
+            _, ranges, amount = read_ranges_and(connection, columns, part, hashed)
+            effect.ranges += [ranges] if timed else []
+            total = None if total is None else total + (-amount if gone else amount)
+        if gone:
+            effect.deleted += _count(connection, f"DELETE FROM {part}")
     if doomed_keys:
         connection.execute(f"DROP TABLE {doomed_keys}")
-    effect.ranges = ranges
+    if total is None:
+        after = read_columns(connection, table)
+        effect.content = pack_content(after, hash_rows(connection, after, table))
+    else:
+        effect.content = pack_content(before, total)
     return effect
 
 

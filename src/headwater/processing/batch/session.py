@@ -10,6 +10,7 @@ from headwater.contracts import SYSTEM_COLUMNS
 from headwater.sql.placeholders import quote_dataset, quote_identifier
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
     from typing import Self
 
@@ -41,6 +42,7 @@ class DuckDBSession:
         self._lock = threading.Lock()
         self._schemas: set[str] = set()
         self._shown: dict[str, str] = {}
+        self._at_close: list[Callable[[], None]] = []
         self._connection: DuckDBPyConnection = duckdb.connect(
             config={
                 "threads": engine.threads or len(os.sched_getaffinity(0)),
@@ -67,6 +69,12 @@ class DuckDBSession:
     def close(self) -> None:
         """Close the instance; open cursors become unusable."""
         self._connection.close()
+        while self._at_close:
+            self._at_close.pop()()
+
+    def at_close(self, call: Callable[[], None]) -> None:
+        """Have something done once the instance is closed."""
+        self._at_close.append(call)
 
     def show_table(self, state: TableState, *, loaded: bool = False) -> None:
         """Make a dataset readable by its name, as it is in `state`.
