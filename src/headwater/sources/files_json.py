@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from headwater.sources.files_layout import RAW_CHARACTERS, open_bytes
+from headwater.sources.files_layout import PACKED, RAW_CHARACTERS, open_bytes
 from headwater.sources.files_listing import FileFormatError, duckdb_path
-from headwater.sources.json_rows import JsonProjection
+from headwater.sources.json_rows import SAMPLE_ROWS, JsonProjection, KeysError, usual_keys
 from headwater.sql.placeholders import quote_text
 
 if TYPE_CHECKING:
@@ -24,6 +24,9 @@ MAX_OBJECT_BYTES = 64 * 1024 * 1024
 
 _MARK = b"\xef\xbb\xbf"
 _BATCH_LINES = 50_000
+_SAMPLE_FILES = 20
+_PARTS = 10
+_PART_BYTES = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,10 @@ class JsonReader:
         self.connection.execute(f"CREATE OR REPLACE TEMP SEQUENCE {self._sequence(name)}")
         groups = [[file] for file in files] if self.ordered else [list(files)]
         scans = [self._scan(group, f"{name}_{index}") for index, group in enumerate(groups)]
-        return " UNION ALL ".join(self._select(scan, name) for scan in scans)
+        selects = [
+            self._select(scan, name, self._usual_keys(group, scan)) for scan, group in zip(scans, groups, strict=True)
+        ]
+        return " UNION ALL ".join(selects)
 
     def rejects(self, files: Sequence[File], name: str) -> tuple[str, int]:
         """Return a SELECT of the lines that are not JSON and how many there are, once `query` has run."""
@@ -142,13 +148,35 @@ class JsonReader:
                 f"left(text, {RAW_CHARACTERS}) FROM {{}} WHERE TRY_CAST(raw AS JSON) IS NULL",
             )
 
-    def _select(self, scan: str, name: str) -> str:
+    def _usual_keys(self, files: Sequence[File], scan: str) -> tuple[tuple[str, ...], ...]:
+        """Return the keys that rows usually have, from the beginning of some files; refuse files of other rows."""
+        found: dict[tuple[str, ...], None] = {}
+        for file in files[:_SAMPLE_FILES]:
+            try:
+                found |= dict.fromkeys(usual_keys(self._begin(file, scan), self.columns))
+            except KeysError as error:
+                raise FileFormatError(
+                    f"{file.path}: {error}", fix="declare the columns as the file names them", path=file.path
+                ) from None
+        return tuple(islice(found, _SAMPLE_FILES))
+
+    def _begin(self, file: File, scan: str) -> Iterator[str]:
+        """Yield the first documents of a file."""
+        if self.lines:
+            return _begin_lines(self.base, file)
+        path = quote_text(os.path.join(self.base, file.path))
+        rows = self.connection.execute(
+            f"SELECT CAST(json AS VARCHAR) FROM ({scan}) WHERE _hw_path = {path} LIMIT {SAMPLE_ROWS}"
+        ).fetchall()
+        return (text for (text,) in rows if text is not None)
+
+    def _select(self, scan: str, name: str, usual: tuple[tuple[str, ...], ...]) -> str:
         line = "row_number() OVER ()" if self.ordered else "NULL::BIGINT"
         numbered = f"SELECT json, _hw_path, {line} AS _line FROM ({scan})"
         whole = f"CASE WHEN json IS NULL THEN nextval('{self._sequence(name)}') < 0 ELSE TRUE END"
         path = "_hw_path" if self.absolute else f"substr(_hw_path, {len(self.base.rstrip(os.sep)) + 2})"
         more = [f"{path} AS _file", "_line", "CAST(json AS VARCHAR) AS _raw"]
-        projection = JsonProjection(self.columns, self.policy, "_hw_path")
+        projection = JsonProjection(self.columns, self.policy, "_hw_path", self.connection, usual)
         return projection.select(f"SELECT * FROM ({numbered}) WHERE {whole}", more)
 
 
@@ -161,6 +189,18 @@ def numbered_lines(base: str, file: File) -> Iterator[tuple[int, str, bool]]:
                 continue
             text = stripped.decode("utf-8", "replace")
             yield number, text, text.encode() == stripped
+
+
+def _begin_lines(base: str, file: File) -> Iterator[str]:
+    """Yield some lines of a file: its first ones, and of a large plain one the first of its other parts."""
+    yield from islice((text for _, text, _ in numbered_lines(base, file)), SAMPLE_ROWS)
+    if file.size_bytes < _PART_BYTES or file.path.endswith(PACKED):
+        return
+    with open_bytes(base, file.path) as data:
+        for part in range(1, _PARTS):
+            data.seek(file.size_bytes * part // _PARTS)
+            data.readline()
+            yield from (line.decode("utf-8", "replace") for line in islice(data, SAMPLE_ROWS // _PARTS))
 
 
 def _has_mark(base: str, file: File) -> bool:

@@ -137,7 +137,7 @@ class LineReader:
         place = f"{quote_text(part.file.path)} AS _file"
         if self.options.format == "json":
             told = quote_text(part.file.path)
-            projection = JsonProjection(self.columns, self.policy, told)
+            projection = JsonProjection(self.columns, self.policy, told, self.connection)
             scan = f"SELECT json, n FROM {self._table} WHERE line IS NULL"
             return projection.select(scan, [place, "n AS _line", "CAST(json AS VARCHAR) AS _raw"])
         values = ", ".join(f"c{index} AS {quote_identifier(column.name)}" for index, column in enumerate(self.columns))

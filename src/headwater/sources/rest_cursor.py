@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.core.cursor import decode_cursor, effective_lag, encode_cursor, subtract_lag
 from headwater.errors import ProjectError
-from headwater.sources.json_rows import json_values
+from headwater.sources.json_rows import exact_values
 from headwater.sources.rest_client import RestError
-from headwater.sql.placeholders import quote_identifier
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from duckdb import DuckDBPyConnection
 
     from headwater.contracts import ReadRequest
     from headwater.core.commit import Column
@@ -35,14 +36,13 @@ class Cursor:
         """The type its values have in a position."""
         return "TIMESTAMP WITH TIME ZONE" if self.column.type in _EPOCHS else self.column.type
 
-    def highest_query(self, rows: str) -> str:
+    def highest_query(self, rows: str, connection: DuckDBPyConnection) -> str:
         """Return a SELECT of (parent, highest value as text) over rows of (parent, text)."""
-        value = f"s.{quote_identifier(self.column.name)}"
+        value = "_hw_t0"
         if self.column.type in _EPOCHS:
-            micros = _EPOCHS[self.column.type][1]
-            value = f"make_timestamptz(CAST(round({value} * {micros}) AS BIGINT))"
+            value = f"make_timestamptz(CAST({value} * {_EPOCHS[self.column.type][1]} AS BIGINT))"
         read = f"SELECT parent, TRY_CAST(text AS JSON) AS json FROM ({rows})"
-        read = f"SELECT parent, {json_values((self.column,))} AS s FROM ({read})"
+        read = exact_values(read, (self.column,), connection)
         return f"SELECT parent, CAST(max({value}) AS VARCHAR) FROM ({read}) GROUP BY parent"
 
     def decode(self, text: Any) -> CursorValue:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from headwater.contracts import Chunk, ChunkEnd
-from headwater.sources.json_rows import JsonProjection
+from headwater.sources.json_rows import JsonProjection, KeysError, usual_keys
 from headwater.sources.rest_bodies import parse_page
-from headwater.sources.rest_client import RestNotFoundError, join_url
+from headwater.sources.rest_client import RestError, RestNotFoundError, join_url
 from headwater.sources.rest_cursor import cursor_params
 from headwater.sources.rest_pages import Ask, Guard, Pager, walk
 from headwater.sources.rest_parents import NO_PARENT, read_parents
@@ -192,7 +192,7 @@ class TableRead:
         columns = tuple(column for column in self.request.columns if column.name in wanted)
         names = ", ".join(quote_identifier(column.name) for column in columns)
         connection, table = self.request.connection, f"hw_keys_{self.token}"
-        projection = JsonProjection(columns, "evolve", "''")
+        projection = JsonProjection(columns, "evolve", "''", connection)
         view = f"{table}_rows"
         query = f"SELECT {names} FROM ({projection.select(_documents(view), [])}) WHERE _rule IS NULL"
         self._register(_Group(), view)
@@ -240,7 +240,12 @@ class TableRead:
     def _chunk(self, name: str, group: _Group, state: dict[str, Any], highest: dict[str, CursorValue]) -> Chunk:
         view = self._register(group, f"hw_rest_{self.token}_{state['chunk']}")
         place = quote_text(f"table {self.name}")
-        projection = JsonProjection(self.request.columns, self.request.ingest.schema_policy, place)
+        columns, policy = self.request.columns, self.request.ingest.schema_policy
+        try:
+            usual = usual_keys(group.records, columns)
+        except KeysError as error:
+            raise RestError(f"table {self.name}: {error}", fix="declare the columns as the API names them") from None
+        projection = JsonProjection(columns, policy, place, self.request.connection, usual)
 
         def finish() -> ChunkEnd:
             found = self._highest(view, highest)
@@ -256,7 +261,7 @@ class TableRead:
         if self.cursor is None:
             return {}
         found = {}
-        query = self.cursor.highest_query(f"SELECT parent, text FROM {view}")
+        query = self.cursor.highest_query(f"SELECT parent, text FROM {view}", self.request.connection)
         for parent, text in self.request.connection.execute(query).fetchall():
             if text is None:
                 continue

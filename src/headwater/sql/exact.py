@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import re
 
-from headwater.sql.nested import list_element, map_types, struct_fields, text_twin
+from headwater.sql.nested import is_nested, list_element, map_types, struct_fields, text_twin
 from headwater.sql.placeholders import quote_identifier, quote_text
 
 INTEGERS = frozenset(
@@ -94,8 +94,17 @@ def text_cast_sql(value: str, target: str) -> str:
         return _time(value, target)
     if target == "INTERVAL":
         return f"CASE WHEN regexp_matches({value}, '\\.[0-9]{{6}}[0-9]*[1-9]') THEN NULL ELSE {tried} END"
-    nested = _nested(f"TRY_CAST({value} AS {text_twin(target)})", target)
-    return nested if nested else tried
+    return nested_cast_sql(f"TRY_CAST({value} AS {text_twin(target)})", target) if is_nested(target) else tried
+
+
+def nested_cast_sql(parts: str, target: str) -> str:
+    """Return SQL of a nested value of texts as `target`, NULL where one of them does not fit.
+
+    Args:
+        parts: SQL of the value, in the shape of `target` with VARCHAR in the place of every plain type.
+        target: A list, an array, a STRUCT or a MAP.
+    """
+    return f"CASE WHEN {_fits(parts, target, 0)} THEN {_typed(parts, target, 0)} END"
 
 
 def formatted_cast_sql(value: str, target: str, written: str) -> str:
@@ -111,6 +120,16 @@ def formatted_cast_sql(value: str, target: str, written: str) -> str:
     source = "TIMESTAMP_NS" if "%n" in written and source == "TIMESTAMP" else source
     typed = exact_cast_sql(parsed, source, target)
     return f"CASE WHEN {_full(value, _format_pattern(written))} THEN {typed} END"
+
+
+def is_held(text: str, target: str) -> bool:
+    """Whether a type holds what a text says exactly."""
+    import duckdb
+
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        query = f"SELECT {exact_cast_sql('v', 'VARCHAR', target)} IS NOT NULL FROM (SELECT $1::VARCHAR AS v)"
+        return connection.execute(query, [text]).fetchone() == (True,)
 
 
 def _is_number(type_text: str) -> bool:
@@ -165,17 +184,6 @@ def _timestamp(value: str, target: str) -> str:
         instant = f"TRY_CAST({instant} AS {target})"
     usual = f"{value} LIKE '____-__-_____:__:__' AND {value} BETWEEN '0' AND ':'"
     return f"CASE WHEN ({usual}) OR {_full(value, local)} THEN {tried} WHEN {_full(value, zoned)} THEN {instant} END"
-
-
-def _nested(text: str, target: str) -> str:
-    """Return SQL of a nested text (lists, structs and maps of texts) as `target`, "" for a plain type."""
-    if not _is_nested(target):
-        return ""
-    return f"CASE WHEN {_fits(text, target, 0)} THEN {_typed(text, target, 0)} END"
-
-
-def _is_nested(type_text: str) -> bool:
-    return any(of(type_text) is not None for of in (list_element, struct_fields, map_types))
 
 
 def _typed(text: str, target: str, depth: int) -> str:

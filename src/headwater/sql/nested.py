@@ -1,4 +1,4 @@
-"""The parts of a nested type: `STRUCT(a INTEGER, b DECIMAL(5,2)[])` is read as DuckDB writes it."""
+"""The parts of a nested type, `STRUCT(a INTEGER, b DECIMAL(5,2)[])` as DuckDB writes it."""
 
 from __future__ import annotations
 
@@ -34,6 +34,20 @@ def map_types(type_text: str) -> tuple[str, str] | None:
         return None
     key, value = _split(type_text[len("MAP(") : -1])
     return key, value
+
+
+def is_nested(type_text: str) -> bool:
+    """Whether the type is a list, an array, a STRUCT or a MAP."""
+    return any(of(type_text) is not None for of in (list_element, struct_fields, map_types))
+
+
+def json_twin(type_text: str) -> object:
+    """Return the shape as DuckDB's `json_transform` takes it, with VARCHAR in the place of every plain type."""
+    if (element := list_element(type_text)) is not None:
+        return [json_twin(element)]
+    if (fields := struct_fields(type_text)) is not None:
+        return {name: json_twin(kind) for name, kind in fields}
+    return text_twin(type_text)
 
 
 def text_twin(type_text: str) -> str:
