@@ -62,10 +62,15 @@ def test_rules_in_their_order_and_rejects_that_add_up(
 @pytest.mark.parametrize("store", STORES)
 @pytest.mark.parametrize("mode", ["", "load: incremental\n"])
 def test_evolve_adds_a_column_of_the_header(tmp_path: Path, store: str, mode: str) -> None:
-    put(tmp_path, {"sources/shop.yaml": source(store, mode), "in/1.csv": HEADER + "1,a,1\n"})
+    text = source(store, mode)
+    put(tmp_path, {"sources/shop.yaml": text, "in/1.csv": HEADER + "1,a,1\n"})
     put(tmp_path, {"models/m/all.sql": "select * from shop.orders\n"})
     run_well(tmp_path)
     put(tmp_path, {"in/2.csv": "price,Colour,id\n2,red,2\n"})
+    error = run(tmp_path)["shop.orders/extract"].error
+    assert "in/2.csv has no column item, which is declared" in error
+    assert "optional: true" in error
+    put(tmp_path, {"sources/shop.yaml": text.replace("item: varchar", "item: {type: varchar, optional: true}")})
     run_well(tmp_path)
     table = load(tmp_path).query("from m.all order by id")
     assert table.column_names == ["id", "item", "price", "Colour"]

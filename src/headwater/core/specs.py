@@ -6,12 +6,15 @@ A key that is not here is an unknown word. Kinds add their own keys with models 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from headwater.core.types import normalize_type
 from headwater.core.values import Duration, Limit, Ratio, Words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class Spec(BaseModel):
@@ -110,11 +113,20 @@ class ColumnSpec(Spec):
         return filled
 
 
+class SourceColumnSpec(ColumnSpec):
+    """A column of a source's table; it has to be there, unless it is `optional` (then it is NULL)."""
+
+    optional: bool = False
+
+
 def _column(value: Any) -> Any:
     return {"type": value} if isinstance(value, str) else value
 
 
 Columns = dict[str, Annotated[ColumnSpec, BeforeValidator(_column, json_schema_input_type=str | ColumnSpec)]]
+SourceColumns = dict[
+    str, Annotated[SourceColumnSpec, BeforeValidator(_column, json_schema_input_type=str | SourceColumnSpec)]
+]
 
 
 class DescribedSpec(Spec):
@@ -159,6 +171,7 @@ class PrepareRule(Spec):
     trim: Words | None = None
     rename: dict[str, str] | None = None
     cast: dict[str, TypeName] | None = None
+    round: dict[str, Annotated[int, Field(ge=0, le=38)]] | None = None
     fill: dict[str, Any] | None = None
     null_if: dict[str, Any] | None = None
     drop: Words | None = None
@@ -189,6 +202,7 @@ class IngestSpec(DescribedSpec):
     `load: cdc` follows the source's own log of changes; only kinds that say so have it (`Source.loads`).
     """
 
+    columns: SourceColumns = Field(default_factory=dict)  # type: ignore[assignment]
     load: LoadMode = "full"
     key: Words = Field(default_factory=list)
     cursor: str | None = None
@@ -238,6 +252,12 @@ class IngestSpec(DescribedSpec):
     def ignores_deletes(self) -> bool:
         """Whether rows that the source deleted stay as they are; a log of changes says `ignore` to have that."""
         return self.deletes == "ignore" and (self.load != "cdc" or "deletes" in self.model_fields_set)
+
+
+def missing_columns(ingest: IngestSpec, given: Iterable[str]) -> list[str]:
+    """Return the declared columns that a source does not give, though they are not optional; case does not matter."""
+    there = {name.lower() for name in given}
+    return [name for name, column in ingest.columns.items() if not column.optional and name.lower() not in there]
 
 
 def _check_moment(text: str) -> None:

@@ -13,7 +13,7 @@ from pydantic import create_model
 
 from headwater.core.layers import Family
 from headwater.core.project import SourceTable
-from headwater.core.specs import Columns, IngestSpec, Spec
+from headwater.core.specs import IngestSpec, SourceColumns, Spec
 from headwater.errors import ProjectError
 from headwater.plugins import list_kinds, load_source
 from headwater.project.cache import digest
@@ -37,7 +37,7 @@ _ONLY_WORDS = {"description", "owner", "tags"}
 class SchemaTable(Spec):
     """One table of `sources/<source>.schema.yaml`."""
 
-    columns: Columns
+    columns: SourceColumns
 
 
 @dataclass(slots=True)

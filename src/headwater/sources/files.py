@@ -14,14 +14,16 @@ from pydantic import Field, model_validator
 from headwater.contracts import Chunk, ChunkEnd, Reading, TableDescription
 from headwater.core.commit import Column
 from headwater.core.layers import Family
-from headwater.core.specs import IngestSpec, Spec
+from headwater.core.specs import IngestSpec, Spec, missing_columns
 from headwater.core.values import Words
 from headwater.errors import ProjectError
+from headwater.sources.encodings import Encoding
 from headwater.sources.files_csv import CsvReader
 from headwater.sources.files_describe import describe_tables
 from headwater.sources.files_json import JsonReader
 from headwater.sources.files_layout import PACKED, Dialect, read_layout
 from headwater.sources.files_listing import (
+    FileFormatError,
     check_unchanged,
     explain_errors,
     list_files,
@@ -30,10 +32,9 @@ from headwater.sources.files_listing import (
     manifest_files,
 )
 from headwater.sources.files_objects import ObjectRead, check_objects
-from headwater.sources.files_parquet import parquet_columns, parquet_query
-from headwater.sources.files_scan import CsvScan, empty_query, read_type, typed_sql
+from headwater.sources.files_parquet import parquet_columns, parquet_query, read_layouts
+from headwater.sources.files_scan import CsvScan, empty_query
 from headwater.sources.files_zip import Unpacked
-from headwater.sql.placeholders import quote_identifier
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -78,7 +79,7 @@ class FilesTable(IngestSpec):
     delimiter: str | None = Field(None, min_length=1, max_length=1)
     quote: str = Field('"', max_length=1)
     header: bool = True
-    encoding: Literal["utf-8", "latin-1", "utf-16"] = "utf-8"
+    encoding: Encoding = "utf-8"
     null_values: Words = Field(default_factory=lambda: [""])
     timestamp_format: str = ""
     date_format: str = ""
@@ -202,7 +203,10 @@ class _FileRead:
                 fix="declare columns, or run once in a terminal to have them proposed",
             )
         if options.kind == "parquet":
-            found = parquet_columns(self.unpacked.base, files)
+            layouts = read_layouts(self.unpacked.base, files, self.request.connection)
+            for layout, alike in layouts.items():
+                self._check_given(alike[0], [field.name for field in layout])
+            found = parquet_columns(layouts, self.request.connection)
         elif options.kind in ("csv", "tsv") and options.header:
             found = self._headers(options, files)
         else:
@@ -219,9 +223,23 @@ class _FileRead:
         for file in files:
             with explain_errors(self.unpacked.base, [file]):
                 layout = read_layout(self.unpacked.base, file.path, options.dialect, declared)
-            for name in layout.names if layout else ():
+            if layout is None:
+                continue
+            self._check_given(file, layout.names)
+            for name in layout.names:
                 names.setdefault(name.lower(), Column(name, "VARCHAR"))
         return list(names.values())
+
+    def _check_given(self, file: File, names: Sequence[str]) -> None:
+        """Refuse a file that lacks a declared column: its rows would be NULL there, and nobody told."""
+        missing = missing_columns(self.request.ingest, names)
+        if missing and self.request.ingest.schema_policy != "freeze":  # freeze tells of everything at once
+            what = ", ".join(missing)
+            raise FileFormatError(
+                f"{file.path} has no column {what}, which is declared (it has {', '.join(names)[:200]})",
+                fix=f"mend one of them; where files may lack it, declare {missing[0]}: {{type: …, optional: true}}",
+                path=file.path,
+            )
 
     def _refuse(
         self, declared: Sequence[Column], found: Sequence[Column], new: Sequence[Column], files: Sequence[File]
@@ -273,7 +291,12 @@ class _FileRead:
         kept = self._kept(columns)
         unknown = () if lenient else tuple(column.name for column in columns if column not in kept)
         if options.kind == "parquet":
-            query = parquet_query(base, members, kept, unknown, absolute=absolute, lenient=lenient)
+            with explain_errors(base, members):
+                layouts = read_layouts(base, members, connection)
+                query = parquet_query(
+                    base, layouts, kept, unknown, token, connection,
+                    absolute=absolute, lenient=lenient, shown=not self.request.ingest.hides_values,
+                )  # fmt: skip
             return Chunk(name, query, lambda: self._end(group, position, "", 0))
         if options.kind in ("json", "jsonl"):
             members = [member for member in members if member.size_bytes]  # of a packed file, nothing is no document
@@ -290,28 +313,17 @@ class _FileRead:
                 return self._end(group, position, found, broken)
 
             return Chunk(name, query, end)
-        read = tuple(Column(column.name, "VARCHAR") for column in kept) if lenient else columns
-        scan = CsvScan(connection, base, options.dialect, read, ordered, token, absolute)
+        scan = CsvScan(
+            connection, base, options.dialect, kept if lenient else columns, ordered, token, absolute, lenient
+        )
         loaded = CsvReader(scan, unknown)
         with explain_errors(base, members):
             query, rejects, rejected = loaded.read_group(members)
-        if lenient:
-            query = _fitting(query, options.dialect, kept)
-
         return Chunk(name, query, lambda: self._end(group, position, rejects, rejected), loaded.drop_rows)
 
     def _end(self, group: Sequence[File], position: dict[str, Any], rejects: str, rejected: int) -> ChunkEnd:
         check_unchanged(self.base, group)
         return ChunkEnd(position, rejects, rejected)
-
-
-def _fitting(query: str, dialect: Dialect, columns: Sequence[Column]) -> str:
-    """Type rows of text; a value that does not fit is NULL."""
-    typed = []
-    for column in columns:
-        name = quote_identifier(column.name)
-        typed.append(f"{typed_sql(dialect, name, read_type(column.type, late=False))} AS {name}")
-    return f"SELECT {', '.join(typed)}, _file, _line, _rule, _reason FROM ({query})"
 
 
 def needs_order(request: ReadRequest) -> bool:

@@ -1,4 +1,4 @@
-"""CSV and TSV through DuckDB's own reader, typed as it reads; every row is either good or exactly one reject.
+"""CSV and TSV through DuckDB's own reader; every row is either good or exactly one reject.
 
 DuckDB's reader loses rows when it cuts one file into parts and a damaged row lies at a cut (measured
 with 1.5.5: in half of the files of 9 MB with 30 % damage). So a file is read in one piece, several files in parallel,
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from headwater.sources.files_layout import PACKED, Layout, open_bytes, open_text, read_layout
-from headwater.sources.files_loose import scan_loosely
-from headwater.sources.files_scan import LATE, CsvScan, read_type
+from headwater.sources.files_loose import find_records, scan_loosely
+from headwater.sources.files_scan import CsvScan, read_type
 from headwater.sql.placeholders import quote_identifier, quote_text
 
 if TYPE_CHECKING:
@@ -49,10 +49,12 @@ class CsvReader:
         parts = self._read_small(small)
         for file in layouts.keys() - small.keys():
             parts += self._read_checked(file, layouts[file])
+        for part in parts:
+            self._place_unfit(part, layouts)
         rejected = [part for part in parts if self._count(f"{part}_rejects")]
         for part in rejected:
             self._number_lines(f"{part}_rejects")
-        rows = " UNION ALL ".join(f"SELECT * FROM {part}" for part in sorted(parts))
+        rows = " UNION ALL ".join(f"SELECT * FROM {part} WHERE _rule IS NULL" for part in sorted(parts))
         rejects = " UNION ALL ".join(
             f"SELECT _file, _line, rule, reason, raw FROM {part}_rejects" for part in sorted(rejected)
         )
@@ -96,14 +98,7 @@ class CsvReader:
             if len(layouts) == 1:
                 return [part for file, layout in layouts.items() for part in self._read_loosely(file, layout)]
             return [found for file, layout in layouts.items() for found in self._read_small({file: layout})]
-        wrong = self._unfit_files(part)
-        if not wrong:
-            return [part]
-        self.scan.drop(part, f"{part}_rejects")
-        parts = self._read_small({file: layout for file, layout in layouts.items() if file.path not in wrong})
-        for file, layout in layouts.items():
-            parts += self._read_loosely(file, layout) if file.path in wrong else []
-        return parts
+        return [part]
 
     def _may_end_in_quote(self, file: File) -> bool:
         """Whether a quote may be open at the end: DuckDB forgets that reject among many files (measured with 1.5.5)."""
@@ -121,8 +116,6 @@ class CsvReader:
             except duckdb.InvalidInputException:
                 break
             if self._adds_up(file, layout, part):
-                if self._unfit_files(part):
-                    break
                 return [part]
         return self._read_loosely(file, layout)
 
@@ -149,12 +142,10 @@ class CsvReader:
         return f"SELECT {', '.join(nulls)}, NULL::VARCHAR AS _file, NULL::BIGINT AS _line LIMIT 0"
 
     def _judged(self, rows: str) -> str:
-        """Cast what was read as text, leave unknown columns out, and say which rows have a value in one."""
+        """Leave unknown columns out, and say which rows have a value in one."""
         unknown = {name.lower() for name in self.unknown}
-        kept = [column for column in self.scan.columns if column.name.lower() not in unknown]
-        late = {c.name: self._late_sql(quote_identifier(c.name), c.type) for c in kept if c.type in LATE}
         selected = ", ".join(
-            f"{late.get(c.name, quote_identifier(c.name))} AS {quote_identifier(c.name)}" for c in kept
+            quote_identifier(column.name) for column in self.scan.columns if column.name.lower() not in unknown
         )
         used = [(quote_identifier(name), quote_text(f"column {quote_identifier(name)}")) for name in self.unknown]
         tests = " OR ".join(f"{name} IS NOT NULL" for name, _ in used) or "FALSE"
@@ -164,23 +155,32 @@ class CsvReader:
             f"CASE WHEN {tests} THEN concat('not declared: ', concat_ws(', ', {named})) END AS _reason FROM ({rows})"
         )
 
-    def _late_sql(self, value: str, type_text: str) -> str:
-        wanted = self.scan.dialect.timestamp_format if type_text.startswith("TIMESTAMP") else ""
-        if wanted:
-            return f"CAST(try_strptime({value}, {quote_text(wanted)}) AS {type_text})"
-        return f"TRY_CAST({value} AS {type_text})"
+    def _place_unfit(self, part: str, layouts: Layouts) -> None:
+        """Make rejects of the rows with a value that does not fit, each with its place and text in the file."""
+        import pyarrow as pa
 
-    def _unfit_files(self, part: str) -> set[str]:
-        """Find the files with a value that a late cast does not fit: they are read again, row by row."""
-        late = [column for column in self.scan.columns if column.type in LATE]
-        tests = [
-            f"({quote_identifier(c.name)} IS NOT NULL AND {self._late_sql(quote_identifier(c.name), c.type)} IS NULL)"
-            for c in late
-        ]
-        if not tests:
-            return set()
-        found = self.scan.connection.execute(f"SELECT DISTINCT _file FROM {part} WHERE {' OR '.join(tests)}")
-        return {row[0] for row in found.fetchall()}
+        found = self.scan.connection.execute(
+            f"SELECT _file, _rule, _reason, _texts FROM {part} WHERE _texts IS NOT NULL ORDER BY rowid"
+        ).fetchall()
+        if not found:
+            return
+        by_file: dict[str, list[tuple[str, str, list[str | None]]]] = {}
+        for path, rule, reason, texts in found:
+            by_file.setdefault(path, []).append((rule, reason, texts))
+        rejects: list[tuple[str, int | None, str, str, str]] = []
+        for file, layout in layouts.items():
+            unfit = by_file.get(file.path, [])
+            places = find_records(self.scan, file, layout, [texts for _, _, texts in unfit])
+            rejects += [
+                (file.path, line, rule, reason, raw)
+                for (rule, reason, _), (line, raw) in zip(unfit, places, strict=True)
+            ]
+        view = f"hw_unfit_{self.scan.token}"
+        names, types = ("_file", "_line", "rule", "reason", "raw"), (pa.string(), pa.int64(), *[pa.string()] * 3)
+        arrays = [pa.array(values, kind) for values, kind in zip(zip(*rejects, strict=True), types, strict=True)]
+        self.scan.connection.register(view, pa.table(arrays, names=list(names)))
+        self.scan.connection.execute(f"INSERT INTO {part}_rejects SELECT *, NULL, NULL FROM {view}")
+        self.scan.connection.unregister(view)
 
     # ------------------------------------------------------------------------------------------------ adding up
 
@@ -214,7 +214,7 @@ class CsvReader:
         import pyarrow as pa
 
         asked = self.scan.connection.execute(
-            f"SELECT _file, position, blank FROM {rejects} WHERE _line IS NULL ORDER BY _file, position"
+            f"SELECT _file, position, blank FROM {rejects} WHERE position IS NOT NULL ORDER BY _file, position"
         ).fetchall()
         by_file: dict[str, list[tuple[int, int]]] = {}
         for path, position, blank in asked:
@@ -250,10 +250,11 @@ class CsvReader:
                 return
 
     def _blocks(self, path: str) -> Iterator[bytes]:
-        if self.scan.dialect.encoding == "utf-8":
+        encoding = self.scan.dialect.read_encoding
+        if encoding == "utf-8":
             with open_bytes(self.scan.base, path) as data:
                 yield from iter(lambda: data.read(1 << 22), b"")
         else:
-            with open_text(self.scan.base, path, self.scan.dialect.encoding, "replace") as text:
+            with open_text(self.scan.base, path, encoding, "replace") as text:
                 while block := text.read(1 << 22):
                     yield block.encode()

@@ -15,7 +15,7 @@ from headwater.sources.files_known import KnownTables
 from headwater.sources.files_layout import PACKED, open_bytes
 from headwater.sources.files_listing import explain_errors, list_files, listing_version, missing_files
 from headwater.sources.files_objects import describe_objects
-from headwater.sources.files_parquet import parquet_columns, parquet_rows
+from headwater.sources.files_parquet import parquet_columns, parquet_rows, read_layouts
 from headwater.sources.files_sample import propose
 from headwater.sources.files_zip import is_archive
 
@@ -106,7 +106,8 @@ class _Describing:
         notes: list[str] = []
         with explain_errors(self._base, files):
             if kind == "parquet":
-                columns = tuple(parquet_columns(self._base, files, self._connection)) if files else ()
+                layouts = read_layouts(self._base, files, self._connection) if files else {}
+                columns = tuple(parquet_columns(layouts, self._connection))
                 if not all(file.path in self._rows for file in files):
                     self._rows |= parquet_rows(self._base, files, self._connection)
                 rows: int | None = sum(self._rows[file.path] for file in files)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Known = tuple[tuple[Column, ...], int | None]
 """Columns and rows."""
 
-_READER = "1"
+_READER = "2"
 """Counts up when the same files are described otherwise."""
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from headwater.sources.files_listing import FileFormatError
+from headwater.sql.placeholders import quote_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,9 +24,17 @@ PACKED = (".gz", ".zst")
 """What the name of a packed file ends with; what is before tells its format."""
 
 
+_WINDOWS = bytes(range(0x80, 0xA0)).decode("cp1252", "replace")
+_FROM_LATIN = "".join(map(chr, range(0x80, 0xA0)))
+_UNDEFINED = "".join(latin for latin, windows in zip(_FROM_LATIN, _WINDOWS, strict=True) if windows == "\ufffd")
+
+
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How the files of a table are written."""
+    """How the files of a table are written.
+
+    DuckDB does not know `windows-1252` by itself: it reads such a file as Latin-1, which differs in 32 characters.
+    """
 
     delimiter: str = ","
     quote: str = '"'
@@ -34,6 +43,26 @@ class Dialect:
     null_values: tuple[str, ...] = ("",)
     timestamp_format: str = ""
     date_format: str = ""
+
+    @property
+    def read_encoding(self) -> str:
+        """The encoding that DuckDB reads the files in."""
+        return "latin-1" if self.encoding == "windows-1252" else self.encoding
+
+    def decoded(self, text: str) -> str:
+        """Return SQL of a text that DuckDB read, in the declared encoding."""
+        if self.encoding != "windows-1252":
+            return text
+        foreign = f"regexp_matches({text}, '[\\x{{80}}-\\x{{9f}}]')"
+        windows = f"translate({text}, {quote_text(_FROM_LATIN)}, {quote_text(_WINDOWS)})"
+        return f"CASE WHEN {foreign} THEN {windows} ELSE {text} END"
+
+    def undecodable(self, text: str) -> str:
+        """Return a predicate of a text that DuckDB took and that the declared encoding does not have, "" for none."""
+        if self.encoding != "windows-1252":
+            return ""
+        undefined = "".join(rf"\x{{{ord(character):x}}}" for character in _UNDEFINED)
+        return f"regexp_matches({text}, '[{undefined}]')"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +122,7 @@ def open_bytes(base: str, path: str) -> BinaryIO:
     if path.endswith(".zst"):
         import pyarrow as pa
 
-        return cast("BinaryIO", pa.input_stream(whole, compression="zstd"))
+        return io.BufferedReader(cast("io.RawIOBase", pa.input_stream(whole, compression="zstd")))
     return cast("BinaryIO", gzip.open(whole, "rb") if path.endswith(".gz") else open(whole, "rb"))
 
 

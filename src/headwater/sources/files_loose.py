@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from headwater.sources import files_scan
-from headwater.sources.files_layout import RAW_CHARACTERS, csv_options, open_text
-from headwater.sql.placeholders import quote_identifier, quote_text
+from headwater.sources.files_layout import RAW_CHARACTERS, csv_options, open_bytes, open_text
+from headwater.sql.placeholders import quote_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from headwater.sources.files_layout import Layout
     from headwater.sources.files_listing import File
@@ -108,31 +109,68 @@ def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:
 
 def _split(scan: CsvScan, file: File, layout: Layout, text: str, rows: str, rejects: str) -> None:
     """Type the text: rows whose fields all fit, and rejects."""
-    types = scan.types(layout, reading=False)
-    nulls = ", ".join(map(quote_text, scan.dialect.null_values))
-    tried, failed = [], []
-    for index, (name, type_text) in enumerate(zip(layout.names, types, strict=True)):
-        value = f"CASE WHEN c{index} IN ({nulls}) THEN NULL ELSE c{index} END" if nulls else f"c{index}"
-        typed = files_scan.typed_sql(scan.dialect, value, files_scan.read_type(type_text, late=False))
-        given = value if type_text in files_scan.LATE else typed
-        tried.append(f"{value} AS c{index}, {typed} AS t{index}, {given} AS o{index}")
-        reason = quote_text(f"column {quote_identifier(name)} is not a {type_text}")
-        failed.append(f"CASE WHEN c{index} IS NOT NULL AND t{index} IS NULL THEN {reason} END")
-    tried_rows = f"SELECT _line, rule, raw, {', '.join(tried)} FROM {text}"
     told = " ".join(f"WHEN {quote_text(rule)} THEN {quote_text(reason)}" for rule, reason in _REASONS.items())
-    judged = f"{text}_judged"
+    nulls = ", ".join(map(quote_text, scan.dialect.null_values))
+    fields = [f"c{index}" for index in range(len(layout.names))]
+    given = ", ".join(f"CASE WHEN {f} IN ({nulls}) THEN NULL ELSE {f} END AS {f}" if nulls else f for f in fields)
+    place = quote_text(file.path)
+    texts = f"SELECT {given}, {place} AS _file, _line FROM {text} WHERE rule IS NULL"
     scan.connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE {judged} AS SELECT *, "
-        f"CASE WHEN rule IS NULL THEN nullif(concat_ws('; ', {', '.join(failed)}), '') ELSE CASE rule {told} END END "
-        f"AS reason FROM ({tried_rows})"
-    )
-    place, line = quote_text(file.path), "_line" if scan.ordered else "NULL::BIGINT AS _line"
-    scan.connection.execute(
-        f"CREATE TEMP TABLE {rows} AS SELECT {scan.columns_sql(layout, 'o')}, {place} AS _file, {line} "
-        f"FROM {judged} WHERE reason IS NULL"
+        f"CREATE OR REPLACE TEMP TABLE {rows} AS SELECT * REPLACE (NULL AS _texts) "
+        f"FROM ({scan.typed(layout, texts, 'c')})"
     )
     scan.connection.execute(
-        f"CREATE TEMP TABLE {rejects} AS SELECT {place} AS _file, _line, coalesce(rule, 'cast') AS rule, reason, raw, "
-        f"NULL::BIGINT AS position, NULL::BIGINT AS blank FROM {judged} WHERE reason IS NOT NULL"
+        f"CREATE OR REPLACE TEMP TABLE {rejects} AS "
+        f"SELECT {place} AS _file, _line, rule, CASE rule {told} END AS reason, raw, "
+        f"NULL::BIGINT AS position, NULL::BIGINT AS blank FROM {text} WHERE rule IS NOT NULL UNION ALL "
+        f"SELECT {place}, _line, r._rule, r._reason, raw, NULL, NULL FROM {rows} AS r JOIN {text} USING (_line) "
+        "WHERE r._rule IS NOT NULL"
     )
-    scan.connection.execute(f"DROP TABLE {judged}")
+
+
+def find_records(
+    scan: CsvScan, file: File, layout: Layout, wanted: Sequence[list[str | None]]
+) -> list[tuple[int | None, str]]:
+    """Find rows of a file again by their fields, in their order; return the line and the text of each.
+
+    A row that does not stand in the file like this has no line, and its fields for a text.
+    """
+    found = _find_plain(scan, file, layout, wanted)
+    return found if len(found) == len(wanted) else _find_any(scan, file, layout, wanted)
+
+
+def _find_plain(
+    scan: CsvScan, file: File, layout: Layout, wanted: Sequence[list[str | None]]
+) -> list[tuple[int | None, str]]:
+    """Find rows by the text they have when nothing is quoted; what cannot be found so is left out."""
+    found: list[tuple[int | None, str]] = []
+    if scan.dialect.encoding != "utf-8" or not wanted:
+        return found
+    texts = [scan.dialect.delimiter.join(field or "" for field in fields) for fields in wanted]
+    rest = iter(texts)
+    looked_for = next(rest).encode()
+    with open_bytes(scan.base, file.path) as data:
+        for number, line in enumerate(data, 1):
+            if number > layout.lines and line.rstrip(b"\r\n") == looked_for:
+                found.append((number, texts[len(found)][:RAW_CHARACTERS]))
+                if len(found) == len(texts):
+                    break
+                looked_for = next(rest).encode()
+    return found
+
+
+def _find_any(
+    scan: CsvScan, file: File, layout: Layout, wanted: Sequence[list[str | None]]
+) -> list[tuple[int | None, str]]:
+    """Find rows by their fields, read row by row in Python."""
+    found: list[tuple[int | None, str]] = []
+    nulls, encoding = set(scan.dialect.null_values), scan.dialect.encoding
+    as_read = replace(scan, dialect=replace(scan.dialect, encoding=scan.dialect.read_encoding))
+    for line, rule, raw, fields in read_records(as_read, file, layout):
+        if len(found) == len(wanted):
+            break
+        if not rule and [None if field in nulls else field for field in fields] == wanted[len(found)]:
+            found.append((line, raw if as_read == scan else raw.encode("latin-1").decode(encoding, "replace")))
+    return found + [
+        (None, scan.dialect.delimiter.join(field or "" for field in fields)) for fields in wanted[len(found) :]
+    ]
