@@ -92,7 +92,9 @@ def test_errors_say_what_to_do(tmp_path: Path) -> None:
     assert not failed.passed
     assert "invalid date field format" in failed.error
     typed = check(tmp_path, "model: m.daily\ngiven: {shop.orders: [{id: x}]}\nexpect: []\n")
-    assert "Could not convert string 'x' to INT64" in typed.error
+    assert "x is no BIGINT, which column shop.orders.id is" in typed.error
+    rounded = check(tmp_path, "model: m.py\ngiven: {shop.orders: [{id: 1}]}\nexpect: [{n: 1.4}]\n")
+    assert "1.4 is no BIGINT" in rounded.error
 
 
 def test_a_python_model_under_test(tmp_path: Path) -> None:

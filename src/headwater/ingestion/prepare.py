@@ -14,7 +14,8 @@ from headwater.core.commit import Column
 from headwater.core.types import Fidelity, landed
 from headwater.errors import ProjectError
 from headwater.ingestion.layers import DEDUPED, INTERNAL, cast_layer, reject_layer, replace_layer
-from headwater.ingestion.rules import Current, RuleCompiler, check_names, try_cast_sql
+from headwater.ingestion.rules import Current, RuleCompiler, check_names
+from headwater.sql.exact import exact_cast_sql
 from headwater.sql.placeholders import quote_identifier, quote_text
 
 if TYPE_CHECKING:
@@ -74,14 +75,17 @@ class Preparation:
     def land_as(self, decision: SchemaDecision) -> Preparation:
         """Return the preparation for a table whose columns the schema policy has decided."""
         types = {column.name.lower(): column for column in self.columns}
-        selected = []
+        selected, widened = [], {}
         for column in decision.columns:
             name = quote_identifier(column.name)
             arriving = types.get(column.name.lower())
-            value = quote_identifier(arriving.name) if arriving else "NULL"
-            same = arriving is not None and arriving.type == column.type
-            cast = "TRY_CAST" if self._lenient else "CAST"
-            selected.append(f"{value} AS {name}" if same else f"{cast}({value} AS {column.type}) AS {name}")
+            if arriving is None:
+                selected.append(f"CAST(NULL AS {column.type}) AS {name}")
+                continue
+            if arriving.type != column.type:
+                cast = exact_cast_sql(quote_identifier(arriving.name), arriving.type, column.type)
+                widened[arriving.name] = (cast, column.type)
+            selected.append(f"{quote_identifier(arriving.name)} AS {name}")
         carried = f"COLUMNS('^{INTERNAL}'), _rule, _reason{', _file, _line' if self.located else ''}"
         names = {name.lower() for name in decision.discarded}
         lost = [c.name for c in self.columns if c.name.lower() in names]
@@ -92,6 +96,7 @@ class Preparation:
                 for n in lost
             ]
             inner = reject_layer(inner, tests)
+        inner = cast_layer(inner, widened, "cast", lenient=self._lenient)
         inner = f"SELECT {', '.join(selected)}, {carried} FROM ({inner})"
         return replace(self, columns=decision.columns, _prepared=inner)
 
@@ -361,7 +366,7 @@ def _land(compiler: RuleCompiler, store: str, landed_by: Callable[[str, str], La
         _refuse_loss(compiler.table, column, landing, store)
         name = quote_identifier(column.name)
         if landing.cast_checked:
-            checked[column.name] = (try_cast_sql(name, landing.type), landing.type)
+            checked[column.name] = (exact_cast_sql(name, column.type, landing.type), landing.type)
         elif landing.type != column.type:
             plain[column.name] = f"CAST({name} AS {landing.type})"
         source_type = column.source_type or (column.type if landing.type != column.type else "")

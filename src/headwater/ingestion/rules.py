@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from headwater.errors import ProjectError
 from headwater.ingestion.layers import DEDUPED, INTERNAL, cast_layer, replace_layer
 from headwater.ingestion.masking import mask_sql
+from headwater.sql.exact import EPOCHS, FLOATS, exact_cast_sql, is_held
 from headwater.sql.placeholders import quote_identifier, quote_text
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
 WHITESPACE = " \t\n\r\v\f\u00a0"
 """What `trim` removes at both ends of a text."""
-
-_EPOCHS = {"EPOCH_S": 1_000_000, "EPOCH_MS": 1_000}
 
 
 @dataclass
@@ -69,7 +68,9 @@ class RuleCompiler:
         """Begin with the columns as the source yields them; numbers declared as epochs become instants."""
         current = [Current(c.name, c.type, frozenset({c.name}), c.source_type or c.type) for c in columns]
         compiler = cls(table, current, inner, located, lenient=lenient)
-        epochs = {c.name: c.type for c in columns if c.type in _EPOCHS}
+        epochs = {c.name: c.type for c in columns if c.type in EPOCHS}
+        for column in compiler.columns:
+            column.type = EPOCHS[column.type][0] if column.type in EPOCHS else column.type
         compiler._cast(epochs)
         return compiler
 
@@ -167,8 +168,9 @@ class RuleCompiler:
         tried = {}
         for name, type_text in casts.items():
             column = self.find(name, "cast")
-            tried[name] = (try_cast_sql(quote_identifier(name), type_text), type_text)
-            column.type = "TIMESTAMP WITH TIME ZONE" if type_text in _EPOCHS else type_text
+            cast = exact_cast_sql(quote_identifier(name), column.type, type_text, from_boolean=True)
+            tried[name] = (cast, type_text)
+            column.type = "TIMESTAMP WITH TIME ZONE" if type_text in EPOCHS else type_text
         self.inner = cast_layer(self.inner, tried, "cast", lenient=self.lenient)
 
     def _apply_fill(self, index: int, values: dict[str, Any]) -> None:
@@ -182,10 +184,36 @@ class RuleCompiler:
         replaced = {}
         for name, given in values.items():
             column = self.find(name, rule)
-            literals = ", ".join(f"CAST({value_sql(value)} AS {column.type})" for value in given)
-            self._describe(f"SELECT [{literals}]", f"the value that {rule} gives column {name!r}")
+            literals = ", ".join(self._literal(value, column, rule) for value in given)
             replaced[column.name] = template.format(quote_identifier(column.name), literals)
         self.inner = replace_layer(self.inner, replaced)
+
+    def _literal(self, value: Any, column: Current, rule: str) -> str:
+        """Return a value as a literal of a column's type, which has to hold it exactly."""
+        where = f"the value that {rule} gives column {column.name!r}"
+        literal = f"CAST({value_sql(value)} AS {column.type})"
+        self._describe(f"SELECT {literal}", where)
+        if value is not None and not is_held(str(value), column.type):
+            raise ProjectError(
+                f"{self.table}: {where} is {value}, which no {column.type} holds exactly",
+                fix="write a value of the column's type, or cast the column before",
+            )
+        return literal
+
+    def _apply_round(self, index: int, places: dict[str, int]) -> None:
+        rounded = {}
+        for name, digits in places.items():
+            column = self.find(name, "round")
+            if column.type not in FLOATS and not column.type.startswith("DECIMAL("):
+                raise ProjectError(
+                    f"{self.table}: round names column {name!r}, which is {column.type}, no decimal or double",
+                    fix="cast it to a type that holds all its digits before",
+                )
+            rounded[column.name] = f"round({quote_identifier(column.name)}, {digits})"
+        types = self.bind(rounded, "round of column")
+        self.inner = replace_layer(self.inner, rounded)
+        for name, type_text in types.items():
+            self.find(name, "round").type = type_text
 
     def _apply_drop(self, index: int, names: list[str]) -> None:
         dropped = [self.find(name, "drop") for name in names]
@@ -240,15 +268,6 @@ class RuleCompiler:
 
 def _mentions(sql: str, name: str) -> bool:
     return re.search(rf"(?<!\w){re.escape(name)}(?!\w)", sql, re.IGNORECASE) is not None
-
-
-def try_cast_sql(expression: str, type_text: str) -> str:
-    """Return SQL that casts or gives NULL; EPOCH_S and EPOCH_MS read numbers since 1970-01-01 UTC."""
-    if type_text not in _EPOCHS:
-        return f"TRY_CAST({expression} AS {type_text})"
-    digits = "DECIMAL(24,6)" if type_text == "EPOCH_S" else "DECIMAL(24,3)"
-    micros = f"TRY_CAST(TRY_CAST({expression} AS {digits}) * {_EPOCHS[type_text]} AS BIGINT)"
-    return f"TRY(make_timestamptz({micros}))"
 
 
 def value_sql(value: Any) -> str:

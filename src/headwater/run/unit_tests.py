@@ -14,6 +14,7 @@ from headwater.plan.intervals import parse_moment
 from headwater.project.validate import suggest
 from headwater.run.boundary import call_user_model
 from headwater.sql.binding import describe_query, explain_error
+from headwater.sql.exact import is_held
 from headwater.sql.placeholders import fill_clock, quote_dataset, quote_identifier, quote_text
 
 if TYPE_CHECKING:
@@ -99,10 +100,9 @@ def _give(
     connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quote_identifier(dataset.partition('.')[0])}")
     parts = ", ".join(f"{quote_identifier(name)} {kind}" for name, kind in kinds.items())
     connection.execute(f"CREATE OR REPLACE TABLE {quote_dataset(dataset)} ({parts})")
-    marks = ", ".join("?" for _ in names)
     for row in rows:
-        values = [None if row.get(name) is None else str(row[name]) for name in names]
-        connection.execute(f"INSERT INTO {quote_dataset(dataset)} VALUES ({marks})", values)
+        values = ", ".join(_exactly(row.get(name), kinds[name], f"{dataset}.{name}") for name in names)
+        connection.execute(f"INSERT INTO {quote_dataset(dataset)} VALUES ({values})")
 
 
 def _infer(rows: Sequence[Mapping[str, Any]], name: str) -> str:
@@ -172,7 +172,7 @@ def _compare(
     connection.execute(f"CREATE TEMP TABLE _got AS SELECT {listed} FROM (\n{query}\n)")
     connection.execute(f"CREATE TEMP TABLE _want AS SELECT {_cast(columns, names)} WHERE FALSE")
     for row in expected:
-        values = ", ".join(_expected(row.get(name), kinds[name]) for name in names)
+        values = ", ".join(_exactly(row.get(name), kinds[name], name) for name in names)
         connection.execute(f"INSERT INTO _want VALUES ({values})")
     return _difference(connection, "_want", "_got"), _difference(connection, "_got", "_want")
 
@@ -182,8 +182,16 @@ def _cast(columns: Sequence[Column], names: Sequence[str]) -> str:
     return ", ".join(f"CAST(NULL AS {kinds[name]}) AS {quote_identifier(name)}" for name in names)
 
 
-def _expected(value: Any, kind: str) -> str:
-    return "NULL" if value is None else f"CAST({quote_text(str(value))} AS {kind})"
+def _exactly(value: Any, kind: str, column: str) -> str:
+    """Return a value of a test as SQL of a column's type, which has to hold it exactly."""
+    if value is None:
+        return "NULL"
+    text = quote_text(str(value))
+    if not is_held(str(value), kind):
+        raise ProjectError(
+            f"{value} is no {kind}, which column {column} is", fix="write a value that the column can have"
+        )
+    return f"CAST({text} AS {kind})"
 
 
 def _difference(connection: DuckDBPyConnection, one: str, other: str) -> list[str]:
