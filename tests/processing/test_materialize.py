@@ -24,6 +24,7 @@ from headwater.processing.batch.materialize import (
     replace_change,
     snapshot_change,
 )
+from headwater.sql.placeholders import quote_identifier
 
 from .tables import Table
 
@@ -203,14 +204,14 @@ def test_a_new_column_is_null_in_rows_that_stay() -> None:
 # ---------------------------------------------------------------------------------------------------------- snapshots
 
 HISTORY = {"k": "INTEGER", "v": "VARCHAR", "at": "TIMESTAMPTZ"}
-SHOWN = "k, v, epoch_ms(valid_from), epoch_ms(valid_to)"
+SHOWN = 'k, v, epoch_us("at"), epoch_us(valid_from), epoch_us(valid_to)'
 MOMENTS = st.integers(0, 4).map(lambda hour: NOW + timedelta(hours=hour))
 RUNS = st.lists(st.dictionaries(st.integers(0, 3), st.tuples(VALUES, MOMENTS), max_size=4), min_size=1, max_size=5)
 Version = tuple[int, Any, int, int | None]
 
 
-def epoch_ms(moment: datetime) -> int:
-    return round(moment.timestamp() * 1000)
+def epoch_us(moment: datetime) -> int:
+    return round(moment.timestamp() * 1000) * 1000
 
 
 def remember(history: list[Version], key: int, value: Any, start: int, same: bool) -> list[Version]:
@@ -218,12 +219,11 @@ def remember(history: list[Version], key: int, value: Any, start: int, same: boo
     current = next((version for version in history if version[0] == key and version[3] is None), None)
     if current is None:
         return [*history, (key, value, start, None)]
-    if same or start < current[2]:
+    if same:
         return history
+    start = max(start, current[2] + 1)
     history = [version for version in history if version is not current]
-    if start > current[2]:
-        history.append((*current[:3], start))
-    return [*history, (key, value, start, None)]
+    return [*history, (*current[:3], start), (key, value, start, None)]
 
 
 @settings(max_examples=50)
@@ -237,10 +237,12 @@ def test_a_snapshot_with_a_time(runs: list[dict[int, tuple[Any, datetime]]]) -> 
         declared = spec(materialize="snapshot", key="k", time="at")
         table.apply(snapshot_change(table.connection, declared, table.target, *table.landed(), NOW))
         for key, (value, at) in content.items():
-            same = (key, value, epoch_ms(at), None) in versions
-            versions = remember(versions, key, value, epoch_ms(at), same)
-        assert table.rows(SHOWN) == sorted(versions, key=repr)
+            same = any(v[:2] == (key, (value, epoch_us(at))) and v[3] is None for v in versions)
+            versions = remember(versions, key, (value, epoch_us(at)), epoch_us(at), same)
+        shown = [(k, *seen, start, end) for k, seen, start, end in versions]
+        assert table.rows(SHOWN) == sorted(shown, key=repr)
         check_history(table)
+        check_newest(table, content)
 
 
 @settings(max_examples=50)
@@ -255,10 +257,11 @@ def test_a_snapshot_by_load_time(runs: list[tuple[dict[int, Any], int]]) -> None
         table.apply(snapshot_change(table.connection, declared, table.target, *table.landed(), now))
         for key, values in content.items():
             same = any(v[:2] == (key, values) and v[3] is None for v in versions)
-            versions = remember(versions, key, values, epoch_ms(now), same)
-        shown = table.rows('k, "odd name", v::INTEGER, epoch_ms(valid_from), epoch_ms(valid_to)')
+            versions = remember(versions, key, values, epoch_us(now), same)
+        shown = table.rows('k, "odd name", v::INTEGER, epoch_us(valid_from), epoch_us(valid_to)')
         assert shown == sorted([(k, *values, start, end) for k, values, start, end in versions], key=repr)
         check_history(table)
+        check_newest(table, content)
 
 
 def check_history(table: Table) -> None:
@@ -267,6 +270,33 @@ def check_history(table: Table) -> None:
     overlap = "a.k = b.k AND a.valid_from < b.valid_from AND a.valid_to > b.valid_from"
     assert table.count(f"SELECT 1 FROM kept a JOIN kept b ON {overlap}") == 0
     assert table.count("SELECT 1 FROM kept WHERE valid_to <= valid_from") == 0
+
+
+def check_newest(table: Table, content: dict[int, Any]) -> None:
+    """Whatever the clock: what is open of a key is what the source gives now."""
+    own = [column.name for column in table.target.columns if not column.name.startswith("valid_")]
+    names = ", ".join(map(quote_identifier, own))
+    there = f"SELECT {names} FROM kept WHERE valid_to IS NULL"
+    assert table.count(f"SELECT {names} FROM given EXCEPT {there}") == 0
+    assert table.count(f"{there} AND k IN (SELECT k FROM given)") == len(content)
+
+
+def test_advice_for_a_snapshot_says_what_is_lost() -> None:
+    table = Table(KEYED)
+    declared = spec(materialize="snapshot", key="k")
+    table.give(KEYED, [(1, "a", 1)])
+    table.apply(snapshot_change(table.connection, declared, table.target, *table.landed(), NOW))
+    with pytest.raises(UserCodeError) as gone:
+        snapshot_change(table.connection, declared, table.target, *table.landed("SELECT k, v FROM given"), NOW)
+    assert 'null::VARCHAR as "odd name"' in gone.value.fix
+    assert "forgets its history" in gone.value.fix
+    other = table.landed('SELECT k, 1 AS "odd name", v FROM given')
+    with pytest.raises(UserCodeError) as retyped:
+        snapshot_change(table.connection, declared, table.target, *other, NOW)
+    assert "forgets its history" in retyped.value.fix
+    back = table.landed('SELECT k, null::VARCHAR AS "odd name", v FROM given')
+    table.apply(snapshot_change(table.connection, declared, table.target, *back, NOW - timedelta(days=1)))
+    assert table.rows('"odd name", valid_to IS NULL') == [("a", False), (None, True)]
 
 
 def test_a_second_snapshot_of_the_same_rows_writes_nothing() -> None:

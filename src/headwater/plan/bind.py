@@ -183,7 +183,20 @@ def _bind_model(
     columns = tuple(Column(*column) for column in entry["columns"])
     bound.errors += [*_check_declared(model, columns), *_check_landing(model, columns, store)]
     bound.queries[model.name] = (columns, inputs)
+    if added and state is not None and state.commit is not None:
+        bound.notes += _check_history(model, columns, state.columns)
     return (*_landed(columns, store), *added)
+
+
+def _check_history(model: Model, columns: Columns, kept: Sequence[Column]) -> list[str]:
+    """Say which columns of a snapshot the query no longer gives: a run refuses, for their history would go."""
+    given = {column.name for column in (*columns, *SNAPSHOT_COLUMNS)}
+    return [
+        f"{model.location}: {model.name}: the query no longer gives {column.name}, which its history has: "
+        f"a run refuses; add `null::{column.type} as {column.name}` (null as {column.name}); --full forgets the history"
+        for column in kept
+        if column.name not in given
+    ]
 
 
 def _binding_error(model: Model, entry: dict[str, Any]) -> ProjectError:

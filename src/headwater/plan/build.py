@@ -320,7 +320,8 @@ def _settle_span(
 def _why_transform(step: TransformStep, states: Mapping[str, TableState], now: datetime, wish: Wish) -> str:
     own = states.get(step.dataset)
     if step.dataset in wish.full:
-        return "asked for with --full"
+        forgets = step.model.spec.materialize == "snapshot" and own is not None and own.commit is not None
+        return f"asked for with --full{': its history is forgotten' if forgets else ''}"
     if own is not None and own.foreign:
         return own.foreign
     if own is None or own.commit is None:

@@ -87,7 +87,9 @@ def stale_commit(dataset: str, commit: Commit, found: int | None) -> StateError:
     last = "none" if found is None else str(found)
     return StateError(
         f"{dataset}: expected {expected} of {commit.producer}, found {last}; another writer came in between",
-        fix="run again; if no other run is active, `headwater run --reset " + dataset + "` rebuilds the table",
+        fix="run again; if no other run is active, `headwater run --reset "
+        + dataset
+        + "` drops the table and makes it anew",
     )
 
 
@@ -95,5 +97,5 @@ def foreign_table(dataset: str, why: str) -> StateError:
     """Return the error for a table that is not as Headwater left it."""
     return StateError(
         f"{dataset} is not as Headwater left it: {why}",
-        fix=f"keep a copy of what you need, then `headwater run --reset {dataset}` rebuilds it",
+        fix=f"keep a copy of what you need: `headwater run --reset {dataset}` drops it and makes it anew",
     )

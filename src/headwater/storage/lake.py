@@ -29,7 +29,7 @@ from headwater.storage.commits import (
 from headwater.storage.disk import link_file, read_json, remove_tree, report_full_disk, sync_folder, write_json
 from headwater.storage.folders import dataset_folder, list_datasets, own_folder, scratch_folder
 from headwater.storage.lake_objects import Objects, objects_folder, sweep_objects
-from headwater.storage.parquet import DataFile, cast_rows, scan_files, write_parquet
+from headwater.storage.parquet import DataFile, cast_rows, find_damaged, scan_files, write_parquet
 from headwater.storage.rejects import scan_rejects, write_rejects
 from headwater.storage.sql import quote_name
 from headwater.storage.staging import drop_staging, read_staging, remove_staging, stage_chunk, take_parts
@@ -223,7 +223,8 @@ def _describe_loads(name: str, loads: _Loads) -> TableState:
         return TableState(name, location=str(loads.folder))
     columns, files = loads.columns(), loads.files()
     rejects = [str(loads.folder / path) for path in loads.last.kept["rejects"]]
-    foreign = f"{name}: {loads.foreign}; `headwater run --reset {name}` rebuilds it" if loads.foreign else ""
+    wrong = loads.foreign or find_damaged((file.path, file.size_bytes) for file in files)
+    foreign = f"{name}: {wrong}; `headwater run --reset {name}` rebuilds it" if wrong else ""
     return TableState(
         name,
         columns=columns,

@@ -40,7 +40,7 @@ from headwater.storage.disk import link_file, remove_tree, report_full_disk, syn
 from headwater.storage.folders import dataset_folder, list_datasets, own_folder, scratch_folder
 from headwater.storage.lakehouse_compact import SMALL_FILE_BYTES, join_files
 from headwater.storage.lakehouse_write import Base, place_files, write_change
-from headwater.storage.parquet import scan_files
+from headwater.storage.parquet import find_damaged, scan_files
 from headwater.storage.rejects import scan_rejects, write_rejects
 from headwater.storage.staging import drop_staging, read_staging, remove_staging, stage_chunk
 
@@ -264,7 +264,8 @@ def _describe_last(name: str, folder: Path, last: _Last) -> TableState:
     record = last.record
     rejects = record.kept["rejects"] if record else []
     state = _make_state(name, folder, columns, live, record.commit if record else None, rejects)
-    foreign = f"{name}: {last.foreign}; `headwater run --reset {name}` rebuilds it" if last.foreign else ""
+    wrong = last.foreign or find_damaged(live)
+    foreign = f"{name}: {wrong}; `headwater run --reset {name}` rebuilds it" if wrong else ""
     position = merge_chain(_read_chain(folder, record))
     return replace(state, position=position, foreign=foreign, scan=state.scan if readable else "")
 

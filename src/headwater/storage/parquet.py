@@ -52,6 +52,18 @@ class DataFile:
         return cls(str(folder / data["name"]), data["rows"], data["size_bytes"], data["statistics"])
 
 
+def find_damaged(files: Iterable[tuple[str, int]]) -> str:
+    """Say which of some files, each with the size it was written with, is not there as it was; "" when all are."""
+    for path, size_bytes in files:
+        try:
+            found = os.stat(path).st_size
+        except FileNotFoundError:
+            return f"its file {path} is gone"
+        if found != size_bytes:
+            return f"its file {path} has {found:,} bytes instead of {size_bytes:,}"
+    return ""
+
+
 def write_parquet(connection: DuckDBPyConnection, query: str, folder: Path) -> list[DataFile]:
     """Write the rows of a query into a new folder and flush them to the disk; no rows, no file."""
     folder.mkdir(parents=True)

@@ -104,7 +104,7 @@ def snapshot_change(
 ) -> Change:  # fmt: skip
     """SCD type 2: a changed row closes the one before it and opens its own; NULL-safe; vanished keys stay open.
 
-    A row older than the open one of its key (`time` goes back) changes nothing.
+    A change is never lost: where its time, or the clock, is not after the open row's, it holds a microsecond later.
     """
     if taken := {VALID_FROM, VALID_TO} & {column.name.lower() for column in columns}:
         raise UserCodeError(f"a snapshot adds {', '.join(sorted(taken))} itself", fix="give the column another name")
@@ -117,7 +117,7 @@ def snapshot_change(
         return Change("replace", f"{opened} FROM temp._hw_new", after)
     if VALID_TO not in {column.name for column in target.columns}:
         raise UserCodeError("the table is no snapshot yet", fix="rebuild it with `headwater run --full <model>`")
-    after = _columns_after(target, after)
+    after = _columns_after(target, after, keeps_history=True)
     same = " AND ".join(f"n.{name} IS NOT DISTINCT FROM o.{name}" for name in names)
     known = {column.name for column in target.columns}
     current = ", ".join(
@@ -130,11 +130,14 @@ def snapshot_change(
     keys = ", ".join(quote_identifier(key) for key in spec.key)
     fresh = f"({opened} FROM temp._hw_new)"
     news = f"SELECT n.* FROM {fresh} n ANTI JOIN temp._hw_open USING ({keys})"
-    changed = f"{fresh} n JOIN temp._hw_open o USING ({keys}) WHERE NOT ({same}) AND n.{VALID_FROM} >= o.{VALID_FROM}"
+    changed = f"{fresh} n JOIN temp._hw_open o USING ({keys}) WHERE NOT ({same})"
+    since = f"greatest(n.{VALID_FROM}, o.{VALID_FROM} + INTERVAL 1 MICROSECOND)"
     listed = [quote_identifier(column.name) for column in after]
-    openings = f"SELECT {', '.join(f'n.{name}' for name in listed)} FROM {changed}"
-    closed = [f"n.{VALID_FROM} AS {VALID_TO}" if name == quote_identifier(VALID_TO) else f"o.{name}" for name in listed]
-    closings = f"SELECT {', '.join(closed)} FROM {changed} AND n.{VALID_FROM} > o.{VALID_FROM}"
+    opened_at, closed_at = quote_identifier(VALID_FROM), quote_identifier(VALID_TO)
+    opening = [f"{since} AS {name}" if name == opened_at else f"n.{name}" for name in listed]
+    closing = [f"{since} AS {name}" if name == closed_at else f"o.{name}" for name in listed]
+    openings = f"SELECT {', '.join(opening)} FROM {changed}"
+    closings = f"SELECT {', '.join(closing)} FROM {changed}"
     rows = f"SELECT {', '.join(listed)} FROM ({news}) UNION ALL {openings} UNION ALL {closings}"
     return _settle(connection, Change("merge", rows, after, key=(*spec.key, VALID_FROM)))
 
@@ -196,23 +199,27 @@ def _materialize(
         raise UserCodeError(what, fix="filter them in the query, or choose another key")
 
 
-def _columns_after(target: Target, columns: tuple[Column, ...]) -> tuple[Column, ...]:
+def _columns_after(target: Target, columns: tuple[Column, ...], *, keeps_history: bool = False) -> tuple[Column, ...]:
     """Columns of the table after a change of some of its rows: types widen, a vanished column is an error."""
     if not target.columns:
         return columns
+    rebuild = "rebuild the table with `headwater run --full <model>`"
+    if keeps_history:
+        rebuild = "keep a copy of the table: `headwater run --full <model>` rebuilds it and forgets its history"
     now = {column.name: column for column in columns}
-    gone = [column.name for column in target.columns if column.name not in now]
+    gone = [column for column in target.columns if column.name not in now]
     if gone:
-        raise UserCodeError(
-            f"the query no longer gives {', '.join(gone)}", fix="rebuild the table with `headwater run --full <model>`"
-        )
-    kept = []
+        names = ", ".join(column.name for column in gone)
+        kept = ", ".join(f"null::{column.type} as {quote_identifier(column.name)}" for column in gone)
+        fix = f"add `{kept}` to the query (null as {names}); or {rebuild}" if keeps_history else rebuild
+        raise UserCodeError(f"the query no longer gives {names}", fix=fix)
+    after = []
     for column in target.columns:
         wide = wider_type(column.type, now.pop(column.name).type)
         if wide is None:
             raise UserCodeError(
                 f"column {column.name} changed its type from {column.type}",
-                fix=f"cast it to {column.type}, or rebuild the table with `headwater run --full <model>`",
+                fix=f"cast it to {column.type}, or {rebuild}",
             )
-        kept.append(replace(column, type=wide))
-    return (*kept, *now.values())
+        after.append(replace(column, type=wide))
+    return (*after, *now.values())
