@@ -18,10 +18,10 @@ Source: PostgreSQL, "Data Types"; https://www.postgresql.org/docs/current/dataty
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from headwater.core.commit import Column
+from headwater.sql.exact import EPOCHS, INTEGERS, text_cast_sql
 
 _PLAIN = {
     "bool": "BOOLEAN", "int2": "SMALLINT", "int4": "INTEGER", "int8": "BIGINT", "float4": "FLOAT", "float8": "DOUBLE",
@@ -32,7 +32,7 @@ _RAW_TEXT = ("text", "varchar", "uuid", "json", "jsonb")
 """Types that arrive as their exact text without a cast on the server."""
 
 _LAST_TIMESTAMP = "294247-01-10 04:00:54.775806"
-_INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
+_TIMES = ("date", "timestamp", "timestamptz")
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,26 +150,23 @@ def from_text(target: str, value: str, source: ServerType | None = None) -> str:
     Args:
         target: A DuckDB type; that of `landed_type` for the column, or another one that was asked for.
         value: SQL of the text, evaluated more than once.
-        source: The server's type where it is known: text and char are taken as they are.
+        source: The server's type where it is known: text and char are taken as they are, and what people wrote into
+            them is read in the notations of `sql/exact.py` only.
     """
     if target in ("VARCHAR", "JSON"):
         return value if source is None or source.array else _shown(value, source)
     if target.endswith("[]"):
         return _list_sql(target[:-2], value, source.element if source else None)
-    if target in ("EPOCH_S", "EPOCH_MS"):
-        return f"TRY_CAST({value} AS DOUBLE)"
-    if match := re.fullmatch(r"DECIMAL\(\d+,(\d+)\)", target):
-        return _exact_number(target, value, int(match[1]))
-    if target in _INTEGERS:
-        return _exact_number(target, value, 0)
     if target == "BLOB":
         return f"TRY(unhex(substr({value}, 3)))" if source is None or source.name == "bytea" else f"encode({value})"
-    if target == "DATE":
-        day = f"regexp_replace({value}, ' 00:00:00(\\+00)?', '')"
-        return f"CASE WHEN NOT contains({day}, ':') THEN TRY_CAST({_era(day)} AS DATE) END"
-    if target.startswith("TIMESTAMP"):
-        return f"TRY_CAST({_era(value)} AS {target})"
-    return f"TRY_CAST({value} AS {target})"
+    if (source is None or source.name in _TIMES) and target in ("DATE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE"):
+        return _server_time(target, value)
+    if target == "TIME" and (source is None or source.name == "time"):
+        return f"TRY_CAST({value} AS TIME)"
+    typed = text_cast_sql(value, "DOUBLE" if target in EPOCHS else target)
+    if source is not None and source.name in ("float4", "float8"):
+        return typed
+    return f"CASE WHEN NOT contains(lower({value}), 'e') THEN {typed} END" if _is_exact_number(target) else typed
 
 
 def _shown(value: str, source: ServerType) -> str:
@@ -184,9 +181,16 @@ def _shown(value: str, source: ServerType) -> str:
     return value
 
 
-def _exact_number(target: str, value: str, places: int) -> str:
-    digits = f"length(rtrim(split_part({value}, '.', 2), '0')) <= {places} AND NOT contains(lower({value}), 'e')"
-    return f"CASE WHEN {digits} THEN TRY_CAST({value} AS {target}) END"
+def _is_exact_number(target: str) -> bool:
+    return target in INTEGERS or target.startswith("DECIMAL(")
+
+
+def _server_time(target: str, value: str) -> str:
+    """Read a date or a time that the server wrote, of any year; a date only from what is midnight."""
+    if target != "DATE":
+        return f"TRY_CAST({_era(value)} AS {target})"
+    day = f"regexp_replace({value}, ' 00:00:00(\\+00)?', '')"
+    return f"CASE WHEN NOT contains({day}, ':') THEN TRY_CAST({_era(day)} AS DATE) END"
 
 
 def _era(value: str) -> str:
@@ -207,7 +211,7 @@ def _list_sql(element: str, value: str, source: ServerType | None) -> str:
     if element == "VARCHAR" and source is not None and _shown("e", source) != "e":
         found = f"list_transform({found}, lambda e: {_shown('e', source)})"
     if element != "VARCHAR":
-        found = f"list_transform({found}, lambda e: {from_text(element, 'e')})"
+        found = f"list_transform({found}, lambda e: {from_text(element, 'e', source)})"
         lost = f"len(list_filter({found}, lambda e: e IS NOT NULL)) <> "
         lost += f"len(list_filter({parts}, lambda p: p <> 'NULL'))"
         found = f"CASE WHEN {lost} THEN NULL ELSE {found} END"

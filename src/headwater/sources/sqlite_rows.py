@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from headwater.sources.sqlite_types import arrow_type, convert_column
+from headwater.sql.exact import text_cast_sql
 from headwater.sql.placeholders import quote_identifier, quote_text
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ class RowLoader:
         for index, column in enumerate(self.columns):
             name = quote_identifier(column.name)
             if str(arrow_type(column.type)) == "string" and column.type not in ("VARCHAR", "JSON"):
-                cast = f"TRY_CAST(c{index} AS {column.type})"
+                cast = text_cast_sql(f"c{index}", column.type)
                 selected.append(f"{cast} AS {name}")
                 reason = quote_text(f"column {name} is not a {column.type}")
                 if self.lenient:

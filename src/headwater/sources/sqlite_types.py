@@ -18,6 +18,7 @@ import re
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation, localcontext
 from functools import partial
+from math import isinf
 from typing import TYPE_CHECKING, Any
 
 from headwater.core.types import normalize_type
@@ -35,6 +36,15 @@ _NAMED = (
     "BOOLEAN", "BOOL", "DATE", "UUID", "JSON", "DATETIME", "TIMESTAMP", "TIMESTAMPTZ", "TIMESTAMP WITH TIME ZONE",
     "TIMESTAMP WITHOUT TIME ZONE",
 )  # fmt: skip
+_WHOLE = re.compile(r"\s*[+-]?[0-9]+(?:\.0*)?\s*")
+_NUMBER = re.compile(r"\s*[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?\s*")
+_ENDLESS = re.compile(r"\s*(?:[+-]?inf(?:inity)?|nan)\s*", re.IGNORECASE)
+_MOMENT = re.compile(
+    r"\s*([0-9]{4}-[0-9]{2}-[0-9]{2})(?:([Tt ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?)([0-9]*)"
+    r"\s?([Zz]|[+-][0-9]{2}:?[0-9]{2})?)?\s*"
+)
+"""ISO 8601 as SQLite writes and reads it: day, clock up to microseconds, what is finer, offset."""
+
 _FAST: dict[str, frozenset[type]] = {
     "BIGINT": frozenset({int}),
     "DOUBLE": frozenset({float}),
@@ -140,7 +150,9 @@ def _text(value: Value) -> str:
 
 
 def _whole(value: Value) -> int:
-    if isinstance(value, str) and re.fullmatch(r"\s*[+-]?[0-9]+\s*", value):
+    if isinstance(value, str) and _WHOLE.fullmatch(value):
+        value = int(value.partition(".")[0])
+    if isinstance(value, float) and value.is_integer():
         value = int(value)
     if not isinstance(value, int) or not -(2**63) <= value < 2**63:
         raise ValueError("not a whole number of 64 bits")
@@ -150,7 +162,11 @@ def _whole(value: Value) -> int:
 def _double(value: Value) -> float:
     if isinstance(value, bytes):
         raise ValueError("a blob is not a number")
-    number = float(value or 0) if not isinstance(value, str) else float(value)
+    if isinstance(value, str) and not (_NUMBER.fullmatch(value) or _ENDLESS.fullmatch(value)):
+        raise ValueError("not a number")
+    number = float(value or 0)
+    if isinf(number) and isinstance(value, str) and not _ENDLESS.fullmatch(value):
+        raise ValueError("a number that no double is near")
     if isinstance(value, int) and int(number) != value:
         raise ValueError("more digits than a double holds")
     return number
@@ -172,6 +188,8 @@ def _boolean(value: Value) -> bool:
 def _decimal(value: Value, *, digits: int, scale: int) -> Decimal:
     if isinstance(value, bytes):
         raise ValueError("a blob is not a number")
+    if isinstance(value, str) and not _NUMBER.fullmatch(value):
+        raise ValueError("not a number")
     with localcontext(prec=80):
         number = Decimal(repr(value) if isinstance(value, float) else str(value))
         fixed = number.quantize(Decimal(1).scaleb(-scale))
@@ -191,13 +209,13 @@ def moment(value: Value) -> datetime:
         return _EPOCH + timedelta(seconds=value)
     if isinstance(value, float):
         return _EPOCH + timedelta(milliseconds=round((value - 2440587.5) * 86_400_000))
-    if not isinstance(value, str) or not re.match(r"\d{4}-\d{2}-\d{2}", value.strip()):
+    match = _MOMENT.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
         raise ValueError("not a date or time in ISO form")
-    if match := re.search(r"\.\d{6}(\d+)", value):
-        if match[1].strip("0"):
-            raise ValueError("finer than microseconds")
-        value = value.replace(match[0], match[0][:7])
-    found = datetime.fromisoformat(value.strip())
+    day, clock, finer, zone = (part or "" for part in match.groups())
+    if finer.strip("0"):
+        raise ValueError("finer than microseconds")
+    found = datetime.fromisoformat(day + clock.upper() + zone.upper())
     return found.astimezone(UTC).replace(tzinfo=None) if found.tzinfo else found
 
 
