@@ -52,7 +52,8 @@ def test_a_snapshot_s_advice_and_plan_say_that_history_goes(tmp_path: Path) -> N
     assert "null as extra" in error
     assert "forgets its history" in error
     assert load(tmp_path).plan(full=["m.s"]).steps[0].reason == "asked for with --full: its history is forgotten"
-    put(tmp_path, {"models/m/s.sql": f"{HEADER}select 1 as id, 'b' as name, null::VARCHAR as extra\n"})
+    put(tmp_path, {"models/m/s.sql": f"{HEADER}select 1 as id, 'b' as name, null as extra\n"})
+    put(tmp_path, {"models/m/below.sql": "select upper(extra) as e from m.s\n"})
     run_well(tmp_path, now=NOW - timedelta(days=400))
     found = rows(tmp_path, "select name, extra, valid_to is null, valid_to > valid_from from m.s")
     assert found == [("a", "x", False, True), ("b", None, True, None)]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from headwater.contracts import SYSTEM_COLUMNS
 from headwater.core.commit import SNAPSHOT_COLUMNS, Column
 from headwater.core.graph import Role
-from headwater.core.types import Fidelity, landed
+from headwater.core.types import Fidelity, landed, wider_type
 from headwater.errors import ProjectError
 from headwater.project.cache import ParseCache, digest
 from headwater.project.references import redact
@@ -185,7 +185,14 @@ def _bind_model(
     bound.queries[model.name] = (columns, inputs)
     if added and state is not None and state.commit is not None:
         bound.notes += _check_history(model, columns, state.columns)
+        kept = {column.name: column.type for column in state.columns}
+        columns = tuple(replace(c, type=_untyped_as(c.type, kept.get(c.name, c.type))) for c in columns)
     return (*_landed(columns, store), *added)
+
+
+def _untyped_as(type_text: str, kept: str) -> str:
+    """Return the type of a snapshot's column after the run: `null` without a type takes the table's."""
+    return kept if type_text == "INTEGER" and wider_type(kept, type_text) is None else type_text
 
 
 def _check_history(model: Model, columns: Columns, kept: Sequence[Column]) -> list[str]:
@@ -193,7 +200,7 @@ def _check_history(model: Model, columns: Columns, kept: Sequence[Column]) -> li
     given = {column.name for column in (*columns, *SNAPSHOT_COLUMNS)}
     return [
         f"{model.location}: {model.name}: the query no longer gives {column.name}, which its history has: "
-        f"a run refuses; add `null::{column.type} as {column.name}` (null as {column.name}); --full forgets the history"
+        f"a run refuses; add `null as {column.name}`; --full forgets the history"
         for column in kept
         if column.name not in given
     ]

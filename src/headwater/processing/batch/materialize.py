@@ -109,6 +109,7 @@ def snapshot_change(
     if taken := {VALID_FROM, VALID_TO} & {column.name.lower() for column in columns}:
         raise UserCodeError(f"a snapshot adds {', '.join(sorted(taken))} itself", fix="give the column another name")
     _materialize(connection, query, [*spec.key, *([spec.time] if spec.time else [])], unique=spec.key)
+    columns = _typed_nulls(connection, target, columns)
     names = [quote_identifier(column.name) for column in columns]
     start = f"CAST({quote_identifier(spec.time)} AS TIMESTAMPTZ)" if spec.time else timestamp_literal(now)
     opened = f"SELECT {', '.join(names)}, {start} AS {VALID_FROM}, CAST(NULL AS TIMESTAMPTZ) AS {VALID_TO}"
@@ -140,6 +141,20 @@ def snapshot_change(
     closings = f"SELECT {', '.join(closing)} FROM {changed}"
     rows = f"SELECT {', '.join(listed)} FROM ({news}) UNION ALL {openings} UNION ALL {closings}"
     return _settle(connection, Change("merge", rows, after, key=(*spec.key, VALID_FROM)))
+
+
+def _typed_nulls(connection: DuckDBPyConnection, target: Target, columns: tuple[Column, ...]) -> tuple[Column, ...]:
+    """Give the table's type to a column that is `null` without one, which the engine takes for an integer."""
+    known, typed = {column.name: column.type for column in target.columns}, []
+    for column in columns:
+        kept, name = known.get(column.name, column.type), quote_identifier(column.name)
+        if column.type in ("INTEGER", "BIGINT") and wider_type(kept, column.type) is None:
+            held = connection.execute(f"SELECT count({name}) FROM temp._hw_new").fetchone()
+            if held == (0,):
+                connection.execute(f"ALTER TABLE temp._hw_new ALTER {name} TYPE {kept}")
+                column = replace(column, type=kept)
+        typed.append(column)
+    return tuple(typed)
 
 
 def interval_predicate(time: str, interval: Interval) -> str:
@@ -210,8 +225,8 @@ def _columns_after(target: Target, columns: tuple[Column, ...], *, keeps_history
     gone = [column for column in target.columns if column.name not in now]
     if gone:
         names = ", ".join(column.name for column in gone)
-        kept = ", ".join(f"null::{column.type} as {quote_identifier(column.name)}" for column in gone)
-        fix = f"add `{kept}` to the query (null as {names}); or {rebuild}" if keeps_history else rebuild
+        kept = ", ".join(f"null as {column.name}" for column in gone)
+        fix = f"add `{kept}` to the query; or {rebuild}" if keeps_history else rebuild
         raise UserCodeError(f"the query no longer gives {names}", fix=fix)
     after = []
     for column in target.columns:
