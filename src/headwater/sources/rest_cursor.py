@@ -10,6 +10,7 @@ from headwater.core.cursor import decode_cursor, effective_lag, encode_cursor, s
 from headwater.errors import ProjectError
 from headwater.sources.json_rows import exact_values
 from headwater.sources.rest_client import RestError
+from headwater.sql.placeholders import quote_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
 _EPOCHS = {"EPOCH_S": ("epoch_s", 1_000_000), "EPOCH_MS": ("epoch_ms", 1_000)}
 """How a number of seconds or milliseconds is sent, and its microseconds."""
 
+OFFSETS = "cursor_offsets"
+"""Key of a position: the API writes its times with offsets, so a column without one holds them in UTC."""
+
+_OFFSET = r":[0-9.]+\s*(?:[Zz]|UTC|GMT|[+-][0-9]{2}(?::?[0-9]{2})*)\s*$"
+
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
@@ -36,14 +42,20 @@ class Cursor:
         """The type its values have in a position."""
         return "TIMESTAMP WITH TIME ZONE" if self.column.type in _EPOCHS else self.column.type
 
+    @property
+    def is_local(self) -> bool:
+        """Whether its values are times that say nothing of a zone."""
+        return self.type.startswith("TIMESTAMP") and not self.type.endswith("TIME ZONE")
+
     def highest_query(self, rows: str, connection: DuckDBPyConnection) -> str:
-        """Return a SELECT of (parent, highest value as text) over rows of (parent, text)."""
+        """Return a SELECT of (parent, highest value as text, whether one has an offset) over rows of (parent, text)."""
         value = "_hw_t0"
         if self.column.type in _EPOCHS:
             value = f"make_timestamptz(CAST({value} * {_EPOCHS[self.column.type][1]} AS BIGINT))"
         read = f"SELECT parent, TRY_CAST(text AS JSON) AS json FROM ({rows})"
         read = exact_values(read, (self.column,), connection)
-        return f"SELECT parent, CAST(max({value}) AS VARCHAR) FROM ({read}) GROUP BY parent"
+        zoned = f"coalesce(bool_or(regexp_matches(_hw_x0, {quote_text(_OFFSET)})), FALSE)"
+        return f"SELECT parent, CAST(max({value}) AS VARCHAR), {zoned} FROM ({read}) GROUP BY parent"
 
     def decode(self, text: Any) -> CursorValue:
         """Read a value as DuckDB or a position writes it.
@@ -142,7 +154,10 @@ def cursor_params(
         return {}
     params = {}
     if stored is not None:
-        params[send.as_] = [cursor.send(cursor.lowest(stored, request), send.format)]
+        lowest = cursor.lowest(stored, request)
+        if isinstance(lowest, datetime) and lowest.tzinfo is None and request.position.get(OFFSETS):
+            lowest = lowest.replace(tzinfo=UTC)
+        params[send.as_] = [cursor.send(lowest, send.format)]
     elif send.start is not None:
         params[send.as_] = [send.start]
     if send.until:

@@ -27,18 +27,32 @@ class Parent:
         key: What tells it from the others: the values that go into the request, as text.
         values: Those values by field.
         taken: JSON text of the fields that the child's rows take over, to stand at the head of an object.
+        names: The keys of those fields: a row's own of the same name gives way.
     """
 
     key: str
     values: Mapping[str, str]
     taken: bytes = b""
+    names: tuple[str, ...] = ()
 
     def complete(self, record: bytes) -> bytes:
         """Return a record with what it takes over, as its first keys."""
         if not self.taken or not record.startswith(b"{"):
             return record
+        if any(name.encode() in record for name in self.names) or b"\\u" in record:
+            record = self._without_names(record)
         rest = record[1:].lstrip()
         return b"{" + self.taken + (b"" if rest.startswith(b"}") else b",") + rest
+
+    def _without_names(self, record: bytes) -> bytes:
+        """Return a record without the keys that it takes over: an object has a key once."""
+        import msgspec
+
+        own = msgspec.json.decode(record, type=dict[str, msgspec.Raw])
+        if not own.keys() & set(self.names):
+            return record
+        kept = {name: value for name, value in own.items() if name not in self.names}
+        return msgspec.json.encode(kept)
 
 
 NO_PARENT = Parent("", {})
@@ -69,7 +83,7 @@ def read_parents(child: str, table: RestTable, records: Iterable[bytes]) -> list
                 json.dumps(column, ensure_ascii=False).encode() + b":" + next(find_all(record, path), b"null").strip()
                 for column, path in taken.items()
             ]
-            found[key] = Parent(key, full, b",".join(parts))
+            found[key] = Parent(key, full, b",".join(parts), tuple(taken))
         if len(found) > MAX_PARENTS:
             raise RestError(
                 f"{table.parent.table} has more than {MAX_PARENTS} rows, and {child} needs a request for each",

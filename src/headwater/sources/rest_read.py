@@ -15,7 +15,7 @@ from headwater.contracts import Chunk, ChunkEnd
 from headwater.sources.json_rows import JsonProjection, KeysError, usual_keys
 from headwater.sources.rest_bodies import parse_page
 from headwater.sources.rest_client import RestError, RestNotFoundError, join_url
-from headwater.sources.rest_cursor import cursor_params
+from headwater.sources.rest_cursor import OFFSETS, cursor_params
 from headwater.sources.rest_pages import Ask, Guard, Pager, walk
 from headwater.sources.rest_parents import NO_PARENT, read_parents
 from headwater.sources.rest_spec import fill_parent
@@ -252,24 +252,26 @@ class TableRead:
             self.request.connection.unregister(view)
             current = highest.get(state["parent"])
             resume = {**state, "highest": self.cursor.encode(current) if self.cursor and current is not None else None}
-            return ChunkEnd({_position_key(parent): value for parent, value in found.items()}, resume=resume)
+            return ChunkEnd(found, resume=resume)
 
         return Chunk(name, projection.select(_documents(view), ["text AS _raw"]), finish)
 
     def _highest(self, view: str, highest: dict[str, CursorValue]) -> dict[str, int | float | str]:
-        """Advance the highest cursor of every parent that a chunk has rows of; return it as a position holds it."""
+        """Advance the highest cursor of every parent that a chunk has rows of; return the part of the position."""
         if self.cursor is None:
             return {}
-        found = {}
+        found: dict[str, int | float | str] = {}
         query = self.cursor.highest_query(f"SELECT parent, text FROM {view}", self.request.connection)
-        for parent, text in self.request.connection.execute(query).fetchall():
+        for parent, text, zoned in self.request.connection.execute(query).fetchall():
             if text is None:
                 continue
+            if zoned and self.cursor.is_local:
+                found[OFFSETS] = True
             values = [self.cursor.decode(text), highest.get(parent)]
             if (stored := self.request.position.get(_position_key(parent))) is not None:
                 values.append(self.cursor.decode(stored))
             highest[parent] = max(value for value in values if value is not None)
-            found[parent] = self.cursor.encode(highest[parent])
+            found[_position_key(parent)] = self.cursor.encode(highest[parent])
         return found
 
     def _register(self, group: _Group, view: str) -> str:
