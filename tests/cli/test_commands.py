@@ -189,7 +189,7 @@ def test_environments_by_option_and_variable(project: Call, monkeypatch: pytest.
     Path("headwater.yaml").write_text(text, encoding="utf-8")
     assert project("--env", "live", "check").code == 2
     assert project("--env", "prod", "run").code == 0
-    assert sorted(path.name for path in Path("p").iterdir()) == ["house", "w.duckdb"]
+    assert sorted(path.name for path in Path("p").iterdir()) == ["house", "w.duckdb", "w.duckdb.left"]
     assert not Path("data").exists()
     monkeypatch.setenv("HEADWATER_ENV", "prod")
     assert "1 skipped" in project("run").text or "skipped" in project("run").text
