@@ -45,7 +45,7 @@ def test_a_broken_file_is_named_and_the_rest_goes_on(call: Call, tmp_path: Path,
     told = ran.text + ran.error
     if damage == "a folder":
         assert file.name in planned.text
-    elif (form, damage) not in ROWS:
+    elif (form, damage) not in ROWS or ran.code:
         assert ran.code == 1
         assert file.name in told
         assert file.name in status.text
@@ -54,5 +54,5 @@ def test_a_broken_file_is_named_and_the_rest_goes_on(call: Call, tmp_path: Path,
             assert file.name in planned.text
         if damage == "nothing":
             assert file.name in planned.text
-    else:
+    if (form, damage) in ROWS and "zst" not in form:  # which has no checksum: what a changed byte does is chance
         assert ran.code == 0
