@@ -133,7 +133,9 @@ def test_a_merge_equals_a_dictionary_and_is_idempotent(con, rows, target, with_c
     for row in rows:
         if row[0] not in winners or (with_cursor and row[1] > winners[row[0]][1]):
             winners[row[0]] = row
-    expected.update({key: row[1:] for key, row in winners.items()})
+    for key, row in winners.items():
+        if not (with_cursor and key in target and row[1] < target[key][0]):
+            expected[key] = row[1:]
     before = [(key, *rest) for key, rest in target.items()]
     queries = merge(con, rows, before, "c" if with_cursor else "")
     after = {row[0]: row for row in before} | {row[0]: row for row in written(con, queries)}
@@ -143,6 +145,15 @@ def test_a_merge_equals_a_dictionary_and_is_idempotent(con, rows, target, with_c
     assert counts["duplicate" if with_cursor else "superseded"] == 0
     again = merge(con, rows, list(after.values()), "c" if with_cursor else "")
     assert written(con, again) == []
+
+
+def test_a_row_below_the_tables_cursor_is_superseded_unless_the_tables_row_goes(con):
+    fill(con, "incoming", [(1, 1, "late"), (2, 1, "late"), (3, 5, "late")])
+    fill(con, "target", [(1, 5, "new"), (2, 5, "new"), (3, 5, "new")])
+    queries = compile_merge("SELECT * FROM incoming", "SELECT * FROM target", COLUMNS, ["k"], "c", leaving="k = 2")
+    con.execute(f"CREATE OR REPLACE TEMP TABLE m AS {queries.classified}")
+    assert written(con, queries) == [(2, 1, "late"), (3, 5, "late")]
+    assert counted(con, queries)["superseded"] == 1
 
 
 def test_deletes_are_the_keys_the_source_no_longer_has(con):

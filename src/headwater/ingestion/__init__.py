@@ -1,7 +1,7 @@
 """Prepare, reject and schema policy as SQL and decisions; writes nothing."""
 
 from headwater.ingestion.changes import ChangeQueries, compile_changes, compile_flags
-from headwater.ingestion.limits import check_deleted, check_empty, check_keys, check_rejected
+from headwater.ingestion.limits import check_deleted, check_emptied, check_empty, check_keys, check_rejected
 from headwater.ingestion.masking import mask_variables, set_mask_keys
 from headwater.ingestion.merge import MergeQueries, compile_deletes, compile_merge, digest_query
 from headwater.ingestion.policy import SchemaDecision, decide_schema
@@ -14,6 +14,7 @@ __all__ = [
     "Preparation",
     "SchemaDecision",
     "check_deleted",
+    "check_emptied",
     "check_empty",
     "check_keys",
     "check_rejected",

@@ -25,15 +25,25 @@ def check_rejected(table: str, limit: float | None, *, good: int, rejected: int)
 
 
 def check_empty(
-    table: str, allow_empty: bool, *, good: int, rejected: int, current_rows: int | None
+    table: str, allow_empty: bool, *, good: int, rejected: int, current_rows: int | None, load: str = "a full"
 ) -> CheckFailedError | None:
-    """Decide `allow_empty`: a full load without a good row never wipes a table that has rows."""
+    """Decide `allow_empty`: a load without a good row never wipes a table that has rows."""
     if good or allow_empty or not current_rows:
         return None
     why = f"all {rejected} rows are rejects" if rejected else "the source gave no rows"
     return CheckFailedError(
-        f"{table}: {why}, and a full load would remove the {current_rows} rows there are",
+        f"{table}: {why}, and {load} load would remove the {current_rows} rows there are",
         fix="mend the source, or set allow_empty: true",
+    )
+
+
+def check_emptied(table: str, allow_empty: bool, path: str, current_rows: int) -> CheckFailedError | None:
+    """Decide `allow_empty` for a changed file of which every row is a reject: those it gave before would go."""
+    if allow_empty:
+        return None
+    return CheckFailedError(
+        f"{table}: {path} changed and all its rows are rejects; the load would remove the {current_rows} rows it gave",
+        fix=f"mend the file (headwater show --rejected {table} tells what is wrong), or set allow_empty: true",
     )
 
 

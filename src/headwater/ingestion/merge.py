@@ -59,14 +59,16 @@ def compile_merge(
     system_columns: Sequence[Column] = (),
     current_columns: Collection[str] | None = None,
     located: bool = False,
+    leaving: str = "",
 ) -> MergeQueries:
     """Compile a merge (or a full load with a key, when `current` is None).
 
     The highest cursor of a key wins and the others are superseded; without a cursor the first in (file, line) order
     wins and the others are rejects. Equal cursors are decided by (file, line), then by content, so that the result
-    does not depend on how the load was cut. A winner that equals the table's row in every column but the system
-    columns, NULL for NULL, is unchanged; but a row that now stands in another file is not, or it would go with the
-    file it stood in before.
+    does not depend on how the load was cut. A winner whose cursor is below that of the table's row is superseded, too,
+    unless that row is one of those that `leaving` selects. A winner that equals the table's row in every column but the
+    system columns, NULL for NULL, is unchanged; but a row that now stands in another file is not, or it would go with
+    the file it stood in before.
 
     Args:
         rows: SELECT of the good rows: `columns`, `system_columns`, and `_line` when located.
@@ -77,6 +79,7 @@ def compile_merge(
         system_columns: System columns to pass on.
         current_columns: Names of the columns `current` has, when the load adds some.
         located: Rows have `_file` and `_line`.
+        leaving: Predicate on the table's rows that the load takes away (their file has changed), or "".
     """
     quoted = [quote_identifier(column.name) for column in columns]
     keys = [quote_identifier(name) for name in key]
@@ -91,23 +94,32 @@ def compile_merge(
         classified = f"SELECT * EXCLUDE (_rank), {outcome} AS _outcome FROM ({ranked})"
     else:
         placed = [quote_identifier(column.name) for column in system_columns if column.name == "_file"]
-        classified = _compared(ranked, current, [*quoted, *placed], keys, loser, current_columns)
+        known = f"SELECT *, {f'coalesce({leaving}, FALSE)' if leaving else 'FALSE'} AS _leaving FROM ({current})"
+        classified = _compared(ranked, known, [*quoted, *placed], keys, loser, current_columns, cursor)
     names = (*quoted, *(quote_identifier(column.name) for column in system_columns))
     return MergeQueries(classified, names, tuple(columns), located)
 
 
 def _compared(
-    ranked: str, current: str, quoted: list[str], keys: list[str], loser: str, current_columns: Collection[str] | None
+    ranked: str,
+    current: str,
+    quoted: list[str],
+    keys: list[str],
+    loser: str,
+    current_columns: Collection[str] | None,
+    cursor: str,
 ) -> str:
     """Classify the winners by comparing them with the table's rows."""
     there = None if current_columns is None else {quote_identifier(name.lower()) for name in current_columns}
     old = [name if there is None or name.lower() in there else f"NULL AS {name}" for name in quoted]
-    known = f"SELECT {', '.join(old)}, TRUE AS _found FROM ({current})"
+    known = f"SELECT {', '.join(old)}, _leaving, TRUE AS _found FROM ({current})"
     joined = " AND ".join(f"n.{name} = c.{name}" for name in keys)
     others = [name for name in quoted if name not in keys]
     differs = " OR ".join(f"n.{name} IS DISTINCT FROM c.{name}" for name in others) or "FALSE"
+    name = quote_identifier(cursor)
+    older = f"WHEN NOT c._leaving AND n.{name} < c.{name} THEN 'superseded' " if cursor else ""
     outcome = (
-        f"CASE WHEN _rank > 1 THEN '{loser}' WHEN c._found IS NULL THEN 'new' "
+        f"CASE WHEN _rank > 1 THEN '{loser}' WHEN c._found IS NULL THEN 'new' {older}"
         f"WHEN {differs} THEN 'changed' ELSE 'unchanged' END"
     )
     return (

@@ -9,6 +9,7 @@ from headwater.contracts import Change
 from headwater.core.commit import merge_positions
 from headwater.errors import CheckFailedError, ConnectorError
 from headwater.ingestion import (
+    check_emptied,
     check_empty,
     check_rejected,
     compile_fresh,
@@ -20,6 +21,7 @@ from headwater.ingestion import (
 )
 from headwater.run.changes import change_by_log
 from headwater.run.deleted import find_deleted, flag_deleted
+from headwater.run.vanished import check_vanished
 from headwater.sql.placeholders import quote_identifier, quote_text
 
 if TYPE_CHECKING:
@@ -51,6 +53,7 @@ def decide_load(facts: LoadFacts) -> Landing | None:
     """
     if not facts.rows and (not facts.replaces or facts.flags_whole_load):
         return _nothing_new(facts)
+    _raise_first([check_vanished(facts)])
     landing = _decide(facts)
     silent = landing.change.mode == "record" and not landing.rejected and not _tells(facts, landing.position)
     if silent and not facts.parts:
@@ -138,6 +141,7 @@ def _addition(facts: LoadFacts) -> Landing:
             f"{facts.table}: {', '.join(changed[:3])} changed after it was loaded, and the lake only appends",
             fix="load into the lakehouse, or `headwater run --full` this table",
         )
+    _raise_first([_check_emptied(facts, changed)])
     position = _kept(facts)
     ties: dict[str, Any] = {}
     if facts.ingest.key:
@@ -169,7 +173,9 @@ def _rewritten(facts: LoadFacts, rows: str, changed: list[str]) -> str:
 
 def _merge(facts: LoadFacts, changed: list[str]) -> tuple[Change, dict[str, Any], str]:
     """Return the merge of a load with a key: rows equal to the table's are left out, vanished keys are removed."""
-    rows, rejects = _one_per_key(facts, current=facts.current)
+    rows, rejects = _one_per_key(
+        facts, current=facts.current, leaving="TRUE" if facts.flags_whole_load else _in_files(changed)
+    )
     keys = ", ".join(quote_identifier(name) for name in facts.ingest.key)
     deletes = [find_deleted(facts)]
     if facts.ingest.flags_deletes:
@@ -200,7 +206,7 @@ def _flagged(facts: LoadFacts, gone: str, rows: str) -> str:
     return f"{rows} UNION ALL SELECT * FROM temp._hw_flagged" if more else rows
 
 
-def _one_per_key(facts: LoadFacts, current: str | None) -> tuple[str, str]:
+def _one_per_key(facts: LoadFacts, current: str | None, leaving: str = "") -> tuple[str, str]:
     preparation = facts.preparation
     merge = compile_merge(
         facts.rows,
@@ -211,6 +217,7 @@ def _one_per_key(facts: LoadFacts, current: str | None) -> tuple[str, str]:
         system_columns=preparation.system_columns,
         current_columns=[column.name for column in facts.state.columns] if current and facts.state else None,
         located=preparation.located,
+        leaving=leaving,
     )
     facts.connection.execute(f"CREATE OR REPLACE TEMP TABLE _hw_merge AS {merge.classified}")
     rejects = " UNION ALL ".join(query for query in (facts.rejects, merge.rejects("temp._hw_merge")) if query)
@@ -245,6 +252,32 @@ def _changed_files(facts: LoadFacts) -> list[str]:
     assert facts.state is not None
     known = facts.state.position.get("files", {})
     return [path for path in facts.position.get("files", {}) if path in known]
+
+
+def _check_emptied(facts: LoadFacts, changed: list[str]) -> CheckFailedError | None:
+    """Refuse changed files of which every row is a reject, and those that leave the table without a row."""
+    if not changed or facts.catalogue:
+        return None
+    counted = f"SELECT _file, count(*) FROM ({{}}) WHERE {_in_files(changed)} GROUP BY _file"
+    before, good, bad = (
+        dict(facts.connection.execute(counted.format(rows)).fetchall())
+        for rows in (facts.current, facts.rows or facts.no_rows, facts.rejects or facts.no_rows)
+    )
+    for path in changed:
+        there = _rows_of(path, before)
+        if there and _rows_of(path, bad) and not _rows_of(path, good):
+            return check_emptied(facts.table, facts.ingest.allow_empty, path, current_rows=there)
+    there = facts.count(f"SELECT count(*) FROM ({facts.current})")
+    left = facts.good or there - sum(before.values())
+    return check_empty(
+        facts.table, facts.ingest.allow_empty, good=left, rejected=facts.rejected, current_rows=there, load="this"
+    )
+
+
+def _rows_of(path: str, counts: dict[str, int]) -> int:
+    """Return the rows of a file, or of all members of an archive."""
+    archive = f"{path}/" if path.endswith(".zip") else ""
+    return sum(rows for file, rows in counts.items() if file == path or (archive and file.startswith(archive)))
 
 
 def _in_files(files: list[str]) -> str:

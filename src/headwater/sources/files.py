@@ -302,8 +302,8 @@ class _FileRead:
             members = [member for member in members if member.size_bytes]  # of a packed file, nothing is no document
             if not members:
                 return Chunk(name, self._empty(kept), lambda: self._end(group, position, "", 0))
-            policy = self.request.ingest.schema_policy
-            reader = JsonReader(connection, base, columns, policy, ordered, options.kind == "jsonl", token, absolute)
+            ingest = self.request.ingest
+            reader = JsonReader(connection, base, columns, ingest, ordered, options.kind == "jsonl", token, absolute)
             with explain_errors(base, members):
                 query = reader.query(members, "j")
 

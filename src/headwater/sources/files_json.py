@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from headwater.core.commit import Column
+    from headwater.core.specs import IngestSpec
     from headwater.sources.files_listing import File
 
 MAX_OBJECT_BYTES = 64 * 1024 * 1024
@@ -37,7 +38,7 @@ class JsonReader:
         connection: Where the queries run.
         base: The folder that paths are relative to.
         columns: The declared columns.
-        policy: What happens to a key that is not declared.
+        ingest: How the table is ingested.
         ordered: Rows need their place in the file (`_line`), whatever it costs.
         lines: One document per line, as against documents that span lines or one list of them.
         token: Makes the names of sequences unique on the connection.
@@ -47,7 +48,7 @@ class JsonReader:
     connection: DuckDBPyConnection
     base: str
     columns: tuple[Column, ...]
-    policy: str
+    ingest: IngestSpec
     ordered: bool
     lines: bool
     token: str
@@ -153,7 +154,7 @@ class JsonReader:
         found: dict[tuple[str, ...], None] = {}
         for file in files[:_SAMPLE_FILES]:
             try:
-                found |= dict.fromkeys(usual_keys(self._begin(file, scan), self.columns))
+                found |= dict.fromkeys(usual_keys(self._begin(file, scan), self.columns, self.ingest))
             except KeysError as error:
                 raise FileFormatError(
                     f"{file.path}: {error}", fix="declare the columns as the file names them", path=file.path
@@ -176,7 +177,7 @@ class JsonReader:
         whole = f"CASE WHEN json IS NULL THEN nextval('{self._sequence(name)}') < 0 ELSE TRUE END"
         path = "_hw_path" if self.absolute else f"substr(_hw_path, {len(self.base.rstrip(os.sep)) + 2})"
         more = [f"{path} AS _file", "_line", "CAST(json AS VARCHAR) AS _raw"]
-        projection = JsonProjection(self.columns, self.policy, "_hw_path", self.connection, usual)
+        projection = JsonProjection(self.columns, self.ingest.schema_policy, "_hw_path", self.connection, usual)
         return projection.select(f"SELECT * FROM ({numbered}) WHERE {whole}", more)
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from headwater.core.commit import Column
+    from headwater.core.specs import IngestSpec
 
 _TEXT = ("VARCHAR", "JSON")
 _BEGINS = "regexp_matches({}, '^\\s*\\{{')"
@@ -180,11 +181,14 @@ def read_type(type_text: str) -> str:
     return EPOCHS[type_text][0] if type_text in EPOCHS else type_text
 
 
-def usual_keys(documents: Iterable[bytes | str], columns: Sequence[Column]) -> tuple[tuple[str, ...], ...]:
+def usual_keys(
+    documents: Iterable[bytes | str], columns: Sequence[Column], ingest: IngestSpec
+) -> tuple[tuple[str, ...], ...]:
     """Return the lists of keys of some documents, those that are in order.
 
     Raises:
-        KeysError: None of the documents has any declared column, or one is there only in another case.
+        KeysError: None of the documents has any declared column, or its key or cursor, or one is there only in
+            another case.
     """
     found: dict[tuple[str, ...], None] = {}
     for document in islice(documents, 2 * SAMPLE_ROWS):
@@ -197,7 +201,7 @@ def usual_keys(documents: Iterable[bytes | str], columns: Sequence[Column]) -> t
     keys = {key for row in found for key in row}
     declared = [column.name for column in columns]
     if keys:
-        _check_keys(keys, declared)
+        _check_keys(keys, declared, [name for name in (*ingest.key, ingest.cursor or "") if name in declared])
     return tuple(row for row in islice(found, _SAMPLE_KEYS) if row and _in_order(row, declared))
 
 
@@ -205,12 +209,14 @@ class _Pairs(list[Any]):
     """An object as the list of its keys and values."""
 
 
-def _check_keys(keys: set[str], declared: Sequence[str]) -> None:
+def _check_keys(keys: set[str], declared: Sequence[str], needed: Sequence[str]) -> None:
     shown = ", ".join(sorted(keys))[:200]
     by_lower = {key.lower(): key for key in sorted(keys)}
     for name in declared:
         if name not in keys and (other := by_lower.get(name.lower())) is not None:
             raise KeysError(f"column {name!r} is declared, and the key is {other!r}: keys match exactly")
+    if missing := [name for name in needed if name not in keys]:
+        raise KeysError(f"column {missing[0]!r}, by which rows are merged or read, is not among the keys: {shown}")
     if not keys.intersection(declared):
         raise KeysError(f"none of the declared columns ({', '.join(declared)[:200]}) is among the keys: {shown}")
 

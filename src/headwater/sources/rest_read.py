@@ -242,7 +242,7 @@ class TableRead:
         place = quote_text(f"table {self.name}")
         columns, policy = self.request.columns, self.request.ingest.schema_policy
         try:
-            usual = usual_keys(group.records, columns)
+            usual = usual_keys(group.records, columns, self.request.ingest)
         except KeysError as error:
             raise RestError(f"table {self.name}: {error}", fix="declare the columns as the API names them") from None
         projection = JsonProjection(columns, policy, place, self.request.connection, usual)
