@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from headwater.core.specs import CheckSpec, ColumnSpec, IngestSpec, ModelSpec, PrepareRule, RangeArgs, Spec
+from headwater.core.specs import CheckSpec, IngestSpec, ModelSpec, PrepareRule, RangeArgs, SourceColumnSpec, Spec
 from headwater.core.values import Plain, format_duration, parse_duration, parse_limit, parse_ratio, resolve_scalar
 
 
@@ -92,7 +92,7 @@ def test_checks_of_columns_come_first_with_their_column() -> None:
             "checks": [{"row_count": {"min": 1}}],
         }
     )
-    assert spec.columns["a"] == ColumnSpec(type="INTEGER")
+    assert spec.columns["a"] == SourceColumnSpec(type="INTEGER")
     assert [(c.kind, c.column, c.unique, c.not_null) for c in spec.all_checks()] == [
         ("unique", "b", ["b"], None), ("not_null", "b", None, ["b"]), ("range", "b", None, None),
         ("row_count", None, None, None),
