@@ -79,7 +79,8 @@ class Postgres:
     new one: rows that changed in between come with the next load. Tables with a primary key are cut at (cursor, key).
     A row of a transaction that is still running may be committed with a cursor value below ones that were read. So a
     timestamptz bound stays below the start of the oldest open transaction of the database; that of a timestamp or date
-    stays as far below the highest value as that transaction is old, whatever zone its values are in. For any other
+    stays as far below the highest value as that transaction is old, whatever zone its values are in. This process's
+    own reads are not among them (see `postgres_holders`); who holds a bound back is a note of the read. For any other
     cursor, for prepared transactions and without the role pg_read_all_stats, the read waits up to 2 s until nobody
     writes to the table; when somebody still does, rows with a key are read and the position stays, and without a key
     nothing is read. So it is on a hot standby for any cursor, until the transactions of the primary that had
