@@ -15,7 +15,7 @@ from headwater.plan.breaks import raise_errors
 from headwater.plan.build import Observed, Wish, build_plan
 from headwater.plan.intervals import parse_span
 from headwater.plan.lineage import Lineage
-from headwater.plan.observe import Connectors, open_sources, read_states
+from headwater.plan.observe import Connectors, open_sources, read_states, refuse_missing
 from headwater.plan.select import select_datasets
 from headwater.project.loader import load_project, read_project
 from headwater.project.references import redact
@@ -106,6 +106,7 @@ class LoadedProject:
         with self._access.session(read_only=True) as (_, connectors):
             observed, bound = self._access.look(connectors, offline)
         self._refuse(observed, bound, attended)
+        bound.errors += refuse_missing(self.project, observed.sources)
         raise_errors(bound)
         return bound
 

@@ -34,15 +34,9 @@ SYSTEM_COLUMNS = ("_batch", "_loaded_at", "_file", "_raw")
 """Columns of loaded tables that queries do not see; `system.<source>__<table>` shows them."""
 
 REJECT_COLUMNS: tuple[tuple[str, str], ...] = (
-    ("_reject_key", "VARCHAR"),
-    ("_batch", "VARCHAR"),
-    ("_loaded_at", "TIMESTAMP WITH TIME ZONE"),
-    ("_file", "VARCHAR"),
-    ("_line", "BIGINT"),
-    ("rule", "VARCHAR"),
-    ("reason", "VARCHAR"),
-    ("raw", "VARCHAR"),
-)
+    ("_reject_key", "VARCHAR"), ("_batch", "VARCHAR"), ("_loaded_at", "TIMESTAMP WITH TIME ZONE"),
+    ("_file", "VARCHAR"), ("_line", "BIGINT"), ("rule", "VARCHAR"), ("reason", "VARCHAR"), ("raw", "VARCHAR"),
+)  # fmt: skip
 """Columns of every quarantine, in order. `_reject_key`: hash of the raw row, so that a re-read does not count twice.
 `rule`: one word (too_few_fields, cast, duplicate_key, the name of a `reject_if`, …); `reason`: for people; `raw`: the
 row as it came, without any value that `mask` or `drop` hides."""
@@ -88,6 +82,7 @@ class TableDescription:
         proposed: The columns were inferred from a sample: they must be confirmed (written to the schema file) first.
         notes: What people should know (a declared type that lies, files that were skipped).
         rejects: By column, the values that its type has at the source and not where it is read; for `types`.
+        missing: Declared columns that the source no longer gives and that are not optional: a load would fail.
     """
 
     columns: tuple[Column, ...] = ()
@@ -97,6 +92,7 @@ class TableDescription:
     proposed: bool = False
     notes: tuple[str, ...] = ()
     rejects: Mapping[str, str] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,10 +19,12 @@ from headwater.core.project import Project
 from headwater.errors import ConnectorError, ProjectError, ProjectErrors, Terminal
 from headwater.plan.observe import (
     Connectors,
+    find_missing,
     observe,
     open_sources,
     open_stores,
     pack_description,
+    refuse_missing,
     unpack_description,
 )
 
@@ -95,7 +97,13 @@ def test_a_declared_column_that_a_catalogue_does_not_have_is_told(load_files: Lo
     with closing(sqlite3.connect(Path(project.root, "x.db"))) as database:
         database.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT)")
     seen = observe(project, connect(open_sources(project)))
-    assert seen.notes == ("db.t: the source has no column gone: it is NULL",)
+    assert find_missing(project, seen.sources) == {"db.t": ("gone",)}
+    (error,) = refuse_missing(project, seen.sources)
+    assert "db.t: the source has no column gone, which is declared" in str(error)
+    assert error.path == "sources/db.yaml"
+    optional = columns.replace("gone: integer", "gone: {type: integer, optional: true}")
+    project = load_files({"sources/db.yaml": f"kind: sqlite\npath: x.db\ntables: {{t: {{columns: {optional}}}}}\n"})
+    assert find_missing(project, observe(project, connect(open_sources(project))).sources) == {}
 
 
 def test_a_source_that_is_away_or_never_answers_is_asked_at_run(load_files: Load, gate: threading.Event) -> None:

@@ -10,6 +10,7 @@ from headwater.core.plan import Break, Hit
 from headwater.errors import ProjectError, ProjectErrors
 from headwater.plan.bind import visible_columns
 from headwater.plan.lineage import Lineage, Tracer
+from headwater.plan.observe import find_missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -28,6 +29,8 @@ def find_breaks(project: Project, observed: Observed, bound: Bound, cache: Parse
     """
     before = _columns_before(project, observed)
     changes = [change for name, old in before.items() for change in _compare(name, old, bound.schemas.get(name))]
+    for name, missing in find_missing(project, observed.sources).items():
+        changes += [(name, column, "is declared and gone from the source: its load will fail") for column in missing]
     if not changes:
         return ()
     lineage = _trace_before(project, bound, before, {name for name, _, _ in changes}, cache)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headwater.core.commit import Column
+from headwater.core.specs import missing_columns
 from headwater.errors import ConnectorError, ProjectError, ProjectErrors, Terminal
 from headwater.plan.build import Observed
 from headwater.plugins import load_source, load_store
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from headwater.contracts import Session, Source, Store, TableDescription
     from headwater.core.commit import TableState
     from headwater.core.project import Project
-    from headwater.core.specs import IngestSpec
 
 PATIENCE_S = 30.0
 """How long who only looks waits for a source that neither answers nor gives up: what it has not said is then told as
@@ -165,7 +165,7 @@ def _ask_sources(project: Project, sources: Mapping[str, Source], patience_s: fl
             continue
         answers.found.update({f"{name}.{table}": description for table, description in described.items()})
         for one, about in described.items():
-            answers.notes += [f"{name}.{one}: {note}" for note in (*about.notes, *_missing(tables[name][one], about))]
+            answers.notes += [f"{name}.{one}: {note}" for note in about.notes]
             if not about.columns and not tables[name][one].columns:
                 answers.unchecked += [f"{name}.{one}: {note}" for note in about.notes]
         for one, problem in wrong.items():
@@ -211,12 +211,29 @@ class _Question(threading.Thread):
         return self._said
 
 
-def _missing(table: IngestSpec, described: TableDescription) -> list[str]:
-    """Say which declared columns the source's catalogue does not have."""
-    if described.proposed or not described.columns:
-        return []
-    there = {column.name.lower() for column in described.columns}
-    return [f"the source has no column {name}: it is NULL" for name in table.columns or () if name.lower() not in there]
+def find_missing(project: Project, described: Mapping[str, TableDescription]) -> dict[str, tuple[str, ...]]:
+    """Return, by source table, the declared columns that its source no longer gives, though they are not optional."""
+    found = {}
+    for name, about in described.items():
+        table = project.sources.get(name)
+        known = about.columns and not about.proposed
+        gone = missing_columns(table.ingest, [c.name for c in about.columns]) if table and known else []
+        if table and (missing := tuple(dict.fromkeys((*about.missing, *gone)))):
+            found[name] = missing
+    return found
+
+
+def refuse_missing(project: Project, described: Mapping[str, TableDescription]) -> list[ProjectError]:
+    """Say which tables a run would not load because the source no longer gives a declared column."""
+    return [
+        ProjectError.at(
+            project.sources[name].location,
+            f"{name}: the source has no column {', '.join(missing)}, which is declared",
+            f"mend the source or the declaration; where it may be missing, declare {missing[0]}: "
+            "{type: …, optional: true}",
+        )
+        for name, missing in find_missing(project, described).items()
+    ]
 
 
 Problem = ConnectorError | ProjectError

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from headwater.contracts import Load, ReadRequest
 from headwater.core.commit import merge_positions
 from headwater.core.run import Status, StepResult
+from headwater.core.specs import missing_columns
 from headwater.errors import CheckFailedError, ConnectorError, ProjectError, StateError
 from headwater.ingestion import Preparation, compile_prepare, decide_schema, set_mask_keys
 from headwater.plan.bind import declared_columns, typed_as_declared
@@ -91,6 +92,7 @@ def _begin(
     stale = table.name in context.observed.stale
     described = None if stale else context.observed.sources.get(table.name)
     version = described.version if described else None
+    _refuse_missing(table, described)
     failed = read_failure(context.project, table.name)
     load_id = digest(table.name, str(previous), table.fingerprint, str(step.full), str(version), failed)[:16]
     staging = state.staging if state and state.staging and state.staging.load_id == load_id else None
@@ -133,6 +135,18 @@ def _begin(
             ingestion.parts.append(part.chunk)
             ingestion.ends.append(part.end)
     return ingestion
+
+
+def _refuse_missing(table: SourceTable, described: TableDescription | None) -> None:
+    """Refuse a load whose source's catalogue lacks a declared column: it would be NULL, and nobody told."""
+    known = described.columns if described and not described.proposed else ()
+    missing = missing_columns(table.ingest, [column.name for column in known]) if known else []
+    if missing and table.ingest.schema_policy != "freeze":  # freeze tells of everything at once
+        raise ConnectorError(
+            f"{table.name}: the source has no column {', '.join(missing)}, which is declared",
+            fix=f"mend the source or the declaration; where it may be missing, declare {missing[0]}: "
+            "{type: …, optional: true}",
+        )
 
 
 def _describe(table: SourceTable, described: TableDescription | None, context: RunContext) -> tuple[Column, ...]:

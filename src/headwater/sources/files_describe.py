@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from headwater.contracts import TableDescription
 from headwater.core.commit import Column
+from headwater.core.specs import missing_columns
 from headwater.sources.files_known import KnownTables
-from headwater.sources.files_layout import PACKED, open_bytes
-from headwater.sources.files_listing import explain_errors, list_files, listing_version, missing_files
+from headwater.sources.files_layout import PACKED, open_bytes, read_layout
+from headwater.sources.files_listing import FileFormatError, explain_errors, list_files, listing_version, missing_files
 from headwater.sources.files_objects import describe_objects
 from headwater.sources.files_parquet import parquet_columns, parquet_rows, read_layouts
 from headwater.sources.files_sample import propose
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 _SAMPLE_FILES = 3
 _SAMPLE_BYTES = 1 << 16
+_HEADERS = 500
 
 
 def describe_tables(base: str, root: str, tables: Mapping[str, FilesTable]) -> dict[str, TableDescription]:
@@ -95,7 +97,21 @@ class _Describing:
             return TableDescription((), (), None, version, notes=tuple(notes))
         columns, rows, more = self._look(full, options)
         proposed = bool(columns) and kind != "parquet"
-        return TableDescription(columns, (), rows, version, proposed=proposed, notes=(*notes, *more))
+        missing = self._missing(full, options)
+        notes += more
+        return TableDescription(columns, (), rows, version, proposed, tuple(notes), missing=missing)
+
+    def _missing(self, files: Sequence[File], options: FilesTable) -> tuple[str, ...]:
+        """Return the declared columns that a file with a header lacks; an incremental load reads the newest ones."""
+        if options.kind not in ("csv", "tsv") or not options.header or not options.columns:
+            return ()
+        some = sorted(files, key=lambda file: file.mtime_ns)[-1 if options.load == "incremental" else -_HEADERS :]
+        lacking: dict[str, None] = {}
+        for file in some:
+            with suppress(OSError, EOFError, FileFormatError):  # told when it is read
+                layout = read_layout(self._base, file.path, options.dialect, list(options.columns))
+                lacking |= dict.fromkeys(missing_columns(options, layout.names) if layout else ())
+        return tuple(lacking)
 
     def _look(self, files: Sequence[File], options: FilesTable) -> tuple[tuple[Column, ...], int | None, list[str]]:
         """Return the columns and rows of files; those of a sample only where they are not all declared."""
