@@ -55,7 +55,8 @@ def test_a_declared_column_that_is_gone_fails_the_load(tmp_path: Path, kind: str
     if "json" not in kind:  # of JSON only its rows tell
         plan = load(tmp_path).plan()
         assert [str(one) for one in plan.breaks] == [
-            "s.t: column sku is declared and gone from the source: its load will fail; hits m.x.sku (value), m.x (group)"
+            "s.t: column sku is declared and gone from the source: its load will fail; "
+            "hits m.x.sku (value), m.x (group)"
         ]
         with pytest.raises(ProjectErrors, match="no column sku, which is declared"):
             load(tmp_path).check()
