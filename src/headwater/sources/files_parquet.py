@@ -54,12 +54,7 @@ def read_layouts(base: str, files: Sequence[File], connection: DuckDBPyConnectio
     Raises:
         FileFormatError: A file is not Parquet, or has a column that cannot be read as it is.
     """
-    paths = ", ".join(quote_text(duckdb_path(base, file.path)) for file in files)
-    with explain_errors(base, files):
-        rows = connection.execute(
-            "SELECT file_name, name, coalesce(num_children, 0), coalesce(logical_type, ''), coalesce(type, ''), "
-            f"duckdb_type, precision, scale FROM parquet_schema([{paths}])"
-        ).fetchall()
+    rows = _schema_nodes(base, files, connection)
     nodes: dict[str, list[tuple[Any, ...]]] = {}
     for path, *node in rows:
         nodes.setdefault(path, []).append(tuple(node))
@@ -111,6 +106,23 @@ def parquet_query(
         path = "_hw_path" if absolute else f"substr(_hw_path, {len(base.rstrip(os.sep)) + 2})"
         selects.append(_select(scan, layout, columns, unknown, path, lenient=lenient, shown=shown))
     return " UNION ALL ".join(selects)
+
+
+def _schema_nodes(base: str, files: Sequence[File], connection: DuckDBPyConnection) -> list[tuple[Any, ...]]:
+    import duckdb
+
+    paths = ", ".join(quote_text(duckdb_path(base, file.path)) for file in files)
+    query = (
+        "SELECT file_name, name, coalesce(num_children, 0), coalesce(logical_type, ''), coalesce(type, ''), "
+        f"duckdb_type, precision, scale FROM parquet_schema([{paths}])"
+    )
+    with explain_errors(base, files):
+        try:
+            return connection.execute(query).fetchall()
+        except duckdb.Error:
+            if len(files) == 1:
+                raise
+    return [node for file in files for node in _schema_nodes(base, [file], connection)]  # names the damaged one
 
 
 def _fields(base: str, file: File, shape: Sequence[Any], connection: DuckDBPyConnection) -> Layout:

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from headwater.core.commit import Column
-from headwater.sources.files_layout import csv_options, open_text
+from headwater.sources.files_layout import csv_options, open_text, read_layout
 from headwater.sources.files_listing import duckdb_path
 from headwater.sources.json_rows import proposed_type
 from headwater.sql.placeholders import quote_text
@@ -33,7 +33,21 @@ def propose(
         rows = connection.execute(f"DESCRIBE SELECT * FROM {_scan(base, files, kind, dialect)}").fetchall()
     except duckdb.Error as error:
         return (), [_explain(base, files, kind, dialect, connection, error)]
-    return tuple(Column(name, proposed_type(type_text)) for name, type_text, *_ in rows), []
+    columns = tuple(Column(name, proposed_type(type_text)) for name, type_text, *_ in rows)
+    if kind not in ("csv", "tsv") or not dialect.header:
+        return columns, []
+    return _in_every_header(base, files, dialect, columns)
+
+
+def _in_every_header(
+    base: str, files: Sequence[File], dialect: Dialect, columns: tuple[Column, ...]
+) -> tuple[tuple[Column, ...], list[str]]:
+    """Leave out columns that not every header has (a row that is too long makes one): a declared column has to come."""
+    headers = [layout.names for file in files if (layout := read_layout(base, file.path, dialect, []))]
+    there = set.intersection(*({name.lower() for name in names} for names in headers)) if headers else set()
+    odd = [column.name for column in columns if column.name.lower() not in there]
+    left = tuple(column for column in columns if column.name not in odd)
+    return left, [f"not proposed, since not every file's header has it: {', '.join(odd)}"] if odd else []
 
 
 def _scan(base: str, files: Sequence[File], kind: str, dialect: Dialect) -> str:
@@ -41,7 +55,7 @@ def _scan(base: str, files: Sequence[File], kind: str, dialect: Dialect) -> str:
     if kind in ("csv", "tsv"):
         return (
             f"read_csv({paths}, header={dialect.header}, delim={quote_text(dialect.delimiter)}, "
-            f"quote={quote_text(dialect.quote)}, encoding={quote_text(dialect.encoding)}, "
+            f"quote={quote_text(dialect.quote)}, encoding={quote_text(dialect.read_encoding)}, "
             f"nullstr=[{', '.join(map(quote_text, dialect.null_values)) or quote_text('')}], "
             f"sample_size={_SAMPLE_ROWS}, ignore_errors=true, null_padding=true, union_by_name=true)"
         )
