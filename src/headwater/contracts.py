@@ -197,6 +197,7 @@ class Reading:
         columns: The columns that every chunk yields, when they are not the request's (a file's header has more).
             A column of type EPOCH_S or EPOCH_MS is yielded as a number.
         catalogue: Rows stand for files that `keep_object` copied: few bytes, so all may be rewritten when one changes.
+        locate: Given a `_file` and the `_raw` of some of its rows in order, their lines: for rejects without `_line`.
         notes: What people should know of this read.
     """
 
@@ -207,6 +208,7 @@ class Reading:
     columns: tuple[Column, ...] | None = None
     report: Callable[[Mapping[str, Any]], None] | None = None
     catalogue: bool = False
+    locate: Callable[[str, Sequence[str]], list[int | None]] | None = None
     notes: tuple[str, ...] = ()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
 import sqlite3
 from contextlib import closing
@@ -123,6 +124,25 @@ def test_a_changed_file_of_rejects_keeps_its_rows(tmp_path: Path, key: str) -> N
     put(tmp_path, {"sources/s.yaml": table(f'path: "in/*.csv", load: incremental, {key}{columns}')})
     put(tmp_path, {"in/2.csv": "sku,day\n"})
     assert "this load would remove the 1 rows there are" in run(tmp_path)["s.t/load"].error
+
+
+@pytest.mark.parametrize("name", ["t.jsonl", "t.jsonl.gz"])
+def test_rejects_of_json_lines_say_where_they_stand(tmp_path: Path, name: str) -> None:
+    lines = [
+        '{"sku": "a", "price": 1}',
+        '{"sku": "b", "price": 1.5}',
+        "",
+        "  nonsense",
+        '{"sku": "c", "price": true}  ',
+        "7",
+    ]
+    put(tmp_path, {"headwater.yaml": "name: x\n"})
+    text = "\n".join([*lines, lines[1]]) + "\n"
+    (tmp_path / name).write_bytes(gzip.compress(text.encode()) if name.endswith("gz") else text.encode())
+    put(tmp_path, {"sources/s.yaml": table(f"path: {name}, columns: {{sku: varchar, price: bigint}}")})
+    run_well(tmp_path)
+    found = rows(tmp_path, "select _line, rule from quarantine.s__t order by _line")
+    assert found == [(2, "cast"), (4, "json"), (5, "cast"), (6, "json")]  # line 7 is the same row as line 2
 
 
 ROW = st.tuples(st.integers(1, 3), st.integers(1, 9))

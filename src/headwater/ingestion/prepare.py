@@ -146,6 +146,13 @@ class Preparation:
             f"_rejected_raw AS raw FROM {table} WHERE _rule <> {quote_text(DEDUPED)}"
         )
 
+    def unplaced(self, table: str) -> str:
+        """Return a SELECT of (rowid, `_file`, `_raw`) of the rejects of a materialized projection without a line."""
+        return (
+            f"SELECT rowid, _file, _raw FROM {table} WHERE _rule <> {quote_text(DEDUPED)} AND _line IS NULL "
+            "AND _raw IS NOT NULL ORDER BY rowid"
+        )
+
     def counts(self, table: str) -> str:
         """Return a SELECT of one row for a projection: `good` (a truncate is no row), `rejected`, `deduped`."""
         lost = quote_text(DEDUPED)

@@ -245,6 +245,7 @@ def _gather(ingestion: Ingestion, context: RunContext, step: str) -> None:
 def _project(ingestion: Ingestion, context: RunContext, chunk: Chunk, index: int) -> tuple[str, dict[str, Any]]:
     held = chunk.release is not None and _is_cheap(ingestion)
     table = _materialize(ingestion, context, chunk.query, index, held=held)
+    _place_rejects(ingestion, table)
     end = chunk.finish()
     if chunk.release is not None and not held:
         chunk.release()
@@ -253,6 +254,30 @@ def _project(ingestion: Ingestion, context: RunContext, chunk: Chunk, index: int
     rejected = counts["rejected"] + end.rejected
     resume = {"resume": end.resume} if end.resume else {}
     return table, {"position": end.position, **counts, "rejected": rejected, **resume}
+
+
+def _place_rejects(ingestion: Ingestion, table: str) -> None:
+    """Find the lines of rejects whose reader did not count them: most rows need none, and it costs."""
+    locate, preparation, connection = ingestion.reading.locate, ingestion.preparation, ingestion.connection
+    if locate is None or preparation.hidden:
+        return
+    asked: dict[str, list[tuple[int, str]]] = {}
+    for row, path, raw in connection.execute(preparation.unplaced(table)).fetchall():
+        asked.setdefault(path, []).append((row, raw))
+    placed = [
+        (row, line)
+        for path, rows in asked.items()
+        for (row, _), line in zip(rows, locate(path, [raw for _, raw in rows]), strict=True)
+        if line is not None
+    ]
+    if placed:
+        import pyarrow as pa
+
+        connection.register(
+            "_hw_placed", pa.table({"r": [row for row, _ in placed], "l": [line for _, line in placed]})
+        )
+        connection.execute(f"UPDATE {table} SET _line = p.l FROM _hw_placed AS p WHERE {table}.rowid = p.r")
+        connection.unregister("_hw_placed")
 
 
 def _is_cheap(ingestion: Ingestion) -> bool:

@@ -6,6 +6,7 @@ import os
 import uuid
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
@@ -20,7 +21,7 @@ from headwater.errors import ProjectError
 from headwater.sources.encodings import Encoding
 from headwater.sources.files_csv import CsvReader
 from headwater.sources.files_describe import describe_tables
-from headwater.sources.files_json import JsonReader
+from headwater.sources.files_json import JsonReader, find_lines
 from headwater.sources.files_layout import PACKED, Dialect, read_layout
 from headwater.sources.files_listing import (
     FileFormatError,
@@ -187,7 +188,8 @@ class _FileRead:
             self.unpacked.close()
             raise
         kept = self._kept(columns)
-        return Reading(self.manifest, self._chunks(files, columns), _EXTRA[options.kind], columns=kept)
+        locate = partial(find_lines, self.unpacked.base) if options.kind == "jsonl" else None
+        return Reading(self.manifest, self._chunks(files, columns), _EXTRA[options.kind], columns=kept, locate=locate)
 
     def _kept(self, columns: tuple[Column, ...]) -> tuple[Column, ...]:
         """The columns that the chunks yield: the policies that discard have no place for one that is not declared."""

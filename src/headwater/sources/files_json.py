@@ -192,6 +192,21 @@ def numbered_lines(base: str, file: File) -> Iterator[tuple[int, str, bool]]:
             yield number, text, text.encode() == stripped
 
 
+def find_lines(base: str, path: str, wanted: Sequence[str]) -> list[int | None]:
+    """Return the lines of a file at which some documents stand, given in its order; None for one that is not there."""
+    found: list[int | None] = []
+    rest = iter([text.encode() for text in wanted])
+    looked_for = next(rest, None)
+    with open_bytes(base, path) as data:
+        for number, line in enumerate(data, 1):
+            if looked_for is None:
+                break
+            if line.strip().removeprefix(_MARK) == looked_for:
+                found.append(number)
+                looked_for = next(rest, None)
+    return [*found, *([None] * (len(wanted) - len(found)))]
+
+
 def _begin_lines(base: str, file: File) -> Iterator[str]:
     """Yield some lines of a file: its first ones, and of a large plain one the first of its other parts."""
     yield from islice((text for _, text, _ in numbered_lines(base, file)), SAMPLE_ROWS)
