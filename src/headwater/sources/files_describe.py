@@ -16,7 +16,7 @@ from headwater.sources.files_known import KnownTables
 from headwater.sources.files_layout import PACKED, open_bytes, read_layout
 from headwater.sources.files_listing import FileFormatError, explain_errors, list_files, listing_version, missing_files
 from headwater.sources.files_objects import describe_objects
-from headwater.sources.files_parquet import parquet_columns, parquet_rows, read_layouts
+from headwater.sources.files_parquet import Nodes, parquet_columns, parquet_rows, read_layouts, read_nodes
 from headwater.sources.files_sample import propose
 from headwater.sources.files_zip import is_archive
 
@@ -57,6 +57,7 @@ class _Describing:
         self._base = base
         self._known = known
         self._rows: dict[str, int] = {}
+        self._nodes: Nodes = {}
 
     @cached_property
     def _connection(self) -> DuckDBPyConnection:
@@ -74,8 +75,10 @@ class _Describing:
 
         new = [files for files in tables if self._known.find(_key(files, "parquet", "")) is None]
         files = {file.path: file for files in new for file in files if file.size_bytes and not is_archive(file.path)}
-        with suppress(duckdb.Error, OSError):  # a damaged file: told for its table alone
-            self._rows = parquet_rows(self._base, list(files.values()), self._connection) if files else {}
+        with suppress(duckdb.Error, OSError, FileFormatError):  # a damaged file: told for its table alone
+            if files:
+                self._rows = parquet_rows(self._base, list(files.values()), self._connection)
+                self._nodes = read_nodes(self._base, list(files.values()), self._connection)
 
     def describe(self, options: FilesTable, files: Sequence[File]) -> TableDescription:
         """Describe one table.
@@ -122,7 +125,7 @@ class _Describing:
         notes: list[str] = []
         with explain_errors(self._base, files):
             if kind == "parquet":
-                layouts = read_layouts(self._base, files, self._connection) if files else {}
+                layouts = read_layouts(self._base, files, self._connection, self._nodes) if files else {}
                 columns = tuple(parquet_columns(layouts, self._connection))
                 if not all(file.path in self._rows for file in files):
                     self._rows |= parquet_rows(self._base, files, self._connection)

@@ -48,16 +48,21 @@ class Field:
 Layout = tuple[Field, ...]
 
 
-def read_layouts(base: str, files: Sequence[File], connection: DuckDBPyConnection) -> dict[Layout, list[File]]:
-    """Read the columns of files from their footers; return the files by their columns.
+Nodes = dict[str, list[tuple[Any, ...]]]
+"""The nodes of each file's schema, by its absolute path."""
+
+
+def read_layouts(
+    base: str, files: Sequence[File], connection: DuckDBPyConnection, nodes: Nodes | None = None
+) -> dict[Layout, list[File]]:
+    """Read the columns of files from their footers (or take the `nodes` that were read); return files by their columns.
 
     Raises:
         FileFormatError: A file is not Parquet, or has a column that cannot be read as it is.
     """
-    rows = _schema_nodes(base, files, connection)
-    nodes: dict[str, list[tuple[Any, ...]]] = {}
-    for path, *node in rows:
-        nodes.setdefault(path, []).append(tuple(node))
+    known = nodes or {}
+    unread = [file for file in files if os.path.join(base, file.path) not in known]
+    nodes = {**known, **read_nodes(base, unread, connection)}
     shapes: dict[tuple[Any, ...], list[File]] = {}
     for file in files:
         shapes.setdefault(tuple(nodes[os.path.join(base, file.path)]), []).append(file)
@@ -108,9 +113,15 @@ def parquet_query(
     return " UNION ALL ".join(selects)
 
 
-def _schema_nodes(base: str, files: Sequence[File], connection: DuckDBPyConnection) -> list[tuple[Any, ...]]:
+def read_nodes(base: str, files: Sequence[File], connection: DuckDBPyConnection) -> Nodes:
+    """Read the schemas of files from their footers.
+
+    Raises:
+        FileFormatError: A file is not Parquet.
+    """
     import duckdb
 
+    found: Nodes = {}
     paths = ", ".join(quote_text(duckdb_path(base, file.path)) for file in files)
     query = (
         "SELECT file_name, name, coalesce(num_children, 0), coalesce(logical_type, ''), coalesce(type, ''), "
@@ -118,11 +129,15 @@ def _schema_nodes(base: str, files: Sequence[File], connection: DuckDBPyConnecti
     )
     with explain_errors(base, files):
         try:
-            return connection.execute(query).fetchall()
+            for path, *node in connection.execute(query).fetchall() if files else ():
+                found.setdefault(path, []).append(tuple(node))
+            return found
         except duckdb.Error:
             if len(files) == 1:
                 raise
-    return [node for file in files for node in _schema_nodes(base, [file], connection)]  # names the damaged one
+    for file in files:  # names the damaged one
+        found |= read_nodes(base, [file], connection)
+    return found
 
 
 def _fields(base: str, file: File, shape: Sequence[Any], connection: DuckDBPyConnection) -> Layout:
