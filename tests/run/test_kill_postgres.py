@@ -164,7 +164,7 @@ class Load:
 
     def _insert(self, chance: random.Random) -> None:
         with psycopg.connect(self._dsn) as session:
-            while not self._ended.wait(0.01):
+            while not self._ended.wait(chance.uniform(0.1, 0.5)):
                 if self._quiet.is_set():
                     continue
                 with self._busy, session.transaction():
@@ -212,7 +212,7 @@ def test_killed_while_others_insert_all_the_time(postgres: Postgres, tmp_path: P
                         assert ids == [number for (number,) in wanted], table
 
             settings = {
-                "headwater.run.extract.ReadRequest": partial(ReadRequest, chunk_rows=50),
+                "headwater.run.extract.ReadRequest": partial(ReadRequest, chunk_rows=200),
                 "headwater.run.execute.RETRY_PAUSES_S": (0.05, 0.1),
                 "headwater.sources.postgres_bounds.WRITERS_WAIT_S": 0.2,
             }
