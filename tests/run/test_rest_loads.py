@@ -227,3 +227,21 @@ tables:
     options = load(tmp_path).project.sources["stripe.charges"].options
     assert options.params == {"limit": ["100"]}
     assert options.paginate.stop_when == "$.has_more == false"
+
+
+@pytest.mark.parametrize("written", ["404", "'404'"])
+def test_end_on_is_written_in_a_project(written: str, server: Server, tmp_path: Path) -> None:
+    pages = {"1": [1, 2], "2": [3]}
+    server.routes["/n"] = lambda asked: (
+        [{"id": n} for n in pages[asked.value("p")]] if asked.value("p") in pages else Reply({}, 404)
+    )
+    folder = write(
+        tmp_path,
+        {
+            "headwater.yaml": "name: ends\n",
+            "sources/api.yaml": f"kind: rest\nconnection: {server.url}\ntables:\n  numbers:\n    path: /n\n"
+            f"    paginate: {{kind: page, as: p, end_on: [{written}, missing_records]}}\n    columns: {{id: bigint}}\n",
+        },
+    )
+    run_well(folder)
+    assert rows(folder, "select id from api.numbers") == [(1,), (2,), (3,)]

@@ -127,6 +127,26 @@ def test_encodings_and_packing(con, tmp_path):
     assert [r["_line"] for r in outcome.rejects] == [3]
 
 
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(("mark", "order"), [(b"", "le"), (b"\xff\xfe", "le"), (b"\xfe\xff", "be")])
+def test_utf_16_of_both_orders_and_its_damage(con, tmp_path, mark, order, packed):
+    def put(text: str, end: bytes = b"") -> Outcome:
+        content = mark + text.encode(f"utf-16-{order}", "surrogatepass") + end
+        write(tmp_path, gzip.compress(content) if packed else content, "f.csv.gz" if packed else "f.csv")
+        return load(con, tmp_path, encoding="utf-16")
+
+    outcome = put("a,b\n1,grün😀\n2,\ufffd\nq,ß\n")
+    assert outcome.values("a", "b") == [(1, "grün😀"), (2, "\ufffd")]
+    assert [(r["_line"], r["rule"], r["raw"]) for r in outcome.rejects] == [(4, "cast", "q,ß")]
+    for damage in ("x\ud83d", '"\udc00"', "\udc00\ud83dy"):
+        outcome = put(f"a,b\n1,x\n2,{damage}\n3,y\n")
+        assert outcome.values("a", "b") == [(1, "x"), (3, "y")]
+        assert [(r["_line"], r["rule"]) for r in outcome.rejects] == [(3, "encoding")]
+    outcome = put("a,b\n1,x\n2,y", b"z")
+    assert outcome.values("a", "b") == [(1, "x")]
+    assert [(r["_line"], r["rule"]) for r in outcome.rejects] == [(3, "encoding")]
+
+
 def test_a_field_of_five_megabytes_is_a_value_and_one_of_twenty_a_reject(con, tmp_path):
     write(tmp_path, b'a,b\n1,"' + b"x" * 5_000_000 + b'"\n2,' + b"y" * 20_000_000 + b"\n3,z\n")
     outcome = load(con, tmp_path)

@@ -3,7 +3,8 @@
 DuckDB's reader loses rows when it cuts one file into parts and a damaged row lies at a cut (measured
 with 1.5.5: in half of the files of 9 MB with 30 % damage). So a file is read in one piece, several files in parallel,
 and one large file in parts only if rows and rejects afterwards add up to its lines; if not, it is read again in one
-piece. A file that DuckDB cannot read at all (line ends of several kinds) is read row by row in Python.
+piece. A file that DuckDB cannot read at all (line ends of several kinds), or not exactly (UTF-16 that is
+big-endian or damaged), is read row by row in Python.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from headwater.sources.files_layout import PACKED, Layout, open_bytes, open_text, read_layout
+from headwater.sources.files_layout import PACKED, Layout, is_exact_in_duckdb, open_bytes, open_text, read_layout
 from headwater.sources.files_loose import find_records, scan_loosely
 from headwater.sources.files_scan import CsvScan, read_type
 from headwater.sql.placeholders import quote_identifier, quote_text
@@ -45,10 +46,12 @@ class CsvReader:
         declared = [column.name for column in self.scan.columns]
         found = {file: read_layout(self.scan.base, file.path, self.scan.dialect, declared) for file in files}
         layouts = {file: layout for file, layout in found.items() if layout is not None}
-        small = {file: layout for file, layout in layouts.items() if not self._may_be_cut(file)}
+        base, encoding = self.scan.base, self.scan.dialect.encoding
+        loose = {file for file in layouts if not is_exact_in_duckdb(base, file.path, encoding)}
+        small = {f: layout for f, layout in layouts.items() if f not in loose and not self._may_be_cut(f)}
         parts = self._read_small(small)
         for file in layouts.keys() - small.keys():
-            parts += self._read_checked(file, layouts[file])
+            parts += (self._read_loosely if file in loose else self._read_checked)(file, layouts[file])
         for part in parts:
             self._place_unfit(part, layouts)
         rejected = [part for part in parts if self._count(f"{part}_rejects")]

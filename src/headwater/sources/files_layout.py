@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import io
@@ -9,6 +10,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
+from headwater.sources.encodings import codec_of
 from headwater.sources.files_listing import FileFormatError
 from headwater.sql.placeholders import quote_text
 
@@ -27,6 +29,10 @@ PACKED = (".gz", ".zst")
 _WINDOWS = bytes(range(0x80, 0xA0)).decode("cp1252", "replace")
 _FROM_LATIN = "".join(map(chr, range(0x80, 0xA0)))
 _UNDEFINED = "".join(latin for latin, windows in zip(_FROM_LATIN, _WINDOWS, strict=True) if windows == "\ufffd")
+
+_LONE = "headwater.lone"
+codecs.register_error(_LONE, lambda error: ("\udc80", cast("UnicodeDecodeError", error).end))
+"""What `surrogateescape` is for UTF-16, where Python has none: half a character becomes one that no text has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +118,27 @@ def read_layout(base: str, path: str, dialect: Dialect, declared: Sequence[str])
 
 def open_text(base: str, path: str, encoding: str, errors: str) -> io.TextIOWrapper:
     """Open a file as text, line ends as they are; it is unpacked and a byte order mark is passed over."""
-    codec = "utf-8-sig" if encoding == "utf-8" else encoding
-    return io.TextIOWrapper(open_bytes(base, path), encoding=codec, errors=errors, newline="")
+    codec, data = "utf-8-sig" if encoding == "utf-8" else encoding, open_bytes(base, path)
+    if encoding == "utf-16":
+        beginning = data.read(2)
+        codec, errors = codec_of(encoding, beginning), _LONE if errors == "surrogateescape" else errors
+        if beginning not in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            data.close()
+            data = open_bytes(base, path)
+    return io.TextIOWrapper(data, encoding=codec, errors=errors, newline="")
+
+
+def is_exact_in_duckdb(base: str, path: str, encoding: str) -> bool:
+    """Whether DuckDB reads the text as it is: UTF-16 only of little-endian order and without half a character."""
+    if encoding != "utf-16":
+        return True
+    with open_text(base, path, encoding, "strict") as text:
+        try:
+            while text.read(1 << 22):
+                pass
+        except UnicodeDecodeError:
+            return False
+        return text.encoding == "utf-16-le"
 
 
 def open_bytes(base: str, path: str) -> BinaryIO:

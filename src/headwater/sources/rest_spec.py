@@ -51,6 +51,11 @@ def _texts(value: Any) -> Any:
     return [str(item).lower() if isinstance(item, bool) else str(item) for item in values]
 
 
+def _ending(value: Any) -> Any:
+    """Read the status as the number it is: scalars of a document arrive as text."""
+    return 404 if value == "404" else value
+
+
 JsonPath = Annotated[str, AfterValidator(_path)]
 """A path into a body: $, $.a.b, $['a b'], [n] from the start, [-1] from the end."""
 
@@ -153,7 +158,7 @@ class PaginateSpec(Spec):
     total: JsonPath | None = None
     total_pages: JsonPath | None = None
     stop_when: Condition | None = None
-    end_on: list[Literal[404, "missing_records"]] = Field(default_factory=list)
+    end_on: list[Annotated[Literal[404, "missing_records"], BeforeValidator(_ending)]] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _keys_of_kind(self) -> PaginateSpec:
