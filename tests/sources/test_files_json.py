@@ -209,3 +209,44 @@ def test_a_file_that_is_not_parquet(con, tmp_path):
     (tmp_path / "f.parquet").write_text("a,b\n")
     with pytest.raises(ConnectorError, match=r"^f\.parquet: f\.parquet"):
         load(con, tmp_path, path="*.parquet")
+
+
+NESTED = [
+    ("STRUCT(a INTEGER, b VARCHAR)", '{"a": 1, "b": {"k": 1.10}}', {"a": 1, "b": '{"k":1.10}'}),
+    ("STRUCT(a INTEGER, b VARCHAR)", '{"b": "x", "zz": 7}', {"a": None, "b": "x"}),
+    ("STRUCT(a INTEGER, b VARCHAR)", "[1, 2]", None),
+    ("STRUCT(a INTEGER, b VARCHAR)", '"x"', None),
+    ("STRUCT(a INTEGER, b VARCHAR)", '{"a": 1, "a": 2}', None),
+    ("STRUCT(a INTEGER, b VARCHAR)", '{"A": 1}', None),
+    ("STRUCT(a INTEGER, b VARCHAR)", '{"a": 1.5}', None),
+    ("STRUCT(x JSON)", '{"x": "str"}', {"x": '"str"'}),
+    ("VARCHAR[]", '[{"k": 1.10}, [2.50], 3.0]', ['{"k":1.10}', "[2.50]", "3.0"]),
+    ("INTEGER[]", '{"a": 1}', None),
+    ("DECIMAL(38,4)[]", "[12345678901234567890.1234]", ["12345678901234567890.1234"]),
+    ("INTEGER[2]", "[1]", None),
+    ("MAP(VARCHAR, BIGINT)", '{"a": 1, "b": 2.0}', [("a", 1), ("b", 2)]),
+    ("MAP(VARCHAR, BIGINT)", '{"a": 1, "a": 2}', None),
+    ("MAP(INTEGER, VARCHAR)", '{"1": "a", "01": "b"}', None),
+    ("JSON", '"x"', '"x"'),
+    ("JSON", '"1"', '"1"'),
+    ("JSON", "1.0", "1.0"),
+]
+
+
+@pytest.mark.parametrize(("kind", "text", "value"), NESTED)
+def test_nested_types_hold_what_was_delivered(con, tmp_path, kind, text, value):
+    write(tmp_path, f'{{"a": 7, "v": {text}}}', '{"a": 8, "v": null}')
+    outcome = load(con, tmp_path, {"a": "int", "v": kind})
+    landed = {row["a"]: row["v"] for row in outcome.rows}
+    assert landed[8] is None
+    if value is None:
+        assert outcome.rules == ["cast"]
+    else:
+        shown = [str(part) for part in landed[7]] if kind.startswith("DECIMAL") else landed[7]
+        assert shown == value
+
+
+@pytest.mark.parametrize("policy", ["freeze", "discard_row"])
+def test_a_key_that_a_struct_does_not_have_is_told_by_strict_policies(con, tmp_path, policy):
+    write(tmp_path, '{"a": 7, "v": {"b": "x", "zz": 7}}')
+    assert load(con, tmp_path, {"a": "int", "v": "STRUCT(b VARCHAR)"}, {"schema": policy}).rules == ["cast"]

@@ -191,6 +191,10 @@ def _narrowed(node: Sequence[Any]) -> tuple[str, str, str] | None:
 def _check_twice(file: File, fields: Sequence[Field]) -> None:
     seen: set[str] = set()
     for field in fields:
+        if not field.name:
+            raise FileFormatError(
+                f"{file.path}: a column has no name", fix="name it where the file is written", path=file.path
+            )
         if field.name.lower() in seen:
             raise FileFormatError(
                 f"{file.path}: column {field.name!r} is there twice, whatever its case",

@@ -70,7 +70,8 @@ class JsonProjection:
             scan: A SELECT of `json` (of type JSON) and whatever `more` and `place` need.
             more: Expressions over the scan's columns, each with its name.
         """
-        typed = exact_values(scan, self.columns, self.connection, also="json_keys(json) AS _hw_keys")
+        strict = self.policy in ("freeze", "discard_row")
+        typed = exact_values(scan, self.columns, self.connection, also="json_keys(json) AS _hw_keys", strict=strict)
         columns = [f"_hw_t{index} AS {quote_identifier(c.name)}" for index, c in enumerate(self.columns)]
         judged = (
             f"SELECT *, {self._casts()} AS _hw_casts, {self._odd_keys()} AS _hw_odd, {self._unknown()} AS _hw_new "
@@ -138,7 +139,9 @@ class JsonProjection:
         return f"CASE WHEN {names} IS NOT NULL THEN error({told}) END"
 
 
-def exact_values(scan: str, columns: Sequence[Column], connection: DuckDBPyConnection, *, also: str = "") -> str:
+def exact_values(
+    scan: str, columns: Sequence[Column], connection: DuckDBPyConnection, *, also: str = "", strict: bool = False
+) -> str:
     """Return a SELECT of the scan's columns, and of each declared column its text and its value.
 
     `_hw_x<n>` is the text of the n-th column (NULL when the document has none), `_hw_t<n>` its value, NULL where the
@@ -149,26 +152,27 @@ def exact_values(scan: str, columns: Sequence[Column], connection: DuckDBPyConne
         columns: The declared columns.
         connection: Where the SELECT runs.
         also: One more expression over the scan.
+        strict: Whether a key that a declared STRUCT does not have makes its value unfit.
     """
-    structure = json.dumps({c.name: "VARCHAR" for c in columns}, ensure_ascii=False)
+    structure = json.dumps({c.name: "JSON" if c.type == "JSON" else "VARCHAR" for c in columns}, ensure_ascii=False)
     more = f", {also}" if also else ""
     read = (
         f"SELECT *, json_transform(json, {quote_text(structure)}) AS _hw_s, CAST(json AS VARCHAR) AS _hw_text{more} "
         f"FROM ({scan})"
     )
     begins = f"starts_with(_hw_text, '{{') OR coalesce({_BEGINS.format('_hw_text')}, FALSE)"
-    risks = [_at_risk(f"_hw_s.{quote_identifier(c.name)}", c.type) for c in columns]
+    given = [f"CAST(_hw_s.{quote_identifier(c.name)} AS VARCHAR)" for c in columns]
+    risks = [_at_risk(text, c.type) for text, c in zip(given, columns, strict=True)]
     risk = " OR ".join(test for test in risks if test)
     read = f"SELECT *, {begins} AS _hw_object FROM ({read})"
     if risk:
-        again = texts_sql(connection, "_hw_text", [(c.name, is_nested(c.type)) for c in columns])
+        again = texts_sql(connection, "_hw_text", [(c.name, c.type) for c in columns], strict=strict)
         read = f"SELECT *, CASE WHEN {risk} THEN {again} END AS _hw_again FROM ({read})"
         read = f"SELECT *, coalesce(_hw_again[1] = {quote_text(UNREAD)}, FALSE) AS _hw_unread FROM ({read})"
     else:
         read = f"SELECT *, FALSE AS _hw_unread FROM ({read})"
     texts, values = [], []
-    for index, (column, test) in enumerate(zip(columns, risks, strict=True)):
-        text = f"_hw_s.{quote_identifier(column.name)}"
+    for index, (column, text, test) in enumerate(zip(columns, given, risks, strict=True)):
         if test:
             text = f"CASE WHEN _hw_again IS NOT NULL THEN _hw_again[{index + 2}] ELSE {text} END"
         texts.append(f"{text} AS _hw_x{index}")
@@ -232,7 +236,7 @@ def _value(text: str, type_text: str) -> str:
         return text
     if is_nested(wanted):
         parts = f"json_transform(TRY_CAST({text} AS JSON), {quote_text(json.dumps(json_twin(wanted)))})"
-        return nested_cast_sql(parts, wanted)
+        return f"CASE WHEN left({text}, 1) IN ('[', '{{') THEN {nested_cast_sql(parts, wanted)} END"
     return text_cast_sql(text, wanted)
 
 
@@ -242,9 +246,9 @@ def _at_risk(text: str, type_text: str) -> str:
     if wanted in INTEGERS or wanted.startswith("DECIMAL("):
         real = f"(contains({text}, '.') OR contains({text}, 'e'))"
         return f"({real} AND regexp_matches(_hw_text, {quote_text(_MANY_DIGITS)}))"
-    nested = f"(left({text}, 1) IN ('[', '{{') AND regexp_matches({text}, {quote_text(_REAL_INSIDE)}))"
     if is_nested(wanted):
-        return nested
+        return f"{text} IS NOT NULL"
+    nested = f"(left({text}, 1) IN ('[', '{{') AND regexp_matches({text}, {quote_text(_REAL_INSIDE)}))"
     if wanted not in _TEXT:
         return ""
     real = f"(contains({text}, '.') OR contains({text}, 'e'))"

@@ -37,6 +37,8 @@ _UTC = r"(?:[Zz]|[+-]00(?::?00(?::?00)?)?| ?UTC| ?GMT)"
 _BEFORE_CHRIST = r"(?: \(BC\))?"
 _INFINITY = r"[+-]?infinity"
 _EXPONENT = r"^\s*[+-]?[0-9]*\.?([0-9]*?)0*[eE]([+-]?[0-9]{1,3})\s*$"
+_SMALL = r"^\s*[+-]?[0-9]*?(0*)(?:\.0*)?[eE](-[0-9]{1,3})\s*$"
+"""A whole number with a negative exponent: its zeros at the end, and the exponent."""
 
 
 def exact_cast_sql(value: str, source: str, target: str, *, from_boolean: bool = False) -> str:
@@ -66,7 +68,7 @@ def exact_cast_sql(value: str, source: str, target: str, *, from_boolean: bool =
     if target in FLOATS and (source.startswith("DECIMAL") or source in FLOATS):
         return tried
     if target == "VARCHAR":
-        return tried
+        return f"TRY(decode({value}))" if source == "BLOB" else tried
     return f"CASE WHEN TRY_CAST({tried} AS {source}) IS NOT DISTINCT FROM {value} THEN {tried} END"
 
 
@@ -84,7 +86,8 @@ def text_cast_sql(value: str, target: str) -> str:
         return _number(value, target, int(match[1]))
     if target in FLOATS:
         endless = _full(value, r"\s*[+-]?(?i:inf|infinity)\s*")
-        refused = f"contains({value}, '_') OR (isinf({tried}) AND NOT {endless})"
+        word = _full(value, r"\s*[+-]?(?i:nan)\s*")
+        refused = f"contains({value}, '_') OR (isinf({tried}) AND NOT {endless}) OR (isnan({tried}) AND NOT {word})"
         return f"CASE WHEN {refused} THEN NULL ELSE {tried} END"
     if target == "DATE":
         return _date(value)
@@ -92,6 +95,8 @@ def text_cast_sql(value: str, target: str) -> str:
         return _timestamp(value, target)
     if target in ("TIME", "TIME WITH TIME ZONE"):
         return _time(value, target)
+    if target == "BOOLEAN":
+        return f"TRY_CAST(trim({value}) AS BOOLEAN)"
     if target == "INTERVAL":
         return f"CASE WHEN regexp_matches({value}, '\\.[0-9]{{6}}[0-9]*[1-9]') THEN NULL ELSE {tried} END"
     return nested_cast_sql(f"TRY_CAST({value} AS {text_twin(target)})", target) if is_nested(target) else tried
@@ -147,9 +152,12 @@ def _number(value: str, target: str, scale: int) -> str:
     plain = rf"\s*[+-]?(?:[0-9]+(?:{fraction})?|{fraction})\s*"
     places = f"strlen(regexp_extract({value}, {quote_text(_EXPONENT)}, 1))"
     moved = f"TRY_CAST(regexp_extract({value}, {quote_text(_EXPONENT)}, 2) AS INTEGER)"
+    zeros = f"strlen(regexp_extract({value}, {quote_text(_SMALL)}, 1))"
+    less = f"TRY_CAST(regexp_extract({value}, {quote_text(_SMALL)}, 2) AS INTEGER)"
     return (
         f"CASE WHEN CAST({tried} AS VARCHAR) = {value} OR {_full(value, plain)} THEN {tried} "
-        f"WHEN {places} - {moved} <= {scale} THEN {tried} END"
+        f"WHEN {places} - {moved} <= {scale} THEN {tried} "
+        f"WHEN -({less}) - {zeros} <= {scale} THEN {tried} END"
     )
 
 
@@ -176,21 +184,25 @@ def _timestamp(value: str, target: str) -> str:
     tried = f"TRY_CAST({value} AS {target})"
     local = rf"\s*(?:{_DAY}(?:[T ]{_clock(_SECOND_DIGITS[target])})?{_BEFORE_CHRIST}|(?i:{_INFINITY}))\s*"
     zoned = rf"\s*{_DAY}[T ]{_clock(_SECOND_DIGITS[target])}{_ZONE}{_BEFORE_CHRIST}\s*"
-    instant = f"TRY_CAST({value} AS TIMESTAMP WITH TIME ZONE)"
+    instant = f"TRY_CAST(trim({value}) AS TIMESTAMP WITH TIME ZONE)"
     if target == "TIMESTAMP_NS":
         instant = f"TRY_CAST(regexp_replace({value}, {quote_text(_UTC)}, '') AS TIMESTAMP_NS)"
         zoned = zoned.replace(_ZONE, _UTC)
     elif target != "TIMESTAMP WITH TIME ZONE":
         instant = f"TRY_CAST({instant} AS {target})"
     usual = f"{value} LIKE '____-__-_____:__:__' AND {value} BETWEEN '0' AND ':'"
-    return f"CASE WHEN ({usual}) OR {_full(value, local)} THEN {tried} WHEN {_full(value, zoned)} THEN {instant} END"
+    trimmed = f"TRY_CAST(trim({value}) AS {target})"
+    return (
+        f"CASE WHEN {usual} THEN {tried} WHEN {_full(value, local)} THEN {trimmed} "
+        f"WHEN {_full(value, zoned)} THEN {instant} END"
+    )
 
 
 def _typed(text: str, target: str, depth: int) -> str:
     """Every plain part in its type."""
     item = f"x{depth}"
     if (element := list_element(target)) is not None:
-        return f"CAST(list_transform({text}, lambda {item}: {_typed(item, element, depth + 1)}) AS {target})"
+        return f"TRY_CAST(list_transform({text}, lambda {item}: {_typed(item, element, depth + 1)}) AS {target})"
     if (fields := struct_fields(target)) is not None:
         parts = ", ".join(
             f"{quote_identifier(n)} := {_typed(f'{text}.{quote_identifier(n)}', kind, depth)}" for n, kind in fields
@@ -211,7 +223,9 @@ def _fits(text: str, target: str, depth: int) -> str:
     if (fields := struct_fields(target)) is not None:
         return " AND ".join(f"({_fits(f'{text}.{quote_identifier(n)}', kind, depth)})" for n, kind in fields)
     if (pair := map_types(target)) is not None:
-        keys = _fits(f"map_keys({text})", f"{pair[0]}[]", depth)
+        names = _typed(f"map_keys({text})", f"{pair[0]}[]", depth)
+        once = f"coalesce(list_unique({names}) = len({names}), TRUE)"
+        keys = f"{_fits(f'map_keys({text})', f'{pair[0]}[]', depth)} AND {once}"
         return f"({keys}) AND ({_fits(f'map_values({text})', f'{pair[1]}[]', depth)})"
     return "TRUE" if target == "VARCHAR" else f"({text} IS NULL OR ({_typed(text, target, depth)}) IS NOT NULL)"
 
