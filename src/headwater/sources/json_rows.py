@@ -236,7 +236,7 @@ def _value(text: str, type_text: str) -> str:
         return text
     if is_nested(wanted):
         parts = f"json_transform(TRY_CAST({text} AS JSON), {quote_text(json.dumps(json_twin(wanted)))})"
-        return f"CASE WHEN left({text}, 1) IN ('[', '{{') THEN {nested_cast_sql(parts, wanted)} END"
+        return nested_cast_sql(parts, wanted, f"left({text}, 1) IN ('[', '{{')")
     return text_cast_sql(text, wanted)
 
 

@@ -102,14 +102,18 @@ def text_cast_sql(value: str, target: str) -> str:
     return nested_cast_sql(f"TRY_CAST({value} AS {text_twin(target)})", target) if is_nested(target) else tried
 
 
-def nested_cast_sql(parts: str, target: str) -> str:
+def nested_cast_sql(parts: str, target: str, given: str = "TRUE") -> str:
     """Return SQL of a nested value of texts as `target`, NULL where one of them does not fit.
 
     Args:
         parts: SQL of the value, in the shape of `target` with VARCHAR in the place of every plain type.
         target: A list, an array, a STRUCT or a MAP.
+        given: A test that has to hold, too.
     """
-    return f"CASE WHEN {_fits(parts, target, 0)} THEN {_typed(parts, target, 0)} END"
+    element = list_element(target)
+    free = f"{element}[]" if element is not None else target  # DuckDB has no CASE over arrays of a fixed length
+    value = f"CASE WHEN {given} AND {_fits(parts, target, 0)} THEN {_typed(parts, free, 0)} END"
+    return value if free == target else f"TRY_CAST({value} AS {target})"
 
 
 def formatted_cast_sql(value: str, target: str, written: str) -> str:
