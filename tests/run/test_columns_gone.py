@@ -145,6 +145,18 @@ def test_rejects_of_json_lines_say_where_they_stand(tmp_path: Path, name: str) -
     assert found == [(2, "cast"), (4, "json"), (5, "cast"), (6, "json")]  # line 7 is the same row as line 2
 
 
+@pytest.mark.parametrize(
+    "rule", ["reject_if: {odd: cast(sku as bigint) % 2 = 1}", "prepare: [{sql: {n: cast(sku as bigint)}}]"]
+)
+def test_an_expression_that_fails_on_a_value_says_so(tmp_path: Path, rule: str) -> None:
+    put(tmp_path, {"headwater.yaml": "name: x\n", "t.csv": "sku,price\n1,1\nx,2\n"})
+    put(tmp_path, {"sources/s.yaml": table(f"path: t.csv, columns: {{sku: varchar, price: bigint}}, {rule}")})
+    error = run(tmp_path)["s.t/extract"].error
+    assert error.startswith("sources/s.yaml:3: s.t: an expression of reject_if or prepare fails on a value: ")
+    assert "Could not convert string 'x' to INT64" in error
+    assert "try_cast" in error
+
+
 ROW = st.tuples(st.integers(1, 3), st.integers(1, 9))
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -291,8 +292,28 @@ def _materialize(ingestion: Ingestion, context: RunContext, query: str, index: i
     name = f"_hw_chunk_{index}"
     loaded_at = timestamp_literal(context.now)
     projection = ingestion.preparation.projection(query, context.run_id, loaded_at)
-    ingestion.connection.execute(f"CREATE OR REPLACE TEMP {'VIEW' if held else 'TABLE'} {name} AS {projection}")
+    with _explain_expressions(ingestion.table):
+        ingestion.connection.execute(f"CREATE OR REPLACE TEMP {'VIEW' if held else 'TABLE'} {name} AS {projection}")
     return f"temp.{name}"
+
+
+@contextmanager
+def _explain_expressions(table: SourceTable) -> Iterator[None]:
+    """Say of a value that an expression of `prepare` or `reject_if` fails on that it is one, and how to go on."""
+    import duckdb
+
+    try:
+        yield
+    except (duckdb.ConversionException, duckdb.OutOfRangeException) as error:
+        if not (table.ingest.reject_if or any(rule.sql for rule in table.ingest.prepare)):
+            raise
+        shown = "" if table.ingest.hides_values else f": {str(error).partition(chr(10))[0]}"
+        raise CheckFailedError(
+            f"{table.name}: an expression of reject_if or prepare fails on a value{shown}",
+            fix="use try_cast for casts, or test the value before",
+            path=table.location.path,
+            line=table.location.line,
+        ) from None
 
 
 def _counts(ingestion: Ingestion, table: str) -> dict[str, int]:
