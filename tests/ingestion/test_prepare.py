@@ -108,6 +108,17 @@ def test_rules_run_in_the_order_written(con):
     assert prepared.columns[0] == Column("a", "INTEGER", "VARCHAR")
 
 
+def test_times_with_an_offset_that_rules_give_are_utc(con):
+    rules = [
+        {"cast": {"a": "timestamp"}},
+        {"null_if": {"a": "2026-01-01T02:00:00+02:00"}},
+        {"fill": {"a": "2026-01-01T01:30:00+02:00"}},
+        {"cast": {"a": "varchar"}},
+    ]
+    prepared = run(con, spec(prepare=rules), TEXT, values(con, [("2026-01-01", "x"), ("2026-01-01 02:00:00", "y")]))
+    assert [row["a"] for row in good(con, prepared)] == ["2025-12-31 23:30:00", "2026-01-01 02:00:00"]
+
+
 def test_a_failing_cast_is_one_reject_with_every_reason(con):
     ingest = spec(prepare=[{"cast": {"a": "int", "b": "date"}}, {"cast": {"b": "varchar"}}])
     prepared = run(con, ingest, TEXT, values(con, [("1", "2024-01-01"), ("x", "y"), ("2", None), ("3", "no date")]))

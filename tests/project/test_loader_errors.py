@@ -289,6 +289,11 @@ CASES: dict[str, tuple[Files, list[str]]] = {
                 "  fix: write a number, a text, a list, or {value: …, type: …}",
         ],
     ),
+    "a variable of more digits than any store holds": (
+        {"headwater.yaml": "name: demo\nvars:\n  a: 123456789012345678901234567890123456789\n"},
+        ["headwater.yaml:3:3: a: 123456789012345678901234567890123456789 has more than 38 digits, the most that "
+            "every store holds exactly\n  fix: write a number, a text, a list, or {value: …, type: …}"],
+    ),
     "an interval where there is none": (
         {"models/m/a.sql": "select 1 as x\n where $interval_start < now()"},
         ["models/m/a.sql:2:8: $interval_start has a value only in a model with intervals\n"

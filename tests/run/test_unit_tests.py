@@ -116,3 +116,18 @@ def test_names_choose_tests_by_file_or_model(tmp_path: Path) -> None:
     assert [result.name for result in loaded.test(["b"])] == ["b"]
     assert [result.name for result in loaded.test(["m.py"])] == ["a", "b"]
     assert not (tmp_path / "data").exists()
+
+
+def test_a_time_with_an_offset_becomes_utc(tmp_path: Path) -> None:
+    sources = PROJECT["sources/shop.yaml"] + "  at: {path: in/*.csv, columns: {t: timestamp, z: timestamptz}}\n"
+    put(
+        tmp_path,
+        {**PROJECT, "sources/shop.yaml": sources, "models/m/at.sql": "select t, t::varchar as s from shop.at\n"},
+    )
+    text = (
+        "model: m.at\ngiven: {shop.at: [{t: '2026-01-01T01:30:00+02:00'}]}\n"
+        "expect: [{t: '2025-12-31T20:30:00-03:00', s: '2025-12-31 23:30:00'}]\n"
+    )
+    put(tmp_path, {"tests/t.yaml": text})
+    (result,) = load(tmp_path).test(["t"])
+    assert (result.missing, result.unexpected, result.error) == ((), (), "")

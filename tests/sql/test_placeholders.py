@@ -198,3 +198,44 @@ def test_the_clock_is_filled_in() -> None:
 
 def test_texts_are_quoted() -> None:
     assert quote_text("it's") == "'it''s'"
+
+
+@pytest.mark.parametrize(
+    ("value", "type_text", "expected"),
+    [
+        ("2026-01-01T01:30:00+02:00", "timestamp", "TIMESTAMP'2025-12-31 23:30:00'"),
+        ("2026-01-01 01:30:00.25-0300", "timestamp_ms", "TIMESTAMP_MS'2026-01-01 04:30:00.25'"),
+        ("2026-01-01T01:30:00Z", "timestamp", "TIMESTAMP'2026-01-01 01:30:00'"),
+        ("['2026-01-01T01:30:00+02:00']", "timestamp[]", "[TIMESTAMP'2025-12-31 23:30:00']"),
+        ("2026-01-01T01:30:00+02:00", "timestamptz", "TIMESTAMPTZ'2025-12-31 23:30:00+00'"),
+    ],
+)
+def test_a_typed_time_with_an_offset_is_the_instant(value: str, type_text: str, expected: str) -> None:
+    written = literal({"value": value, "type": type_text})
+    assert duckdb.execute(f"SELECT {written} = {expected}, typeof({written}) = typeof({expected})").fetchone() == (
+        True,
+        True,
+    )
+
+
+def test_a_typed_value_that_no_cast_alters_stays_as_it_was_written() -> None:
+    assert literal({"value": "2026-01-01T10:00:00", "type": "timestamp"}) == "CAST('2026-01-01T10:00:00' AS TIMESTAMP)"
+    assert literal({"value": "1.50", "type": "decimal(9,3)"}) == "CAST('1.50' AS DECIMAL(9,3))"
+    assert literal({"value": None, "type": "int"}) == "CAST(NULL AS INTEGER)"
+
+
+@pytest.mark.parametrize("number", [2**63, -(2**63) - 1, 12345678901234567890123, -(10**38) + 1])
+def test_an_integer_beyond_bigint_is_a_decimal(number: int) -> None:
+    assert value_and_type(literal(Plain(number))) == (Decimal(number), "DECIMAL(38,0)")
+    assert literal([Plain("1"), number]) == f"[1, CAST('{number}' AS DECIMAL(38,0))]"
+
+
+@pytest.mark.parametrize("number", [-(2**63), 2**63 - 1])
+def test_an_integer_within_bigint_stays_as_it_was_written(number: int) -> None:
+    assert literal(number).strip("()") == str(number)
+
+
+@pytest.mark.parametrize("text", ["1" * 39, "-" + "1" * 39, "1." + "1" * 38, "0." + "0" * 38 + "1"])
+def test_a_number_of_more_digits_than_a_decimal_has_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="more than 38 digits"):
+        literal(Plain(text))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from headwater.errors import ProjectError
 from headwater.ingestion.layers import DEDUPED, INTERNAL, cast_layer, replace_layer
 from headwater.ingestion.masking import mask_sql
-from headwater.sql.exact import EPOCHS, FLOATS, exact_cast_sql, is_held
+from headwater.sql.exact import EPOCHS, FLOATS, exact_cast_sql, exact_text
 from headwater.sql.placeholders import quote_identifier, quote_text
 
 if TYPE_CHECKING:
@@ -193,12 +193,14 @@ class RuleCompiler:
         where = f"the value that {rule} gives column {column.name!r}"
         literal = f"CAST({value_sql(value)} AS {column.type})"
         self._describe(f"SELECT {literal}", where)
-        if value is not None and not is_held(str(value), column.type):
+        if value is None:
+            return literal
+        if (text := exact_text(str(value), column.type)) is None:
             raise ProjectError(
                 f"{self.table}: {where} is {value}, which no {column.type} holds exactly",
                 fix="write a value of the column's type, or cast the column before",
             )
-        return literal
+        return literal if text == str(value) else f"CAST({quote_text(text)} AS {column.type})"
 
     def _apply_round(self, index: int, places: dict[str, int]) -> None:
         rounded = {}

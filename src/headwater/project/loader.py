@@ -152,7 +152,6 @@ class _Loader:
                 self._error(place, f"${name} is Headwater's own and cannot be a variable", "choose another name")
             try:
                 literal(value)
-                _check_typed(value)
                 self.variables[name] = value
             except ValueError as error:
                 self.variables[name] = None
@@ -321,17 +320,3 @@ class _Loader:
                 self._error(place, f"the namespace {namespace} is reserved", "choose another name")
             if "__" in name or name.count(".") != 1:
                 self._error(place, f"{name}: `__` or a dot in a name", "use single underscores")
-
-
-def _check_typed(value: Any) -> None:
-    """Refuse a variable whose stated type does not hold its value exactly.
-
-    Raises:
-        ValueError: It does not.
-    """
-    if isinstance(value, dict) and value.get("value") is not None:
-        from headwater.core.types import normalize_type
-        from headwater.sql.exact import is_held
-
-        if not is_held(str(value["value"]), normalize_type(str(value["type"]))):
-            raise ValueError(f"{value['value']} is no {value['type']}")

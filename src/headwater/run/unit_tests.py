@@ -14,7 +14,7 @@ from headwater.plan.intervals import parse_moment
 from headwater.project.validate import suggest
 from headwater.run.boundary import call_user_model
 from headwater.sql.binding import describe_query, explain_error
-from headwater.sql.exact import is_held
+from headwater.sql.exact import exact_text
 from headwater.sql.placeholders import fill_clock, quote_dataset, quote_identifier, quote_text
 
 if TYPE_CHECKING:
@@ -186,12 +186,11 @@ def _exactly(value: Any, kind: str, column: str) -> str:
     """Return a value of a test as SQL of a column's type, which has to hold it exactly."""
     if value is None:
         return "NULL"
-    text = quote_text(str(value))
-    if not is_held(str(value), kind):
+    if (text := exact_text(str(value), kind)) is None:
         raise ProjectError(
             f"{value} is no {kind}, which column {column} is", fix="write a value that the column can have"
         )
-    return f"CAST({text} AS {kind})"
+    return f"CAST({quote_text(text)} AS {kind})"
 
 
 def _difference(connection: DuckDBPyConnection, one: str, other: str) -> list[str]:

@@ -18,6 +18,7 @@ Source: DuckDB 1.5.5, measured; ISO 8601 and RFC 3339 for times.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from headwater.sql.nested import is_nested, list_element, map_types, struct_fields, text_twin
 from headwater.sql.placeholders import quote_identifier, quote_text
@@ -131,14 +132,23 @@ def formatted_cast_sql(value: str, target: str, written: str) -> str:
     return f"CASE WHEN {_full(value, _format_pattern(written))} THEN {typed} END"
 
 
-def is_held(text: str, target: str) -> bool:
-    """Whether a type holds what a text says exactly."""
+@lru_cache(maxsize=4096)
+def exact_text(text: str, target: str) -> str | None:
+    """Return a text whose plain CAST gives what a type holds of `text` exactly, None where it does not hold it.
+
+    It is the text itself, but for what a plain cast would alter: a time's offset in a type without one.
+    """
     import duckdb
 
+    query = (
+        f"SELECT plain IS NOT DISTINCT FROM exact, CAST(exact AS VARCHAR) "
+        f"FROM (SELECT TRY_CAST(v AS {target}) AS plain, {exact_cast_sql('v', 'VARCHAR', target)} AS exact "
+        "FROM (SELECT $1::VARCHAR AS v)) WHERE exact IS NOT NULL"
+    )
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        query = f"SELECT {exact_cast_sql('v', 'VARCHAR', target)} IS NOT NULL FROM (SELECT $1::VARCHAR AS v)"
-        return connection.execute(query, [text]).fetchone() == (True,)
+        found = connection.execute(query, [text]).fetchone()
+    return (text if found[0] else str(found[1])) if found else None
 
 
 def _is_number(type_text: str) -> bool:

@@ -28,6 +28,9 @@ CLOCK_PROBE = {
 Shift = tuple[int, int, int]
 """(line, column, by): what stands on the line from the column on stood `by` columns further left."""
 
+_MOST_DIGITS = 38
+"""DuckDB reads a number of more digits as a DOUBLE."""
+
 _DATE = re.compile(r"^\d{4}-\d{2}-\d{2}$")
 _TIMESTAMP = re.compile(r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?$")
 
@@ -49,18 +52,16 @@ def quote_text(value: str) -> str:
 
 
 def literal(value: Any) -> str:
-    """Write a value as a typed SQL literal; numbers stay as they were written.
+    """Write a value as a typed SQL literal; numbers stay as they were written, and exact.
 
-    A text that is an ISO date or timestamp gets that type; `{value, type}` overrides; a list becomes a list.
+    An integer that no BIGINT holds is a DECIMAL(38,0), which every store has. A text that is an ISO date or timestamp
+    gets that type; `{value, type}` overrides, and holds the value exactly; a list becomes a list.
 
     Raises:
         ValueError: The value has no literal form.
     """
     if isinstance(value, dict) and set(value) == {"value", "type"}:
-        if isinstance(value["value"], list | dict):
-            raise ValueError("`value` beside `type` is one scalar")
-        text = "NULL" if value["value"] is None else _quote_on_one_line(str(value["value"]))
-        return f"CAST({text} AS {normalize_type(str(value['type']))})"
+        return _typed_literal(value["value"], str(value["type"]))
     if isinstance(value, list):
         return "[" + ", ".join(literal(item) for item in value) + "]"
     resolved = resolve_scalar(value)
@@ -69,13 +70,36 @@ def literal(value: Any) -> str:
     if isinstance(resolved, bool):
         return "TRUE" if resolved else "FALSE"
     if isinstance(resolved, int | float | Decimal) and math.isfinite(resolved):
-        written = str(value).removeprefix("+")
-        return written if resolved >= 0 else f"({written})"
+        return _number_literal(str(value).removeprefix("+"), resolved)
     if isinstance(resolved, datetime | date):
         resolved = resolved.isoformat()
     if isinstance(resolved, str):
         return _text_literal(resolved)
     raise ValueError(f"{resolved!r} cannot be written as a SQL literal")
+
+
+def _typed_literal(value: Any, type_text: str) -> str:
+    from headwater.sql.exact import EPOCHS, exact_text
+
+    kind = normalize_type(type_text)
+    if isinstance(value, list | dict):
+        raise ValueError("`value` beside `type` is one scalar")
+    if kind in EPOCHS:
+        raise ValueError(f"{type_text} is how a source writes times; a variable is a timestamp or a timestamptz")
+    if value is None:
+        return f"CAST(NULL AS {kind})"
+    if (text := exact_text(str(value), kind)) is None:
+        raise ValueError(f"{value} is no {type_text}")
+    return f"CAST({_quote_on_one_line(text)} AS {kind})"
+
+
+def _number_literal(written: str, value: float | Decimal) -> str:
+    digits = sum(character.isdigit() for character in written.lstrip("-0"))
+    if digits > _MOST_DIGITS and "e" not in written.lower():
+        raise ValueError(f"{written} has more than {_MOST_DIGITS} digits, the most that every store holds exactly")
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return f"CAST('{written}' AS DECIMAL({_MOST_DIGITS},0))"
+    return written if value >= 0 else f"({written})"
 
 
 def _text_literal(value: str) -> str:
