@@ -218,8 +218,9 @@ class Source(Protocol):
 
     Class attributes register it: `kind`, `family`, `connection_spec` (what the file says beside `tables`) and
     `table_spec` (a table's own keys, beside those of `IngestSpec`). A source that has `load: cdc` says so in one more,
-    `loads = ("full", "incremental", "cdc")`. A source whose tables name each other has a class method
-    `check_tables(tables)` that returns what is wrong with them: name to ProjectError; it asks nobody.
+    `loads = ("full", "incremental", "cdc")`, and one that never gives `Reading.keys` in `lists_keys = False`.
+    A source whose tables name each other has a class method `check_tables(tables)` that returns what is wrong with
+    them: name to ProjectError; it asks nobody.
     One that keeps things where it reads: `belongs_to(source, environment)`, called once, to name them; and a class
     method `claims(connection, table, environment)`: what no two tables may have there.
     """

@@ -103,6 +103,18 @@ CASES: dict[str, tuple[Files, list[str]]] = {
         {"sources/api.yaml": "kind: rest\nconnection: https://x.org\nrate: 10\ntables: {t: {path: /t}}\n"},
         ["sources/api.yaml:3:1: rate: '10' is no mapping\n  fix: write {requests: …, per: …}"],
     ),
+    "deletes of files that are loaded one by one": (
+        {"sources/f.yaml": "kind: files\ntables:\n  t:\n    path: in/*.csv\n    load: incremental\n    key: id\n"
+            "    deletes: compare_keys\n"},
+        ["sources/f.yaml:7:5: t: deletes: compare_keys of an incremental load needs the keys that are there, and files "
+            "lists none\n  fix: use load: full, or leave deletes out"],
+    ),
+    "deletes of logs, which are incremental": (
+        {"sources/l.yaml": "kind: logs\ntables:\n  t: {path: a.log, format: combined, key: ip, into: warehouse,\n"
+            "      deletes: soft_flag}\n"},
+        ["sources/l.yaml:4:7: t: deletes: soft_flag of an incremental load needs the keys that are there, and logs "
+            "lists none\n  fix: use load: full, or leave deletes out"],
+    ),
     "a query without a log": (
         {"sources/pg.yaml": "kind: postgres\nconnection: {host: h}\ntables:\n  t: {query: select 1, key: id,\n"
             "      load: cdc}\n"},

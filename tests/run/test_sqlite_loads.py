@@ -104,13 +104,15 @@ def test_a_key_without_a_cursor_merges_the_whole_table(tmp_path: Path, store: st
 
 
 def test_deletes_need_a_source_that_gives_its_keys(tmp_path: Path) -> None:
-    files = "kind: files\ntables:\n  t: {path: in/*.csv, into: warehouse, load: incremental, key: id, deletes: "
-    put(tmp_path, {"sources/db.yaml": files + "compare_keys, columns: {id: bigint}}\n", "in/1.csv": "id\n1\n"})
+    files = "kind: files\ntables:\n  t: {path: in/*.csv, into: warehouse, key: id, columns: {id: bigint}, deletes: "
+    put(tmp_path, {"sources/db.yaml": files + "compare_keys, load: incremental}\n", "in/1.csv": "id\n1\n2\n"})
+    with pytest.raises(ProjectErrors, match=r"sources/db\.yaml:3:\d+: t: deletes: compare_keys .* files lists none"):
+        run(tmp_path)
+    put(tmp_path, {"sources/db.yaml": files + "compare_keys, load: full, max_deleted: 50%}\n"})
     run_well(tmp_path)
-    put(tmp_path, {"in/2.csv": "id\n2\n"})
-    error = run(tmp_path)["db.t/load"].error
-    assert "this source cannot give its keys" in error
-    assert "fix: use deletes: ignore" in error
+    put(tmp_path, {"in/1.csv": "id\n1\n"})
+    run_well(tmp_path)
+    assert rows(tmp_path, "from db.t select id") == [(1,)]
 
 
 def test_incremental_without_cursor_and_key_is_refused(tmp_path: Path) -> None:

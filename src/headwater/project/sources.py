@@ -118,12 +118,20 @@ class SourceReader:
         return spec
 
     def _check_load(self, document: Document, kind: str, name: str, spec: IngestSpec) -> None:
-        """Refuse what no load of a database can do, before one is begun."""
+        """Refuse what no load of the kind can do, before one is begun."""
         place = ("tables", name, "load")
         if spec.load == "cdc" and getattr(spec, "query", None):
             what = "load: cdc follows the log of a table, and a query has none"
             self._error(document, place, f"{name}: {what}", "name a table instead of query, or use load: incremental")
-        databases = load_source(kind).family is Family.DATABASES
+        connector = load_source(kind)
+        if spec.load == "incremental" and spec.deletes != "ignore" and not getattr(connector, "lists_keys", True):
+            what = (
+                f"deletes: {spec.deletes} of an incremental load needs the keys that are there, and {kind} lists none"
+            )
+            self._error(
+                document, ("tables", name, "deletes"), f"{name}: {what}", "use load: full, or leave deletes out"
+            )
+        databases = connector.family is Family.DATABASES
         if spec.load == "incremental" and databases and not (spec.cursor or spec.key):
             what = "load: incremental, and nothing tells new rows from old ones"
             fix = "add cursor: a column that grows; or key: what a row is merged by; or load: full"

@@ -146,6 +146,7 @@ class Files:
     family: ClassVar[Family] = Family.FILES
     connection_spec: ClassVar[type[Spec]] = FilesConnection
     table_spec: ClassVar[type[Spec]] = FilesTable
+    lists_keys: ClassVar[bool] = False
 
     def __init__(self, spec: FilesConnection, root: str) -> None:
         self._root = root

@@ -49,6 +49,7 @@ class Logs:
     family: ClassVar[Family] = Family.FILES
     connection_spec: ClassVar[type[Spec]] = LogsConnection
     table_spec: ClassVar[type[Spec]] = LogsTable
+    lists_keys: ClassVar[bool] = False
 
     def __init__(self, spec: LogsConnection, root: str) -> None:
         self._base = os.path.abspath(os.path.join(root, spec.path))
