@@ -104,3 +104,14 @@ def test_no_sample_is_taken_where_columns_are_declared(tmp_path: Path, name: str
     put(tmp_path, {name: DAMAGED[name][0]})
     about = describe(tmp_path, t={"path": name, "columns": {"id": "bigint", "name": "varchar"}})["t"]
     assert (about.columns, about.notes, connections) == ((), (), [])
+
+
+def test_utf_16_that_duckdb_does_not_read_is_not_guessed_at(tmp_path: Path) -> None:
+    source = Files(FilesConnection(), str(tmp_path))
+    table = FilesTable.model_validate({"path": "a.csv", "encoding": "utf-16"})
+    (tmp_path / "a.csv").write_bytes(b"\xff\xfe" + "id,n\n1,ü\n".encode("utf-16-le"))
+    assert [column.name for column in source.describe({"t": table})["t"].columns] == ["id", "n"]
+    (tmp_path / "a.csv").write_bytes(b"\xfe\xff" + "id,n\n1,ü\n2,z\n".encode("utf-16-be"))
+    about = Files(FilesConnection(), str(tmp_path)).describe({"t": table})["t"]
+    assert about.columns == ()
+    assert about.notes[0].startswith("no columns can be proposed: a.csv: UTF-16 that is big-endian")

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from headwater.core.commit import Column
-from headwater.sources.files_layout import csv_options, open_text, read_layout
+from headwater.sources.files_layout import csv_options, is_exact_in_duckdb, open_text, read_layout
 from headwater.sources.files_listing import duckdb_path
 from headwater.sources.json_rows import proposed_type
 from headwater.sql.placeholders import quote_text
@@ -29,6 +29,10 @@ def propose(
     """Infer columns; whole numbers are BIGINT. When none can be, the notes name the file and the reason."""
     import duckdb
 
+    for file in files if kind in ("csv", "tsv") else ():
+        if not is_exact_in_duckdb(base, file.path, dialect.encoding):
+            told = "UTF-16 that is big-endian or damaged is not sampled; declare columns"
+            return (), [f"no columns can be proposed: {file.path}: {told}"]
     try:
         rows = connection.execute(f"DESCRIBE SELECT * FROM {_scan(base, files, kind, dialect)}").fetchall()
     except duckdb.Error as error:
