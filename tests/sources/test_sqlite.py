@@ -17,7 +17,8 @@ from headwater.core.layers import Family
 from headwater.errors import ConnectorError, ProjectError, Retryable
 from headwater.ingestion import compile_prepare
 from headwater.sources import sqlite as module
-from headwater.sources.sqlite import Sqlite, SqliteConnection, SqliteTable, step_back
+from headwater.sources.sqlite import Sqlite, SqliteConnection, SqliteTable
+from headwater.sources.sqlite_cursor import step_back
 from headwater.sources.sqlite_types import convert_column, landed_type
 
 from .harness import Outcome, read, request

@@ -122,7 +122,7 @@ def must_fit(kind: str, cell: Any) -> bool:
         return False
     if kind in BITS:
         return number == int(number) and -(2 ** BITS[kind]) <= number < 2 ** BITS[kind] and abs(number) < 10**15
-    return kind == "decimal(6,2)" and number == round(number, 2) and abs(number) < 10**4
+    return kind == "decimal(6,2)" and abs(number) < 10**4 and number == round(number, 2)
 
 
 @given(st.lists(CELL, min_size=1, max_size=25), st.sampled_from(TYPES))

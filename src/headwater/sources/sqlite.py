@@ -7,7 +7,6 @@ import sqlite3
 import uuid
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -16,21 +15,21 @@ from urllib.parse import quote
 from pydantic import AfterValidator, Field, model_validator
 
 from headwater.contracts import Chunk, ChunkEnd, Reading, TableDescription
-from headwater.core.cursor import effective_lag, subtract_lag
+from headwater.core.commit import Column
+from headwater.core.cursor import effective_lag
 from headwater.core.layers import Family
 from headwater.core.specs import Spec
 from headwater.errors import ConnectorError, ProjectError, Retryable, Terminal
 from headwater.sources.one_statement import one_statement
 from headwater.sources.sqlite_catalogue import describe_table, file_version, find_table
+from headwater.sources.sqlite_cursor import TEXTS, CursorCells, binary, landed_filter, step_back
 from headwater.sources.sqlite_rows import RowLoader
-from headwater.sources.sqlite_types import moment
-from headwater.sql.placeholders import quote_identifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from datetime import timedelta
 
     from headwater.contracts import ReadRequest
-    from headwater.core.commit import Column
     from headwater.sources.sqlite_catalogue import Table
 
 BUSY_TIMEOUT_S = 5.0
@@ -70,8 +69,8 @@ class Sqlite:
     Emits: columns with the types that the catalogue declares (see `sqlite_types`), `_rule` and `_reason` for rows with
     a cell that does not fit.
     Units and time zone: instants in UTC; a number in a DATE or TIMESTAMP column is seconds since 1970 or a Julian day.
-    State: `cursor`: the highest value read, as SQLite stores it. Order is SQLite's own: text cursors have to be written
-    alike in every row to be in order.
+    State: `cursor`: the highest value read, as SQLite stores it. Where SQLite's order of the cells is not the order of
+    what lands (see `sqlite_cursor`), the highest landed value; every row is then read and compared.
     Delivery: one read transaction for a whole table. A resumed read goes on after its finished chunks in a new one:
     rows that changed in between come with the next load. A read holds a shared lock: in rollback mode a writer waits.
     Raises: ConnectorError; `Retryable` when a writer holds the file.
@@ -206,6 +205,8 @@ class _TableRead:
                     query = self.loader.load(self.database, self.table, where, parameters, name)
                 except sqlite3.Error as error:
                     raise self.source._explain(error) from error
+                if self.manifest.get("landed"):
+                    query = landed_filter(query, self.manifest, _cursor_column(self.table, self.cursor, self.request))
                 yield Chunk(name, query, self._finish(name, position))
 
     def _finish(self, name: str, position: dict[str, Any]) -> Callable[[], ChunkEnd]:
@@ -218,10 +219,11 @@ class _TableRead:
     def _parts(self) -> Iterator[tuple[str, str, list[Any], dict[str, Any]]]:
         """Yield (id, WHERE, its parameters, position) of each chunk."""
         lower, upper, cuts = self.manifest["lower"], self.manifest["upper"], self.manifest["cuts"]
-        name = quote_identifier(self.cursor)
+        cursor = "" if self.manifest.get("landed") else self.cursor
+        name = binary(cursor)
         bounds: list[str] = []
         values: list[Any] = []
-        if self.cursor:
+        if cursor:
             if self.manifest["nulls"]:
                 yield "nulls", f"{name} IS NULL", [], {}
             if upper is None:
@@ -229,7 +231,7 @@ class _TableRead:
             bounds, values = [f"{name} <= ?"], [upper]
             if lower is not None:
                 bounds, values = [*bounds, f"{name} >= ?"], [*values, lower]
-        order = order_columns(self.table, self.cursor)
+        order = order_columns(self.table, cursor)
         row = f"({', '.join(order)})"
         marks = f"({', '.join('?' * len(order))})"
         for number, (after, upto) in enumerate(pairwise([None, *cuts, None])):
@@ -238,13 +240,21 @@ class _TableRead:
                 where, parameters = [*where, f"{row} > {marks}"], [*parameters, *after]
             if upto is not None:
                 where, parameters = [*where, f"{row} <= {marks}"], [*parameters, *upto]
-            position = {} if not self.cursor else {"cursor": upto[0] if upto else upper}
-            yield f"rows-{number:05d}", " AND ".join(where), parameters, position
+            yield f"rows-{number:05d}", " AND ".join(where), parameters, self._position(upto)
+
+    def _position(self, upto: list[Any] | None) -> dict[str, Any]:
+        """Return the position after a chunk: the cursor of its last row, if the rows are in the cursor's order."""
+        if not self.cursor:
+            return {}
+        if not self.manifest.get("landed"):
+            return {"cursor": upto[0] if upto else self.manifest["upper"]}
+        highest = self.manifest["highest"]
+        return {} if upto or highest is None else {"cursor": highest}
 
 
 def order_columns(table: Table, cursor: str) -> list[str]:
     """Return what cuts a table into chunks: never NULL together with the cursor, and unique."""
-    return [*([quote_identifier(cursor)] if cursor else []), *table.unique]
+    return [*([binary(cursor)] if cursor else []), *table.unique]
 
 
 def _bounds(database: sqlite3.Connection, table: Table, cursor: str, request: ReadRequest) -> dict[str, Any]:
@@ -253,68 +263,91 @@ def _bounds(database: sqlite3.Connection, table: Table, cursor: str, request: Re
     where, parameters = "", []
     nulls = False
     if cursor:
-        name = quote_identifier(cursor)
+        name = binary(cursor)
         upper, nulls = database.execute(f"SELECT max({name}), count(*) > count({name}) FROM {table.sql}").fetchone()
         if isinstance(upper, bytes):
             raise SqliteError(f"the cursor {cursor!r} holds blobs, which have no place in a position")
-        lower = _lower_bound(table, cursor, request)
+        column = _cursor_column(table, cursor, request)
+        loader = RowLoader(request.connection, (column,), (), False, uuid.uuid4().hex[:12])
+        cells = CursorCells(database, table, column, loader)
+        if not cells.are_ordered(upper, request.position.get("cursor")):
+            return {**_landed_bounds(cells, request), "cuts": _cuts(database, table, "", request, "", [])}
+        lower = _lower_bound(column, request)
         where, parameters = f"WHERE {name} <= ?", [upper]
         if lower is not None:
             where, parameters = f"{where} AND {name} >= ?", [upper, lower]
-    cuts: list[list[Any]] = []
-    if table.unique:
-        order = ", ".join(order_columns(table, cursor))
-        numbered = (
-            f"SELECT {order}, row_number() OVER (ORDER BY {order}) AS _n, count(*) OVER () AS _all FROM {table.sql}"
-        )
-        rows = database.execute(
-            f"SELECT * FROM ({numbered} {where}) WHERE _n % ? = 0 AND _n < _all ORDER BY _n",
-            [*parameters, request.chunk_rows],
-        )
-        cuts = [list(row[:-2]) for row in rows.fetchall()]
-    if any(isinstance(value, bytes) for cut in cuts for value in cut):
-        cuts = []
+    cuts = _cuts(database, table, cursor, request, where, parameters)
     return {"lower": lower, "upper": upper, "nulls": bool(nulls), "cuts": cuts}
 
 
-def _lower_bound(table: Table, cursor: str, request: ReadRequest) -> int | float | str | None:
-    """Return the cursor value from which to read: the last one, less the lag."""
+def _cuts(
+    database: sqlite3.Connection, table: Table, cursor: str, request: ReadRequest, where: str, parameters: list[Any]
+) -> list[list[Any]]:
+    """Return the last row of each chunk but the last."""
+    if not table.unique:
+        return []
+    order = ", ".join(order_columns(table, cursor))
+    numbered = f"SELECT {order}, row_number() OVER (ORDER BY {order}) AS _n, count(*) OVER () AS _all FROM {table.sql}"
+    rows = database.execute(
+        f"SELECT * FROM ({numbered} {where}) WHERE _n % ? = 0 AND _n < _all ORDER BY _n",
+        [*parameters, request.chunk_rows],
+    )
+    cuts = [list(row[:-2]) for row in rows.fetchall()]
+    return [] if any(isinstance(value, bytes) for cut in cuts for value in cut) else cuts
+
+
+def _landed_bounds(cells: CursorCells, request: ReadRequest) -> dict[str, Any]:
+    """Fix the bounds of a read that compares what lands; texts without a type have none, and need a key."""
+    name, kind = cells.column.name, cells.column.type
+    if kind in TEXTS:
+        if not request.ingest.key:
+            raise SqliteError(
+                f"the cursor {name!r} lands as text and holds times or numbers in several spellings, so the order of "
+                "its texts does not tell new rows from old ones",
+                fix=f"declare its type (columns: {{{name}: timestamptz}}, or bigint), or give the table a key",
+            )
+        _checked_lag(kind, request)
+        return {"landed": True, "lower": None, "upper": None, "highest": cells.bounds(None, None)[2]}
     last = request.position.get("cursor")
-    if last is None:
-        return None
-    type_text = _type_of(cursor, request.columns) or _type_of(cursor, table.columns)
-    lag = effective_lag(type_text, request.ingest.lag, has_key=bool(request.ingest.key))
+    lag = _checked_lag(kind, request) if last is not None else None
     try:
-        return step_back(last, type_text, lag) if lag else last
+        lower, upper, highest = cells.bounds(last, lag)
     except ValueError:
+        what = "a date or time in ISO form, so no lag can be taken from it" if lag else f"a {kind}"
         raise SqliteError(
-            f"the last value of cursor {cursor!r} is not a date or time in ISO form, so no lag can be taken from it",
-            fix="mend the column, or set lag: 0s",
+            f"the last value of cursor {name!r} is not {what}",
+            fix="mend the column, and load the table anew with --full",
         ) from None
+    return {"landed": True, "lower": lower, "upper": upper, "highest": highest}
 
 
-def step_back(last: int | float | str, type_text: str, lag: timedelta) -> int | float | str:
-    """Take a lag from a cursor value in the form SQLite stores it.
-
-    A text is cut to seconds: it is then before every text of that second, whatever its fraction or offset.
-
-    Raises:
-        ProjectError: The column is neither a date nor a timestamp.
-    """
-    if type_text != "DATE" and not type_text.startswith("TIMESTAMP"):
+def _checked_lag(type_text: str, request: ReadRequest) -> timedelta | None:
+    lag = effective_lag(type_text, request.ingest.lag, has_key=bool(request.ingest.key))
+    if lag and type_text != "DATE" and not type_text.startswith("TIMESTAMP"):
         raise ProjectError(
             f"lag is a length of time and the cursor is {type_text}", fix="leave lag out, or declare the column's type"
         )
-    if isinstance(last, int):
-        return last + int(-lag // timedelta(seconds=1))
-    if isinstance(last, float):
-        return last - lag / timedelta(days=1)
-    days = len(last) == 10
-    found = moment(last) if days else datetime.fromisoformat(last.strip())
-    back = subtract_lag(found.date() if days else found, lag)
-    if isinstance(back, datetime):
-        return back.replace(tzinfo=None).isoformat(sep=last[10], timespec="seconds")
-    return str(back)
+    return lag
+
+
+def _cursor_column(table: Table, cursor: str, request: ReadRequest) -> Column:
+    return Column(cursor, _type_of(cursor, request.columns) or _type_of(cursor, table.columns))
+
+
+def _lower_bound(column: Column, request: ReadRequest) -> int | float | str | None:
+    """Return the cursor value from which to read: the last one, less the lag."""
+    last: int | float | str | None = request.position.get("cursor")
+    if last is None:
+        return None
+    lag = _checked_lag(column.type, request)
+    try:
+        return step_back(last, column.type, lag) if lag else last
+    except ValueError:
+        raise SqliteError(
+            f"the last value of cursor {column.name!r} is not a date or time in ISO form, so no lag can be taken "
+            "from it",
+            fix="mend the column, or set lag: 0s",
+        ) from None
 
 
 def _type_of(name: str, columns: Sequence[Column]) -> str:
