@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from headwater.sources.sqlite import Sqlite, SqliteConnection, SqliteTable
+from headwater.sources.sqlite_types import convert_column
 
 from .harness import request
 
@@ -149,3 +150,9 @@ def test_a_cell_lands_as_it_is_or_its_row_is_a_reject(con: Any, tmp_path: Path, 
         else:
             assert text is not None, (kind, cell)
             check(kind, cell, text)
+
+
+def test_a_negative_zero_beside_a_whole_number_keeps_its_sign() -> None:
+    array, unfit = convert_column([0, -0.0], "DOUBLE")
+    assert [math.copysign(1, cell) for cell in array.to_pylist()] == [1, -1]
+    assert not unfit

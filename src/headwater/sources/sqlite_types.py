@@ -164,7 +164,7 @@ def _double(value: Value) -> float:
         raise ValueError("a blob is not a number")
     if isinstance(value, str) and not (_NUMBER.fullmatch(value) or _ENDLESS.fullmatch(value)):
         raise ValueError("not a number")
-    number = float(value or 0)
+    number = float(0 if value is None else value)
     if isinf(number) and isinstance(value, str) and not _ENDLESS.fullmatch(value):
         raise ValueError("a number that no double is near")
     if isinstance(value, int) and int(number) != value:
