@@ -7,7 +7,7 @@ import re
 import struct
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -234,7 +234,11 @@ def whole(bits: int, *, exponents: bool = False) -> Callable[[str], Any]:
 def fixed(precision: int, scale: int) -> Callable[[str], Any]:
     def read(text: str) -> str | None:
         number = number_of(text, exponents=False)
-        if number is None or number != number.quantize(Decimal(1).scaleb(-scale)) or abs(number) >= 10**precision:
+        if (
+            number is None
+            or number != number.quantize(Decimal(1).scaleb(-scale), context=Context(prec=100))
+            or abs(number) >= 10**precision
+        ):
             return None
         return str(abs(number).quantize(Decimal(1).scaleb(-scale))) if not number else f"{number:.{scale}f}"
 

@@ -5,6 +5,7 @@ What was found out is kept by path, size and time of last change, so that only w
 
 from __future__ import annotations
 
+import zlib
 from contextlib import closing, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -111,7 +112,7 @@ class _Describing:
         some = sorted(files, key=lambda file: file.mtime_ns)[-1 if options.load == "incremental" else -_HEADERS :]
         lacking: dict[str, None] = {}
         for file in some:
-            with suppress(OSError, EOFError, FileFormatError):  # told when it is read
+            with suppress(OSError, EOFError, ValueError, zlib.error, FileFormatError):  # told when it is read
                 layout = read_layout(self._base, file.path, options.dialect, list(options.columns))
                 lacking |= dict.fromkeys(missing_columns(options, layout.names) if layout else ())
         return tuple(lacking)

@@ -106,7 +106,7 @@ class CsvScan:
         """
         place = {name.lower(): index for index, name in enumerate(layout.names)}
         fields = [f"{prefix}{index}" for index in range(len(layout.names))]
-        tried, selected, failed = [], [], []
+        tried, typed, selected, failed = [], [], [], []
         for number, column in enumerate(self.columns):
             name, index = quote_identifier(column.name), _find(layout, place, column.name)
             wanted = read_type(column.type)
@@ -117,24 +117,22 @@ class CsvScan:
             if wanted == "VARCHAR":
                 selected.append(f"{value} AS {name}")
                 continue
-            tried.append(f"{typed_sql(self.dialect, fields[index], wanted)} AS _t{number}")
+            tried.append(f"TRY_CAST({fields[index]} AS {wanted}) AS _p{number}")
+            typed.append(f"{typed_sql(self.dialect, fields[index], wanted, f'_p{number}')} AS _t{number}")
             selected.append(f"_t{number} AS {name}")
             reason = quote_text(f"column {name} is not a {column.type}")
             failed.append((f"({fields[index]} IS NOT NULL AND _t{number} IS NULL)", reason))
-        inner = f"SELECT {', '.join(['*', *tried])} FROM ({texts})"
-        return f"SELECT {', '.join(selected)}, _file, _line, {self._judge(fields, failed)} FROM ({inner})"
-
-    def _judge(self, fields: Sequence[str], failed: Sequence[tuple[str, str]]) -> str:
-        foreign = " OR ".join(f"({test})" for field in fields if (test := self.dialect.undecodable(field)))
+        inner = f"SELECT {', '.join(['*', *typed])} FROM (SELECT {', '.join(['*', *tried])} FROM ({texts}))"
+        foreign = " OR ".join(f"({test})" for field in fields if (test := self.dialect.undecodable(field))) or "FALSE"
         casts = "FALSE" if self.lenient else " OR ".join(test for test, _ in failed) or "FALSE"
         told = ", ".join(f"CASE WHEN {test} THEN {reason} END" for test, reason in failed) or "NULL"
-        encoding = f"WHEN {foreign} THEN 'encoding' " if foreign else ""
-        wrong = f"WHEN {foreign} THEN 'the text is not in the declared encoding' " if foreign else ""
-        bad = f"{foreign} OR {casts}" if foreign else casts
+        judged = f"SELECT *, ({casts}) AS _unfit, ({foreign}) AS _foreign FROM ({inner})"
         return (
-            f"CASE {encoding}WHEN {casts} THEN 'cast' END AS _rule, "
-            f"CASE {wrong}WHEN {casts} THEN concat_ws('; ', {told}) END AS _reason, "
-            f"CASE WHEN {bad} THEN [{', '.join(fields)}] END AS _texts"
+            f"SELECT {', '.join(selected)}, _file, _line, "
+            "CASE WHEN _foreign THEN 'encoding' WHEN _unfit THEN 'cast' END AS _rule, "
+            "CASE WHEN _foreign THEN 'the text is not in the declared encoding' "
+            f"WHEN _unfit THEN concat_ws('; ', {told}) END AS _reason, "
+            f"CASE WHEN _foreign OR _unfit THEN [{', '.join(fields)}] END AS _texts FROM ({judged})"
         )
 
     def path_sql(self, name: str) -> str:
@@ -191,11 +189,11 @@ def read_type(type_text: str) -> str:
     return _READ_AS.get(type_text, type_text)
 
 
-def typed_sql(dialect: Dialect, value: str, type_text: str) -> str:
-    """Type a text, by the declared formats; NULL where the type does not hold it exactly."""
+def typed_sql(dialect: Dialect, value: str, type_text: str, tried: str) -> str:
+    """Type a text (`tried`: as DuckDB casts it) by the declared formats; NULL where the type cannot hold it exactly."""
     wanted = dialect.timestamp_format if type_text.startswith("TIMESTAMP") else ""
     wanted = dialect.date_format if type_text == "DATE" else wanted
-    return formatted_cast_sql(value, type_text, wanted) if wanted else text_cast_sql(value, type_text)
+    return formatted_cast_sql(value, type_text, wanted) if wanted else text_cast_sql(value, type_text, tried)
 
 
 def _find(layout: Layout, place: Mapping[str, int], name: str) -> int | None:

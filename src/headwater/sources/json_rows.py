@@ -171,13 +171,17 @@ def exact_values(
         read = f"SELECT *, coalesce(_hw_again[1] = {quote_text(UNREAD)}, FALSE) AS _hw_unread FROM ({read})"
     else:
         read = f"SELECT *, FALSE AS _hw_unread FROM ({read})"
-    texts, values = [], []
+    texts, tried, values = [], [], []
     for index, (column, text, test) in enumerate(zip(columns, given, risks, strict=True)):
         if test:
             text = f"CASE WHEN _hw_again IS NOT NULL THEN _hw_again[{index + 2}] ELSE {text} END"
         texts.append(f"{text} AS _hw_x{index}")
-        values.append(f"{_value(f'_hw_x{index}', column.type)} AS _hw_t{index}")
-    return f"SELECT *, {', '.join(values)} FROM (SELECT *, {', '.join(texts)} FROM ({read}))"
+        wanted = read_type(column.type)
+        if wanted not in _TEXT and not is_nested(wanted):
+            tried.append(f", TRY_CAST(_hw_x{index} AS {wanted}) AS _hw_p{index}")
+        values.append(f"{_value(f'_hw_x{index}', column.type, f'_hw_p{index}')} AS _hw_t{index}")
+    read = f"SELECT *, {', '.join(texts)} FROM ({read})"
+    return f"SELECT *, {', '.join(values)} FROM (SELECT *{''.join(tried)} FROM ({read}))"
 
 
 def read_type(type_text: str) -> str:
@@ -230,14 +234,14 @@ def _in_order(row: tuple[str, ...], declared: Sequence[str]) -> bool:
     return len(set(row)) == len(row) and all(name in row or name.lower() not in lowered for name in declared)
 
 
-def _value(text: str, type_text: str) -> str:
+def _value(text: str, type_text: str, tried: str) -> str:
     wanted = read_type(type_text)
     if wanted in _TEXT:
         return text
     if is_nested(wanted):
         parts = f"json_transform(TRY_CAST({text} AS JSON), {quote_text(json.dumps(json_twin(wanted)))})"
         return nested_cast_sql(parts, wanted, f"left({text}, 1) IN ('[', '{{')")
-    return text_cast_sql(text, wanted)
+    return text_cast_sql(text, wanted, tried)
 
 
 def _at_risk(text: str, type_text: str) -> str:

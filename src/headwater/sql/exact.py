@@ -73,31 +73,32 @@ def exact_cast_sql(value: str, source: str, target: str, *, from_boolean: bool =
     return f"CASE WHEN TRY_CAST({tried} AS {source}) IS NOT DISTINCT FROM {value} THEN {tried} END"
 
 
-def text_cast_sql(value: str, target: str) -> str:
+def text_cast_sql(value: str, target: str, tried: str = "") -> str:
     """Return SQL of a text as `target`, NULL where it is not in one of the notations above or does not fit.
 
     Args:
         value: SQL of the text, a VARCHAR; it is repeated, so let it be a column.
         target: The DuckDB type wanted.
+        tried: What DuckDB's own TRY_CAST makes of it, where that is at hand already: it is repeated, too.
     """
-    tried = f"TRY_CAST({value} AS {target})"
+    tried = tried or f"TRY_CAST({value} AS {target})"
     if target in INTEGERS:
-        return _number(value, target, 0)
+        return _number(value, tried, 0)
     if match := re.fullmatch(r"DECIMAL\(\d+,(\d+)\)", target):
-        return _number(value, target, int(match[1]))
+        return _number(value, tried, int(match[1]))
     if target in FLOATS:
         endless = _full(value, r"\s*[+-]?(?i:inf|infinity)\s*")
         word = _full(value, r"\s*[+-]?(?i:nan)\s*")
         refused = f"contains({value}, '_') OR (isinf({tried}) AND NOT {endless}) OR (isnan({tried}) AND NOT {word})"
         return f"CASE WHEN {refused} THEN NULL ELSE {tried} END"
     if target == "DATE":
-        return _date(value)
+        return _date(value, tried)
     if target in _SECOND_DIGITS:
-        return _timestamp(value, target)
+        return _timestamp(value, target, tried)
     if target in ("TIME", "TIME WITH TIME ZONE"):
         return _time(value, target)
     if target == "BOOLEAN":
-        return f"TRY_CAST(trim({value}) AS BOOLEAN)"
+        return f"coalesce({tried}, TRY_CAST(trim({value}) AS BOOLEAN))"
     if target == "INTERVAL":
         return f"CASE WHEN regexp_matches({value}, '\\.[0-9]{{6}}[0-9]*[1-9]') THEN NULL ELSE {tried} END"
     return nested_cast_sql(f"TRY_CAST({value} AS {text_twin(target)})", target) if is_nested(target) else tried
@@ -159,9 +160,8 @@ def _full(value: str, pattern: str) -> str:
     return f"regexp_full_match({value}, {quote_text(pattern)})"
 
 
-def _number(value: str, target: str, scale: int) -> str:
+def _number(value: str, tried: str, scale: int) -> str:
     """Numbers as DuckDB writes them are let through; of others the digits behind the point are counted."""
-    tried = f"TRY_CAST({value} AS {target})"
     fraction = rf"\.[0-9]{{0,{scale}}}0*"
     plain = rf"\s*[+-]?(?:[0-9]+(?:{fraction})?|{fraction})\s*"
     places = f"strlen(regexp_extract({value}, {quote_text(_EXPONENT)}, 1))"
@@ -175,8 +175,7 @@ def _number(value: str, target: str, scale: int) -> str:
     )
 
 
-def _date(value: str) -> str:
-    tried = f"TRY_CAST({value} AS DATE)"
+def _date(value: str, tried: str) -> str:
     midnight = rf"(?:[T ]00:00(?::00(?:\.0*)?)?{_UTC}?)?"
     pattern = rf"\s*(?:{_DAY}{midnight}{_BEFORE_CHRIST}|(?i:{_INFINITY}))\s*"
     usual = f"strlen({value}) = 10 AND CAST({tried} AS VARCHAR) = {value}"
@@ -194,8 +193,7 @@ def _clock(digits: int) -> str:
     return rf"[0-9]{{1,2}}:[0-9]{{1,2}}(?::[0-9]{{1,2}}(?:\.[0-9]{{0,{digits}}}0*)?)?"
 
 
-def _timestamp(value: str, target: str) -> str:
-    tried = f"TRY_CAST({value} AS {target})"
+def _timestamp(value: str, target: str, tried: str) -> str:
     local = rf"\s*(?:{_DAY}(?:[T ]{_clock(_SECOND_DIGITS[target])})?{_BEFORE_CHRIST}|(?i:{_INFINITY}))\s*"
     zoned = rf"\s*{_DAY}[T ]{_clock(_SECOND_DIGITS[target])}{_ZONE}{_BEFORE_CHRIST}\s*"
     instant = f"TRY_CAST(trim({value}) AS TIMESTAMP WITH TIME ZONE)"
