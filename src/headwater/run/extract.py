@@ -305,11 +305,12 @@ def _explain_expressions(table: SourceTable) -> Iterator[None]:
     try:
         yield
     except (duckdb.ConversionException, duckdb.OutOfRangeException) as error:
-        if not (table.ingest.reject_if or any(rule.sql for rule in table.ingest.prepare)):
+        expressions = table.ingest.reject_if or any(rule.sql for rule in table.ingest.prepare)
+        if table.ingest.hides_values or not expressions:  # of hidden values the boundary withholds the text
             raise
-        shown = "" if table.ingest.hides_values else f": {str(error).partition(chr(10))[0]}"
+        shown = str(error).partition("\n")[0]
         raise CheckFailedError(
-            f"{table.name}: an expression of reject_if or prepare fails on a value{shown}",
+            f"{table.name}: an expression of reject_if or prepare fails on a value: {shown}",
             fix="use try_cast for casts, or test the value before",
             path=table.location.path,
             line=table.location.line,
