@@ -144,7 +144,7 @@ class LoadedProject:
         keep_history: bool = False, begin: str | None = None, end: str | None = None, now: datetime | None = None,
         listeners: Sequence[Listener] = (),
         wait: bool = False, workers: int | None = None, propose: Callable[[str], None] | None = None,
-        on_start: Callable[[Plan, RunContext], None] | None = None,
+        on_start: Callable[[Plan, RunContext], None] | None = None, tell: Callable[[str], None] | None = None,
     ) -> Run:  # fmt: skip
         """Plan and run.
 
@@ -157,11 +157,12 @@ class LoadedProject:
             end: And those before this one, and no later ones.
             now: The run's clock; the wall clock by default.
             listeners: Called with every event.
-            wait: Wait for another run to end instead of raising.
+            wait: Wait for another run, or whoever else holds the warehouse's file, to end instead of raising.
             workers: Steps at a time; the machine's cores by default.
             propose: Called with a line per schema file that is written for a source whose schema nobody declared;
                 None: nobody watches, and such a source is an error.
             on_start: Called with the plan before its first step.
+            tell: Called with a line about a process that is waited for.
 
         Raises:
             ProjectErrors: Models that would not run; nothing has run.
@@ -171,7 +172,7 @@ class LoadedProject:
         with (
             Lease(self._access.folder, self.project.environment, wait=wait) as lease,
             self._access.journal() as journal,
-            self._access.session() as (session, connectors),
+            self._access.writing(wait=wait, tell=tell, create=True) as (session, connectors),
         ):
             observed, bound = self._access.look(connectors, offline=False, patience_s=None)
             unconfirmed = find_unconfirmed(self.project, observed.sources)
@@ -194,21 +195,23 @@ class LoadedProject:
             journalist.write(lambda: journal.end_run(run))
             return run
 
-    def reset(self, names: Iterable[str], *, wait: bool = False) -> list[str]:
+    def reset(
+        self, names: Iterable[str], *, wait: bool = False, tell: Callable[[str], None] | None = None
+    ) -> list[str]:
         """Drop tables and forget their positions: the way out when somebody else changed them.
 
         Raises:
             PlanError: A name is not a stored dataset of the project.
         """
         chosen = self._datasets(names)
-        with Lease(self._access.folder, self.project.environment, wait=wait), self._access.session() as (_, connectors):
+        with self._access.alone(wait, tell) as connectors:
             for name in chosen:
                 connectors.stores[self.project.store_of(name)].maintain([name], {"drop": True})
         return chosen
 
     def maintain(
         self, *, versions: int | None = None, age_s: float | None = None, drop_orphans: bool = False,
-        compact: bool = True, wait: bool = False,
+        compact: bool = True, wait: bool = False, tell: Callable[[str], None] | None = None,
     ) -> dict[str, MaintainResult]:  # fmt: skip
         """Remove what nobody can read any more (old versions, unreferenced files, staging), and join small files.
 
@@ -217,7 +220,7 @@ class LoadedProject:
         given = {"versions": versions, "age_s": age_s, "compact": compact}
         keep = {key: value for key, value in given.items() if value is not None}
         results: dict[str, MaintainResult] = {}
-        with Lease(self._access.folder, self.project.environment, wait=wait), self._access.session() as (_, connectors):
+        with self._access.alone(wait, tell) as connectors:
             for kind, store in connectors.stores.items():
                 held = store.describe()
                 declared = [name for name in held if self.project.stores_in(name, kind)]
@@ -318,12 +321,13 @@ class LoadedProject:
         """Return the status of every node, for the diagram; from the journal and, when it can be had, the stores."""
         from headwater.diagram.overlay import describe_nodes
 
-        states: dict[str, TableState] = {}
+        states: dict[str, TableState] | None = None
         rejects: dict[str, int] = {}
         with suppress(HeadwaterError):
             states = self.states()
             rejects = self._count_rejects(states)
-        return describe_nodes(self.project, self.last_results(), states, rejects, now or datetime.now(UTC))
+        results, clock, asked = self.last_results(), now or datetime.now(UTC), states is not None
+        return describe_nodes(self.project, results, states or {}, rejects, clock, asked=asked)
 
     def write_schemas(self) -> list[str]:
         """Write JSON Schemas of the project's YAML files for editors; return their paths."""

@@ -371,6 +371,52 @@ def test_a_history_that_does_not_reach_back_is_unknown(load_files: Load) -> None
     assert step_of(plan_of(project, states, time_sources=SOURCE)).intervals == (span(1, 11),)
 
 
+@pytest.mark.parametrize(
+    ("times", "more", "spans"),
+    [
+        (placed("2024-01-08", "2024-01-08"), "", (span(8, 9),)),
+        (placed("2024-01-02", "2024-01-08"), "", (span(2, 9),)),
+        (None, "", (span(1, 11),)),
+        (None, "lookback: 2d\n", (span(2, 11),)),
+    ],
+)
+def test_a_clock_that_goes_back_leaves_no_change_out(
+    times: dict[str, list[str]] | None, more: str, spans: tuple[Interval, ...], load_files: Load
+) -> None:
+    """What was finished under a later clock is due when what it reads has changed."""
+    project = daily(load_files, more)
+    states = changed_orders(project, times)
+    step = step_of(plan_of(project, states, time_sources=SOURCE, now=datetime(2024, 1, 4, 12, tzinfo=UTC)))
+    assert (step.decision, step.intervals) == (Decision.RUN, spans)
+
+
+def test_a_rebuild_under_an_earlier_clock_keeps_what_was_finished(load_files: Load) -> None:
+    states = all_made(daily(load_files))
+    changed = daily(load_files, query=QUERY.replace("sum", "max"))
+    early = datetime(2024, 1, 4, 12, tzinfo=UTC)
+    assert step_of(plan_of(changed, states, now=early)).intervals == (span(1, 11),)
+    asked = plan_of(changed, states, now=early, wish=Wish(full=frozenset({"m.daily"})))
+    assert step_of(asked).intervals == (span(1, 5),)
+
+
+def test_a_clock_that_jumped_ahead_leaves_no_change_out(load_files: Load) -> None:
+    """Looking back begins where the last run ended, not where the clock happens to stand."""
+    project = daily(load_files, "lookback: 2d\n")
+    step = step_of(plan_of(project, changed_orders(project, None), now=datetime(2024, 6, 1, tzinfo=UTC)))
+    assert step.intervals == (Interval(datetime(2024, 1, 9), datetime(2024, 6, 2)),)
+
+
+def test_a_clock_before_the_last_commit_is_said(project: Project) -> None:
+    states = all_made(project)
+    states["marts.totals"] = committed(states["marts.totals"], now="2024-01-12T00:00:00+00:00")
+    (note,) = plan_of(project, states).notes
+    assert note == (
+        "the clock of this run, 2024-01-10 12:00:00 UTC, is before that of the last commit of marts.totals, "
+        "2024-01-12 00:00:00 UTC: see --now and the machine's clock"
+    )
+    assert plan_of(project, states, now=datetime(2024, 1, 12, tzinfo=UTC)).notes == ()
+
+
 def test_an_input_that_is_gone_is_unknown(load_files: Load) -> None:
     project = daily(load_files)
     states = all_made(project, **{"shop.orders": TableState("shop.orders")})

@@ -105,6 +105,115 @@ def test_a_second_process_at_the_same_warehouse_exits_3(tmp_path: Path) -> None:
     assert all(r.status is Status.SKIPPED for r in run(other).values())
 
 
+def wait_and_run(folder: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "headwater", "-p", str(folder), "run", "--wait"]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_a_second_process_at_the_same_warehouse_waits(tmp_path: Path) -> None:
+    one = files_project(tmp_path / "one", "warehouse", "append")
+    share_stores(one, tmp_path / "stores")
+    run(one)
+    change_files(one, "append")
+    other = shutil.copytree(one, tmp_path / "other")
+    signal = tmp_path / "signal"
+    holder = subprocess.Popen([sys.executable, "-c", PAUSED, str(one), str(signal), "before_commit"])
+    wait_for(signal.with_name("signal.there"))
+    waiter = wait_and_run(other)
+    assert waiter.stderr is not None
+    file = tmp_path / "stores" / "warehouse.duckdb"
+    assert waiter.stderr.readline() == f"waiting for process {holder.pid}, which holds {file}\n"
+    signal.with_name("signal.go").touch()
+    assert holder.wait(60) == 0
+    out, _ = waiter.communicate(timeout=60)
+    assert waiter.returncode == 0, out
+    assert all(r.status is Status.SKIPPED for r in run(one).values())
+
+
+def test_two_first_runs_at_one_warehouse_come_one_after_the_other(tmp_path: Path) -> None:
+    one = files_project(tmp_path / "one", "warehouse", "append")
+    share_stores(one, tmp_path / "stores")
+    other = shutil.copytree(one, tmp_path / "other")
+    running = [wait_and_run(folder) for folder in (one, other)]
+    told = [process.communicate(timeout=60) for process in running]
+    assert [process.returncode for process in running] == [0, 0], told
+    tables = read_tables(load(one))
+    assert len(tables["shop.orders"]) == 1 + 4
+    assert all(r.status is Status.SKIPPED for r in run(other).values())
+
+
+def test_a_warehouse_moved_away_while_it_is_held_is_said(tmp_path: Path) -> None:
+    """Rows that go into a file that nobody will read are not called done."""
+    one = files_project(tmp_path / "one", "warehouse", "append")
+    file = one / "data" / "warehouse.duckdb"
+
+    def move(event: Event) -> None:
+        if event.name == "claimed" and event.step == "shop.orders/load":
+            file.rename(one / "aside")
+
+    results = {r.step: r for r in load(one).run(now=NOW, workers=1, listeners=[move]).results}
+    assert results["shop.orders/load"].status is Status.FAILED
+    assert "moved away or replaced" in results["shop.orders/load"].error
+
+
+def test_a_warehouse_that_is_gone_is_said(tmp_path: Path) -> None:
+    one = files_project(tmp_path / "one", "warehouse", "append")
+    run(one)
+    wanted = read_tables(load(one))
+    (one / "data" / "warehouse.duckdb").unlink()
+    assert any("warehouse.duckdb is gone" in note for note in load(one).plan().notes)
+    assert "gone from its store" in load(one).node_statuses()["shop.orders"].error
+    told: list[str] = []
+    loaded = load(one)
+    loaded.run(now=NOW, listeners=[lambda event: told.append(event.data.get("text", ""))])
+    assert any("warehouse.duckdb is gone" in text for text in told)
+    assert read_tables(load(one)) == wanted
+    assert load(one).plan().notes == ()
+    assert load(one).node_statuses()["shop.orders"].error == ""
+
+
+@pytest.mark.parametrize("store", ["lake", "lakehouse"])
+def test_a_file_that_is_gone_is_said_everywhere(tmp_path: Path, store: str) -> None:
+    one = files_project(tmp_path / "one", store, "append")
+    run(one)
+    table = one / "data" / store / "shop" / "orders"
+    for lost in ("*/_rejects/*.parquet" if store == "lake" else "_headwater/rejects/*.parquet", "**/part-*.parquet"):
+        next(iter(table.glob(lost))).unlink()
+        assert "is gone" in load(one).plan().steps[0].reason
+        assert "is gone" in load(one).node_statuses()["shop.orders"].error
+        results = run(one)
+        assert results["shop.orders/extract"].status is Status.FAILED
+        assert "is gone" in results["shop.orders/extract"].error
+        load(one).reset(["shop.orders"])
+        assert run(one)["shop.orders/load"].status is Status.DONE
+
+
+def test_a_run_with_an_earlier_clock_says_so_and_forgets_nothing(tmp_path: Path) -> None:
+    one = write(
+        files_project(tmp_path / "one", "lakehouse", "merge"),
+        {
+            "models/marts/daily.sql": "/* headwater\nmaterialize: incremental\ntime: day\nevery: day\n"
+            "start: 2026-01-01\nstore: lakehouse\n*/\n"
+            "select day, sum(price) as total from shop.orders group by all\n"
+        },
+    )
+    run(one)
+    write(one, {"in/1.csv": "id,item,price,day\n1,a,1.50,2026-01-01\n2,b,9.00,2026-01-04\n"})
+    told: list[str] = []
+    early = NOW.replace(day=2)
+    assert any("marts.daily" in note for note in load(one).plan(now=early).notes)
+    loaded = load(one)
+    loaded.run(now=early, workers=1, listeners=[lambda event: told.append(event.data.get("text", ""))])
+    assert any("2026-01-02 00:00:00 UTC, is before" in text and "2026-01-10 00:00:00 UTC" in text for text in told)
+    run(one)
+    rows = (
+        load(one).query("select day::varchar as day, total::varchar as total from marts.daily order by 1").to_pylist()
+    )
+    assert [(row["day"], row["total"]) for row in rows] == [
+        ("2026-01-01", "1.50"), ("2026-01-02", "3.00"), ("2026-01-03", "5.00"), ("2026-01-04", "9.00"),
+    ]  # fmt: skip
+
+
 def test_two_runs_of_one_project(tmp_path: Path) -> None:
     folder = files_project(tmp_path, "lakehouse", "append")
     with Lease(folder / ".headwater"):

@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,11 +51,22 @@ def test_a_run_comes_back_with_its_steps_and_events(tmp_path: Path) -> None:
         assert journal.read_run("run-0002") is None
 
 
-def test_the_newest_runs_come_first(tmp_path: Path) -> None:
+def test_the_newest_runs_come_first_whatever_their_clocks_say(tmp_path: Path) -> None:
     with Journal(tmp_path) as journal:
         for number in (1, 3, 2):
             write(journal, run(number))
-        assert [found.run_id for found in journal.list_runs(2)] == ["run-0003", "run-0002"]
+        assert [found.run_id for found in journal.list_runs(2)] == ["run-0002", "run-0003"]
+
+
+def test_a_clock_set_back_hides_no_result(tmp_path: Path) -> None:
+    with Journal(tmp_path) as journal:
+        write(journal, run(1), result("a", Status.FAILED, started="5"), result("b", Status.FAILED, started="5"))
+        skip = replace(result("b", Status.SKIPPED, started="2"), settled=True)
+        write(journal, run(2), result("a", Status.DONE, started="2"), skip)
+        assert {name: found.status for name, found in journal.last_results().items()} == {
+            "a": Status.DONE, "b": Status.SKIPPED,
+        }  # fmt: skip
+        assert [run_id for run_id, _ in journal.step_history("a")] == ["run-0002", "run-0001"]
 
 
 def test_the_last_result_of_a_step_is_of_what_it_did(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from headwater.api import load
 from headwater.core.commit import Column, TableState
 from headwater.storage.warehouse import Warehouse
+from headwater.storage.warehouse_file import WarehouseFile
 from headwater.testing.stores import MemorySession, Writer
 from tests.run.runner import put, rows, run, run_well, statuses
 
@@ -179,6 +181,40 @@ def test_a_changed_table_fails_and_blocks_until_it_is_reset(project: Path, forgo
 def test_advice_for_a_snapshot_says_that_history_goes(project: Path) -> None:
     outside(file_of(project), "DELETE FROM m.snap WHERE i = 1")
     assert "forgets its history" in run(project)["m.snap/transform"].error
+
+
+def test_what_others_write_before_it_is_noted_how_the_file_was_left_is_seen(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that is stopped when it has let go of the file, and notes how it left it only afterwards."""
+    remember = WarehouseFile._remember
+
+    def late(self: WarehouseFile) -> None:
+        monkeypatch.undo()
+        outside(file_of(project), "UPDATE m.x SET i = i + 1 WHERE i = 3")
+        remember(self)
+
+    monkeypatch.setattr(WarehouseFile, "_remember", late)
+    run_well(project)
+    assert "with other values" in str(load(project).plan().steps[0].reason)
+
+
+def test_what_others_write_right_before_the_file_is_held_is_seen(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = WarehouseFile._is_as_left
+
+    def late(self: WarehouseFile) -> bool:
+        monkeypatch.undo()
+        found = look(self)
+        with suppress(duckdb.Error):  # whoever holds the file by now keeps others away
+            outside(file_of(project), "UPDATE m.x SET i = i + 1 WHERE i = 3")
+        return found
+
+    monkeypatch.setattr(WarehouseFile, "_is_as_left", late)
+    run(project)
+    changed = rows(project, "select count(*) from m.x where i = 3") == [(0,)]
+    assert ("with other values" in str(load(project).plan().steps[0].reason)) is changed
 
 
 def test_a_file_that_nobody_wrote_to_is_not_compared(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,7 +28,7 @@ def command(ctx: click.Context, /, keep: str, as_json: bool, **wishes: Any) -> N
             age_s = parse_duration(keep).total_seconds()
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint="--keep") from None
-        results = load(ctx).maintain(age_s=age_s, **wishes)
+        results = load(ctx).maintain(age_s=age_s, tell=lambda text: click.echo(text, err=True), **wishes)
         if as_json:
             print_json({name: asdict(result) for name, result in results.items()})
             return 0

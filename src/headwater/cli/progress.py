@@ -63,6 +63,10 @@ class Progress:
         click.echo(f"{run.status.value} in {run.duration_s:.1f} s: {parts or 'nothing to do'}{more}")
 
 
+def _tell_warning(event: Event) -> str:
+    return f"! {event.step}{': ' if event.step else ''}{event.data.get('text', '')}"
+
+
 class PlainProgress(Progress):
     """One line per step that did something."""
 
@@ -72,7 +76,7 @@ class PlainProgress(Progress):
         if isinstance(result, StepResult) and result.status is not Status.SKIPPED:
             click.echo(redact(format_result(result), self.secrets))
         elif event.name == "warning":
-            click.echo(f"! {event.step}: {redact(str(event.data.get('text', '')), self.secrets)}")
+            click.echo(redact(_tell_warning(event), self.secrets))
 
 
 class JsonProgress(Progress):
@@ -123,8 +127,7 @@ class LiveProgress(PlainProgress):
         if isinstance(result, StepResult) and result.status is not Status.SKIPPED:
             self._console.print(redact(format_result(result), self.secrets), highlight=False, markup=False)
         elif event.name == "warning":
-            text = f"! {event.step}: {redact(str(event.data.get('text', '')), self.secrets)}"
-            self._console.print(text, highlight=False, markup=False)
+            self._console.print(redact(_tell_warning(event), self.secrets), highlight=False, markup=False)
 
     def _render(self) -> Any:
         from rich.text import Text

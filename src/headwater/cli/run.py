@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 @from_option
 @to_option
 @click.option("--frozen", is_flag=True, help="Write no schema file; an unknown schema is an error.")
-@click.option("--wait", is_flag=True, help="Wait for another run to end.")
+@click.option("--wait", is_flag=True, help="Wait for another run, or who holds the warehouse.")
 @click.option("--log", type=click.Choice(["auto", "plain", "json"]), default="auto", help="How progress is shown.")
 @click.option(
     "--openlineage", type=click.File("a", "utf-8"), metavar="FILE", help="Append OpenLineage events, one a line."
@@ -65,7 +65,7 @@ def command(
         for terms in (select, exclude, full):  # before anything is dropped
             select_datasets(loaded.graph, terms, lambda _: True)
         if reset:
-            loaded.reset(reset, wait=wait)
+            loaded.reset(reset, wait=wait, tell=_tell)
         progress = make_progress("quiet" if as_json else log, loaded.project.secrets)
         with progress:
             run = loaded.run(
@@ -78,6 +78,7 @@ def command(
                 now=parse_clock(now),
                 listeners=[progress],
                 wait=wait,
+                tell=_tell,
                 propose=None if frozen else _proposer(),
                 on_start=lambda plan, context: _begin(plan, context, progress, openlineage),
             )
@@ -85,6 +86,10 @@ def command(
         return exit_code(run)
 
     ctx.exit(errors_as_json(body, as_json))
+
+
+def _tell(text: str) -> None:
+    click.echo(text, err=True)
 
 
 def _proposer() -> Any:

@@ -25,6 +25,8 @@ def describe_nodes(
     states: Mapping[str, TableState],
     rejects: Mapping[str, int],
     now: datetime,
+    *,
+    asked: bool = False,
 ) -> dict[str, NodeStatus]:
     """Return the status of every node that has one: a view is never run.
 
@@ -34,9 +36,10 @@ def describe_nodes(
         states: State of each table; empty when the stores cannot be asked.
         rejects: Rows in the quarantine of each table that has one.
         now: The clock that freshness is told by, with zone.
+        asked: The stores were asked, so a table without a state is not there.
     """
     return {
-        node.name: _describe(node, project, results, states.get(node.dataset), rejects.get(node.dataset, 0), now)
+        node.name: _describe(node, project, results, states.get(node.dataset), rejects.get(node.dataset, 0), now, asked)
         for node in project.graph.nodes.values()
         if not (node.dataset in project.models and project.models[node.dataset].is_view)
     }
@@ -49,6 +52,7 @@ def _describe(
     state: TableState | None,
     rejects: int,
     now: datetime,
+    asked: bool,
 ) -> NodeStatus:
     result = results.get(_step_of(node, project))
     if node.role is Role.DATASET:
@@ -64,6 +68,8 @@ def _describe(
         rows = commit.rows if commit else (result.rows if result else None)
         version = commit.version if commit else (result.version if result else None)
         error = state.foreign if state else ""
+        if asked and commit is None and result is not None and result.version is not None:
+            error = error or f"{node.dataset} was made and is gone from its store: the next run makes it anew"
         kept = _kept(status, rows)
         fresh = tell_age(commit.now if commit and kept != Status.DONE else at, now)
         return NodeStatus(Status.FAILED if error else kept, rows, rejects, fresh, error, version, warned)
@@ -89,7 +95,7 @@ def _step_of(node: Node, project: Project) -> str:
 
 
 def tell_age(at: str, now: datetime) -> str:
-    """Say how long ago a moment (ISO text) was: "3 min ago"; "" when it cannot be read."""
+    """Say how long ago a moment (ISO text) was: "3 min ago", "3 d ahead"; "" when it cannot be read."""
     try:
         moment = datetime.fromisoformat(at)
     except ValueError:
@@ -97,6 +103,6 @@ def tell_age(at: str, now: datetime) -> str:
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     seconds = (now - moment).total_seconds()
     for size, unit in _UNITS:
-        if seconds >= size:
-            return f"{int(seconds // size)} {unit} ago"
+        if abs(seconds) >= size:
+            return f"{int(abs(seconds) // size)} {unit} {'ago' if seconds > 0 else 'ahead'}"
     return "just now"

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from headwater.core.graph import Role, node_name
 from headwater.core.plan import Decision, ExtractStep, Interval, LoadStep, Plan, Step, TransformStep
 from headwater.errors import PlanError
-from headwater.plan.intervals import clip_span, find_due, subtract_spans, whole_span
+from headwater.plan.clocks import tell_clocks
+from headwater.plan.intervals import clip_span, find_due, rebuilt_span, subtract_spans, whole_span
 from headwater.plan.select import select_datasets
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Observed:
         orphans: Tables in the stores that nothing declares there, as `name (store)`.
         stale: Tables whose source says nothing now: their description is an earlier one, and their version not known.
         unchecked: Which sources and tables said nothing, and why, for people.
+        lost: Which stores are gone that were there, for people.
     """
 
     states: Mapping[str, TableState] = field(default_factory=dict)
@@ -41,6 +43,7 @@ class Observed:
     orphans: tuple[str, ...] = ()
     stale: frozenset[str] = frozenset()
     unchecked: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +88,11 @@ def build_plan(project: Project, observed: Observed, now: datetime, wish: Wish |
     _wait_for_checked(project, steps)
     if wish.span is not None:
         _check_span(steps, wish)
-    notes = observed.notes
+    notes = (
+        *observed.notes,
+        *observed.lost,
+        *tell_clocks([step.dataset for step in steps.values()], observed.states, now),
+    )
     if not chosen and (wish.select or wish.exclude):
         asked = " ".join([*wish.select, *(f"--exclude {term}" for term in wish.exclude)])
         why = ": nothing is modified" if "state:modified" in asked else ""
@@ -202,7 +209,7 @@ def _why_extract(table: SourceTable, observed: Observed, wish: Wish) -> tuple[De
     if state is not None and state.foreign:
         return Decision.RUN, state.foreign
     if state is None or state.commit is None:
-        return Decision.RUN, "first load"
+        return Decision.RUN, f"first load{_tell_gone(state)}"
     if state.commit.fingerprint != table.fingerprint:
         return Decision.RUN, "its declaration changed"
     if described is None or table.name in observed.stale:
@@ -289,7 +296,8 @@ def settle_transform(
         if wish is not None and wish.span is not None and (own is None or commit is None):
             return _settle_span(step, wish.span, now, (), first=True)
         if step.full or own is None or commit is None:
-            whole = whole_span(model.spec, now)
+            asked = wish is not None and step.dataset in wish.full
+            whole = whole_span(model.spec, now) if asked else rebuilt_span(model.spec, own, now)
             return replace(step, decision=Decision.RUN, reason=reason, intervals=(whole,), full=True)
         inputs = {name: states[name] for name in step.inputs if name in states}
         unsteady = _why_unsteady(model, commit, now)
@@ -325,7 +333,7 @@ def _why_transform(step: TransformStep, states: Mapping[str, TableState], now: d
     if own is not None and own.foreign:
         return own.foreign
     if own is None or own.commit is None:
-        return "first build"
+        return f"first build{_tell_gone(own)}"
     commit = own.commit
     rows, _, checks = step.fingerprint.partition(".")
     old_rows, _, old_checks = commit.fingerprint.partition(".")
@@ -338,6 +346,11 @@ def _why_transform(step: TransformStep, states: Mapping[str, TableState], now: d
     if changed:
         return f"{', '.join(changed)} changed"
     return "its checks changed" if checks != old_checks else ""
+
+
+def _tell_gone(state: TableState | None) -> str:
+    """Say of a table that its store knows, and that holds nothing, not even of a load on its way, that it is gone."""
+    return ": the table that was there is gone" if state is not None and state.staging is None else ""
 
 
 def _why_unsteady(model: Model, commit: Commit, now: datetime) -> str:

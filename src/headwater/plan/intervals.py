@@ -119,6 +119,13 @@ def whole_span(spec: ModelSpec, now: datetime) -> Interval:
     return Interval(first, max(first, next_time(floor_time(local, spec.every), spec.every)))
 
 
+def rebuilt_span(spec: ModelSpec, own: TableState | None, now: datetime) -> Interval:
+    """Return the span that changed SQL makes invalid: to now, or to what was finished under a later clock."""
+    whole = whole_span(spec, now)
+    done = read_spans(own.position) if own and own.commit else ()
+    return Interval(whole.start, max([whole.end, *(span.end for span in done)]))
+
+
 def clip_span(spec: ModelSpec, span: Interval, now: datetime) -> Interval | None:
     """Return the whole intervals of a model that a span touches, or None when it has none there."""
     every, whole = str(spec.every), whole_span(spec, now)
@@ -152,6 +159,7 @@ def find_due(
     whole = whole_span(spec, now)
     done = read_spans(own.position) if own and own.commit else ()
     missing = subtract_spans(whole, done)
+    made = [whole, *(span for span in done if span.end > whole.end)]  # the latter under a later clock
     touched: list[Interval] = []
     changed: list[str] = []
     unknown = [unsteady] if unsteady else []
@@ -159,12 +167,13 @@ def find_due(
         if name not in recorded or state.version == recorded[name]:
             continue
         changed.append(name)
-        spans = _touched(spec, name, state, recorded[name], time_source, whole)
+        spans = _touched(spec, name, state, recorded[name], time_source)
         if spans is None:
             unknown.append(f"{name} changed in rows whose time is not known")
         touched += spans or ()
     if unknown:
-        touched.append(_reach(spec, whole, now))
+        touched.append(_reach(spec, made, done, now))
+    touched = [cut for part in merge_spans(made) for span in touched if (cut := _common(part, span, whole.start))]
     parts = [f"{len(missing)} span{'s' if len(missing) != 1 else ''} missing"] if missing else []
     parts += [f"{', '.join(changed)} changed"] if changed else []
     parts += [unsteady] if unsteady else []
@@ -174,16 +183,27 @@ def find_due(
     return Due(merge_spans([*missing, *touched]), "; ".join(parts) or "nothing is due", note)
 
 
-def _reach(spec: ModelSpec, whole: Interval, now: datetime) -> Interval:
-    """Return what a change of unknown time may touch: everything, or what `lookback` reaches."""
+def _common(part: Interval, span: Interval, start: datetime) -> Interval | None:
+    """Return what two spans have in common after `start`."""
+    begin, end = max(part.start, span.start, start), min(part.end, span.end)
+    return Interval(begin, end) if begin < end else None
+
+
+def _reach(spec: ModelSpec, made: Sequence[Interval], done: Sequence[Interval], now: datetime) -> Interval:
+    """Return what a change of unknown time may touch: everything, or what `lookback` reaches.
+
+    It reaches back from what was finished last, or from now where that is earlier: a clock that jumps ahead, or stood
+    still for a while, leaves no change out.
+    """
+    last = max(span.end for span in made)
     if spec.lookback is None:
-        return whole
-    begin = floor_time(now.astimezone(UTC).replace(tzinfo=None) - spec.lookback, str(spec.every))
-    return Interval(max(begin, whole.start), whole.end)
+        return Interval(made[0].start, last)
+    since = min([now.astimezone(UTC).replace(tzinfo=None), *([max(span.end for span in done)] if done else [])])
+    return Interval(floor_time(since - spec.lookback, str(spec.every)), last)
 
 
 def _touched(
-    spec: ModelSpec, name: str, state: TableState, version: int, source: tuple[str, str] | None, whole: Interval
+    spec: ModelSpec, name: str, state: TableState, version: int, source: tuple[str, str] | None
 ) -> list[Interval] | None:
     """Return the spans whose rows a change of an input touches, or None when that cannot be known."""
     if source is None or source[0] != name or state.commit is None:
@@ -197,6 +217,5 @@ def _touched(
             return None
         low, high = (parse_moment(text) for text in times[source[1]])
         every = str(spec.every)
-        span = Interval(floor_time(low, every), next_time(floor_time(high, every), every))
-        spans.append(Interval(max(span.start, whole.start), min(span.end, whole.end)))
+        spans.append(Interval(floor_time(low, every), next_time(floor_time(high, every), every)))
     return spans

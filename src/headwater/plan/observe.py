@@ -119,8 +119,14 @@ def observe(
     }
     return Observed(
         states, {**stale, **answers.found}, times, tuple(answers.notes), orphans, frozenset(stale),
-        tuple(answers.unchecked),
+        tuple(answers.unchecked), tuple(filter(None, (_lost(store) for store in connectors.stores.values()))),
     )  # fmt: skip
+
+
+def _lost(store: Store) -> str:
+    from headwater.contracts import HeldStore
+
+    return store.lost if isinstance(store, HeldStore) else ""
 
 
 def _probe(text: str) -> str:

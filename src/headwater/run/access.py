@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from headwater.contracts import HeldStore
 from headwater.errors import BusyError, ProjectError, StateError
 from headwater.plan.bind import Bound, bind_project, sure_times
 from headwater.plan.breaks import find_breaks
@@ -24,15 +26,19 @@ from headwater.plan.observe import (
 from headwater.project.cache import ParseCache
 from headwater.run.beside import ask_states
 from headwater.run.context import utc_now
-from headwater.state import Journal, find_holder
+from headwater.state import Journal, Lease, find_holder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from headwater.core.plan import Break
     from headwater.core.project import Project
     from headwater.plan.build import Observed
     from headwater.processing.batch.session import DuckDBSession
+
+
+HELD_S = 10.0
+"""How long who writes waits for another process that holds a store, such as a query that is being answered."""
 
 
 class Access:
@@ -53,6 +59,41 @@ class Access:
 
         with DuckDBSession(self.project.engine, self.folder / "spill", read_only=read_only) as session:
             yield session, Connectors(open_stores(self.project, session), open_sources(self.project))
+
+    @contextmanager
+    def writing(
+        self, *, wait: bool, tell: Callable[[str], None] | None = None, create: bool = False
+    ) -> Iterator[tuple[DuckDBSession, Connectors]]:
+        """Open the same to write: whoever holds a store is waited for, `HELD_S`, or with `wait` until it ends.
+
+        Args:
+            wait: Wait without end.
+            tell: Called with a line about who is waited for.
+            create: With `wait`, hold also a store that is not there yet: two first runs come one after the other.
+
+        Raises:
+            BusyError: Another process holds a store's file for longer.
+        """
+        from headwater.processing.batch.session import DuckDBSession
+
+        with DuckDBSession(
+            self.project.engine, self.folder / "spill", wait_s=math.inf if wait else HELD_S,
+            tell=tell or (lambda _: None),
+        ) as session:  # fmt: skip
+            stores = open_stores(self.project, session)
+            for store in stores.values():
+                if isinstance(store, HeldStore):
+                    store.hold(create=create and wait)
+            yield session, Connectors(stores, open_sources(self.project))
+
+    @contextmanager
+    def alone(self, wait: bool, tell: Callable[[str], None] | None) -> Iterator[Connectors]:
+        """Hold the project and open everything to write, outside of a run."""
+        with (
+            Lease(self.folder, self.project.environment, wait=wait),
+            self.writing(wait=wait, tell=tell) as (_, connectors),
+        ):
+            yield connectors
 
     def journal(self) -> Journal:
         """Open the journal of the environment."""

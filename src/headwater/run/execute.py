@@ -14,6 +14,7 @@ from headwater.core.plan import Decision, ExtractStep, LoadStep, TransformStep
 from headwater.core.run import Event, Run, Status, StepResult
 from headwater.errors import HeadwaterError, Retryable
 from headwater.plan.build import settle_extract, settle_transform
+from headwater.plan.clocks import tell_clocks
 from headwater.project.references import redact
 from headwater.run.boundary import explain_failure
 from headwater.run.context import RunContext, StopRunError, utc_now
@@ -77,6 +78,11 @@ class _Walk:
     def run(self) -> Run:
         context, started, begin = self.context, utc_now(), time.perf_counter()
         context.emit("run_started", run_id=context.run_id, steps=len(self.plan.steps), now=context.now.isoformat())
+        for text in (
+            *context.observed.lost,
+            *tell_clocks([step.dataset for step in self.plan.steps], context.states, context.now),
+        ):
+            context.emit("warning", text=text)
         drop_stale_views(context)
         try:
             self._walk()

@@ -27,6 +27,7 @@ CREATE TABLE IF NOT EXISTS events (run_id TEXT, at TEXT, name TEXT, step TEXT, d
 CREATE INDEX IF NOT EXISTS events_by_run ON events (run_id, step);
 CREATE TABLE IF NOT EXISTS observations (name TEXT PRIMARY KEY, at TEXT, observation TEXT);
 """
+_STEPS = "FROM steps JOIN runs USING (run_id)"
 KEPT_RUNS = 200
 _GOOD = (Status.DONE.value, Status.UNCHANGED.value)
 
@@ -70,7 +71,7 @@ class Journal:
     def start_run(self, run_id: str, started: str, now: str) -> None:
         """Note that a run has begun, and forget runs beyond the last 200."""
         self._write("INSERT INTO runs VALUES (?, ?, ?, ?, 'running', 0)", (run_id, self.environment, started, now))
-        old = f"SELECT run_id FROM runs ORDER BY started DESC LIMIT -1 OFFSET {KEPT_RUNS}"
+        old = f"SELECT run_id FROM runs ORDER BY rowid DESC LIMIT -1 OFFSET {KEPT_RUNS}"
         for table in ("events", "steps", "runs"):
             self._write(f"DELETE FROM {table} WHERE run_id IN ({old})", ())
         self.flush()
@@ -116,9 +117,12 @@ class Journal:
     # --------------------------------------------------------------------------------------------------- reading
 
     def list_runs(self, limit: int = 20) -> list[Run]:
-        """Return the newest runs first, without their steps. A run that was killed has status "stopped"."""
+        """Return the newest runs first, without their steps. A run that was killed has status "stopped".
+
+        Newest is what was written last, not what a clock, which may be set back, says.
+        """
         rows = self._read(
-            "SELECT run_id, status, started, duration_s, now FROM runs ORDER BY started DESC LIMIT ?", (limit,)
+            "SELECT run_id, status, started, duration_s, now FROM runs ORDER BY rowid DESC LIMIT ?", (limit,)
         )
         return [Run(r[0], _status(r[1]), r[2], r[3] or 0.0, r[4]) for r in rows]
 
@@ -139,24 +143,26 @@ class Journal:
         result that was good, or the skip itself.
         """
         rows = self._read(
-            "SELECT step, status, result FROM steps WHERE status NOT IN ('skipped', 'blocked') ORDER BY started", ()
+            f"SELECT step, steps.status, result, runs.rowid {_STEPS} WHERE steps.status NOT IN ('skipped', 'blocked') "
+            "ORDER BY runs.rowid",
+            (),
         )
-        newest = {step: result for step, _, result in rows}
-        good = {step: result for step, status, result in rows if status in _GOOD}
-        found = {step: _result(text) for step, text in newest.items()}
+        newest = {step: (number, result) for step, _, result, number in rows}
+        good = {step: result for step, status, result, _ in rows if status in _GOOD}
+        found = {step: _result(text) for step, (_, text) in newest.items()}
         if bad := {step for step, result in found.items() if result.status.value not in _GOOD}:
             skips = self._read(
-                "SELECT step, max(started), result FROM steps WHERE status = 'skipped' GROUP BY step", ()
+                f"SELECT step, max(runs.rowid), result {_STEPS} WHERE steps.status = 'skipped' GROUP BY step", ()
             )
-            for step, _, text in skips:
-                if step in bad and (skip := _result(text)).settled and skip.started > found[step].started:
+            for step, number, text in skips:
+                if step in bad and (skip := _result(text)).settled and number > newest[step][0]:
                     found[step] = _result(good[step]) if step in good else skip
         return found
 
     def step_history(self, step: str, limit: int = 10) -> list[tuple[str, StepResult]]:
         """Return (run id, result) of a step, newest first."""
         rows = self._read(
-            "SELECT run_id, result FROM steps WHERE step = ? ORDER BY started DESC LIMIT ?", (step, limit)
+            f"SELECT run_id, result {_STEPS} WHERE step = ? ORDER BY runs.rowid DESC LIMIT ?", (step, limit)
         )
         return [(row[0], _result(row[1])) for row in rows]
 

@@ -55,13 +55,14 @@ def list_producers(folder: Path) -> list[str]:
     return [decode_name(path.name) for path in own_folder(folder).glob("commits/*")]
 
 
-def _list_claims(folder: Path) -> list[Path]:
+def list_claims(folder: Path) -> list[Path]:
+    """Return the files of all commits, and of the number that a dropped table has left, in their order."""
     return sorted(own_folder(folder).glob("commits/*/*"), key=lambda path: (path.stem, path.suffix))
 
 
 def is_retired(folder: Path) -> bool:
     """Whether the table was dropped by us, or never made."""
-    claims = _list_claims(folder)
+    claims = list_claims(folder)
     return not claims or claims[-1].suffix == _RETIRED
 
 
@@ -90,7 +91,7 @@ def complete_position(commit: Commit, chain: Sequence[Record]) -> Commit:
 
 def claim_commit(folder: Path, commit: Commit, kept: Mapping[str, Any], chain: Sequence[Record]) -> Commit:
     """Write the commit's file under its sequence, or the next one that is free; return it as it was written."""
-    claims = _list_claims(folder) if commit.previous is None else []
+    claims = list_claims(folder) if commit.previous is None else []
     if claims:
         commit = commit.at(max(commit.sequence, int(claims[-1].stem) + 1))
     while True:
@@ -100,11 +101,14 @@ def claim_commit(folder: Path, commit: Commit, kept: Mapping[str, Any], chain: S
         commit = commit.at(commit.sequence + 1)
 
 
-def retire_claims(folder: Path) -> None:
-    """Forget the commits of a table that is gone, but for the last number: a later table goes on counting."""
-    claims = _list_claims(folder)
+def retire_claims(folder: Path, listed: Sequence[Path] | None = None) -> None:
+    """Forget the commits of a table that is gone, but for the last number: a later table goes on counting.
+
+    Those `listed` before the table went, or all: a table that was made anew since then keeps its own.
+    """
+    claims = list_claims(folder) if listed is None else listed
     if claims:
         claims[-1].with_suffix(_RETIRED).touch()
     for path in claims:
         if path.suffix != _RETIRED:
-            path.unlink()
+            path.unlink(missing_ok=True)

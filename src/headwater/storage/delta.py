@@ -57,6 +57,9 @@ _FROM_ARROW = {
 _HARMLESS = {"OPTIMIZE", "VACUUM START", "VACUUM END", "ADD FEATURE"}
 """Operations after which the rows are the same."""
 
+_MARK = "headwaterVersion"
+"""Key under which a version of the log carries what no other version does."""
+
 _COMPACTION = {"headwater": "compaction"}
 """What marks a version of the log that joins files of ours; its rows are the same."""
 
@@ -171,29 +174,52 @@ def find_unreadable(table: DeltaTable) -> str:
 def find_foreign(folder: Path, table: DeltaTable, after: int) -> str:
     """Return what somebody else did to the table after its version `after`, or ""."""
     for version in range(after + 1, table.version() + 1):
-        try:
-            text = (folder / "_delta_log" / f"{version:020d}.json").read_text(encoding="utf-8")
-        except FileNotFoundError:
+        made_by = _read_info(folder, version)
+        if made_by is None:
             return f"version {version} is not in its log"
-        actions = (json.loads(line) for line in text.splitlines() if line)
-        made_by: dict[str, Any] = next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
         operation = made_by.get("operation", "an unknown operation")
         if operation not in _HARMLESS and not made_by.items() >= _COMPACTION.items():
             return f"version {version} was made by {operation}"
     return "" if table.version() >= after else f"it is at version {table.version()}, before ours ({after})"
 
 
-def enable_types(table: DeltaTable, schema: Schema) -> None:
-    """Let the table hold timestamps without zone: a schema with a first such column alone would be unreadable."""
+def log_entry(folder: Path, version: int) -> Path:
+    """Return the file of one version of a table's log."""
+    return folder / "_delta_log" / f"{version:020d}.json"
+
+
+def _read_info(folder: Path, version: int) -> dict[str, Any] | None:
+    """Return what a version of the log says of who made it; None when it is not in the log."""
+    try:
+        text = log_entry(folder, version).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    actions = (json.loads(line) for line in text.splitlines() if line)
+    found: dict[str, Any] = next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
+    return found
+
+
+def read_mark(folder: Path, version: int) -> str | None:
+    """Return the mark of a version of the log: "" when it has none, None when the version is not in the log."""
+    made_by = _read_info(folder, version)
+    return None if made_by is None else str(made_by.get(_MARK, ""))
+
+
+def lacks_types(table: DeltaTable, schema: Schema) -> bool:
+    """Whether `enable_types` is needed: a schema with a first timestamp without zone alone would be unreadable."""
+    return '"timestamp_ntz"' in schema.to_json() and "timestampNtz" not in (table.protocol().reader_features or [])
+
+
+def enable_types(table: DeltaTable, mark: str) -> None:
+    """Write one version of the log that lets the table hold timestamps without zone."""
     from deltalake import TableFeatures
     from deltalake.transaction import CommitProperties
 
-    if '"timestamp_ntz"' in schema.to_json() and "timestampNtz" not in (table.protocol().reader_features or []):
-        table.alter.add_feature(
-            TableFeatures.TimestampWithoutTimezone,
-            allow_protocol_versions_increase=True,
-            commit_properties=CommitProperties(max_commit_retries=0),
-        )
+    table.alter.add_feature(
+        TableFeatures.TimestampWithoutTimezone,
+        allow_protocol_versions_increase=True,
+        commit_properties=CommitProperties(custom_metadata={_MARK: mark}, max_commit_retries=0),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,14 +232,16 @@ class DeltaChange:
     whole: bool = False
 
 
-def commit_delta(folder: Path, table: DeltaTable | None, change: DeltaChange, app_id: str, sequence: int) -> None:
+def commit_delta(
+    folder: Path, table: DeltaTable | None, change: DeltaChange, mark: str, app_id: str, sequence: int
+) -> None:
     """Write one version of the log right after the handle's own; any version in between makes it fail."""
     from deltalake.transaction import CommitProperties, Transaction
     from deltalake.transaction import create_table_with_add_actions as create
 
     adds, removes = _list_actions(change, data_change=True)
     properties = CommitProperties(
-        custom_metadata={"headwater": f"{app_id}@{sequence}"},
+        custom_metadata={"headwater": f"{app_id}@{sequence}", _MARK: mark},
         max_commit_retries=0,
         app_transactions=[Transaction(app_id=app_id, version=sequence)],
     )
@@ -225,7 +253,7 @@ def commit_delta(folder: Path, table: DeltaTable | None, change: DeltaChange, ap
     table.create_write_transaction(actions, mode, change.schema, commit_properties=properties)
 
 
-def compact_delta(table: DeltaTable, change: DeltaChange) -> None:
+def compact_delta(table: DeltaTable, change: DeltaChange, mark: str) -> None:
     """Write one version of the log that says the same rows lie in other files; as strict as `commit_delta`.
 
     The producer's sequence in the log stays: it is no commit, and who follows the log is told that no data changed.
@@ -233,7 +261,7 @@ def compact_delta(table: DeltaTable, change: DeltaChange) -> None:
     from deltalake.transaction import CommitProperties
 
     adds, removes = _list_actions(change, data_change=False)
-    properties = CommitProperties(custom_metadata=_COMPACTION, max_commit_retries=0)
+    properties = CommitProperties(custom_metadata={**_COMPACTION, _MARK: mark}, max_commit_retries=0)
     table.create_write_transaction([*adds, *removes], "append", change.schema, commit_properties=properties)
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import re
 import shutil
 import uuid
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from headwater.errors import ConnectorError, StateError
+from headwater.storage.disk import explain_full_disk
 from headwater.storage.sql import split_dataset
 
 if TYPE_CHECKING:
@@ -50,10 +54,61 @@ def list_datasets(root: str) -> Iterator[str]:
 
 @contextmanager
 def scratch_folder(folder: Path) -> Iterator[Path]:
-    """Give a folder for files that are not yet part of a commit; it is gone afterwards."""
+    """Give a folder for files that are not yet part of a commit; it is gone afterwards.
+
+    It is locked while it is used: maintenance can tell a writer that lives, though it may be stopped, from one that
+    was killed.
+    """
     place = own_folder(folder) / "scratch" / uuid.uuid4().hex
     place.mkdir(parents=True)
+    descriptor = os.open(place, os.O_RDONLY)
     try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         yield place
     finally:
+        os.close(descriptor)
         shutil.rmtree(place, ignore_errors=True)
+
+
+def is_used(place: Path) -> bool:
+    """Whether the writer of a scratch folder lives."""
+    try:
+        descriptor = os.open(place, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def is_written(folder: Path) -> bool:
+    """Whether some process is about to commit to the table in a folder.
+
+    Who asks this after listing files, and reads after it what the last commit names, knows which of those files no
+    commit will ever name: a writer that begins later gives its files names of their own.
+    """
+    return any(is_used(place) for place in own_folder(folder).glob("scratch/*/"))
+
+
+@contextmanager
+def report_removed(dataset: str) -> Iterator[None]:
+    """Say of a file that is gone while a load is written that somebody has removed it."""
+    import duckdb
+
+    try:
+        yield
+    except FileNotFoundError as error:
+        what = f"{dataset}: {error.filename2 or error.filename} is gone: somebody removed it meanwhile"
+        raise StateError(f"{what}; nothing was changed", fix="run again") from error
+    except duckdb.IOException as error:
+        if explain_full_disk("", error) is not None:
+            raise
+        text = str(error).partition("\n")[0]
+        raise ConnectorError(f"{dataset}: {text}; nothing was changed", fix="run again") from error

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 import uuid
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -15,9 +15,8 @@ from headwater.contracts import MaintainResult, StageResult
 from headwater.core.commit import Column, Commit, TableState
 from headwater.core.layers import Family
 from headwater.errors import ConnectorError, StateError
-from headwater.storage.claims import Record, complete_position, merge_chain, read_chain, read_record, record_json
+from headwater.storage.claims import Record, complete_position, merge_chain, read_record, record_json
 from headwater.storage.commits import (
-    WEEK_S,
     Effect,
     evolve_columns,
     foreign_table,
@@ -26,55 +25,22 @@ from headwater.storage.commits import (
     spell_as,
     stale_commit,
 )
-from headwater.storage.disk import link_file, read_json, remove_tree, report_full_disk, sync_folder, write_json
-from headwater.storage.folders import dataset_folder, list_datasets, own_folder, scratch_folder
-from headwater.storage.lake_objects import Objects, objects_folder, sweep_objects
+from headwater.storage.disk import link_file, remove_tree, report_full_disk, sync_folder, write_json
+from headwater.storage.folders import dataset_folder, list_datasets, own_folder, report_removed, scratch_folder
+from headwater.storage.lake_clean import clean_table, drop_table
+from headwater.storage.lake_loads import Loads, list_numbers, load_folder, note_number, read_dropped, read_number
+from headwater.storage.lake_objects import Objects, name_objects
 from headwater.storage.parquet import DataFile, cast_rows, find_damaged, scan_files, write_parquet
 from headwater.storage.rejects import scan_rejects, write_rejects
 from headwater.storage.sql import quote_name
-from headwater.storage.staging import drop_staging, read_staging, remove_staging, stage_chunk, take_parts
+from headwater.storage.staging import drop_staging, read_staging, stage_chunk, take_parts
 from headwater.storage.times import list_time_columns, ranges_of_files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from duckdb import DuckDBPyConnection
-
     from headwater.contracts import Change, Load, ObjectCopy, Session
     from headwater.core.commit import Receipt
-
-
-@dataclass(frozen=True, slots=True)
-class _Loads:
-    """The visible loads of a table, oldest first, and why they are not as we left them."""
-
-    folder: Path
-    records: tuple[Record, ...] = ()
-    foreign: str = ""
-    dropped: int = 0
-
-    @property
-    def last(self) -> Record | None:
-        """The newest load."""
-        return self.records[-1] if self.records else None
-
-    @property
-    def live(self) -> tuple[Record, ...]:
-        """The loads that readers see: from the last one that replaced everything."""
-        replacing = [index for index, record in enumerate(self.records) if record.commit.replaces_all]
-        return self.records[replacing[-1] :] if replacing else self.records
-
-    def files(self, records: Sequence[Record] | None = None) -> list[DataFile]:
-        """Return the data files of some loads; of those that readers see when they are left out."""
-        return [
-            DataFile.from_dict(load_folder(self.folder, record.commit.sequence), file)
-            for record in (self.live if records is None else records)
-            for file in record.kept["files"]
-        ]
-
-    def columns(self) -> tuple[Column, ...]:
-        """Return the columns the table has now."""
-        return tuple(Column(*column) for column in self.last.kept["columns"]) if self.last else ()
 
 
 class Lake:
@@ -108,25 +74,22 @@ class Lake:
                 continue
             loads = self._read_loads(folder)
             staging = read_staging(folder, loads.last.commit.sequence if loads.last else None)
-            hint = read_json(_hint_path(folder)) or {"sequence": 0}
-            if loads.last or staging or hint["sequence"] > loads.dropped:
+            if loads.last or staging or read_number(folder) > loads.dropped:
                 states[name] = replace(_describe_loads(name, loads), staging=staging)
         return states
 
-    def _read_loads(self, folder: Path) -> _Loads:
-        hint = read_json(_hint_path(folder)) or {}
-        dropped = int(hint.get("dropped", 0))
-        numbers = sorted(int(entry.name[5:]) for entry in folder.glob("load=*") if entry.name[5:].isdigit())
+    def _read_loads(self, folder: Path) -> Loads:
+        dropped = read_dropped(folder)
         records, foreign, expected = [], "", None
-        for number in (number for number in numbers if number > dropped):
+        for number in (number for number in list_numbers(folder) if number > dropped):
             record = self._read_load(load_folder(folder, number))
-            if record is None:
+            if record is None or 0 < (record.commit.previous or 0) <= dropped:  # of a writer that a drop came upon
                 continue
             if record.commit.previous != expected:
                 foreign = f"{load_folder(folder, record.commit.previous or 0)} is gone"
             records.append(record)
             expected = number
-        return _Loads(folder, tuple(records), foreign, dropped)
+        return Loads(folder, tuple(records), foreign, dropped)
 
     def _read_load(self, place: Path) -> Record | None:
         path = place / "_commit.json"
@@ -158,11 +121,9 @@ class Lake:
     def commit(self, load: Load, change: Change, commit: Commit) -> Receipt:
         """Write a load's folder aside and rename it: the number of a load is the one after its predecessor's."""
         folder = self._writable(load.table)
-        with report_full_disk(folder), scratch_folder(folder) as scratch:
-            hint = read_json(_hint_path(folder)) or {}
+        with report_full_disk(folder), report_removed(load.table), scratch_folder(folder) as scratch:
             loads = self._read_loads(folder)
-            first = max(commit.sequence, int(hint.get("sequence", 0)) + 1)
-            commit = commit.at(first if commit.previous is None else commit.previous + 1)
+            commit = commit.at(loads.next_number() if commit.previous is None else commit.previous + 1)
             _compare(loads, load, commit)
             aside = scratch / "load"
             aside.mkdir()
@@ -173,7 +134,7 @@ class Lake:
             load.notify("before_commit")
             sealed = seal_commit(commit, effect, loads.last.commit if loads.last else None)
             sealed = replace(sealed, replaces_all=change.mode == "replace")
-            sealed = complete_position(sealed, _read_chain(loads))
+            sealed = complete_position(sealed, loads.chain())
             kept = {
                 "columns": [[column.name, column.type, column.source_type] for column in effect.columns],
                 "files": [_without_statistics(file, effect.columns).to_dict() for file in files],
@@ -181,12 +142,36 @@ class Lake:
             }
             write_json(aside / "_commit.json", record_json(sealed, kept))
             load.notify("claimed")
+            objects = name_objects(load.connection, folder, effect.columns, files)
+            _check_aside(aside, sealed, files, rejects)
             _make_visible(folder, aside, load, sealed)
         load.notify("after_commit")
-        write_json(_hint_path(folder), {"sequence": sealed.sequence, "dropped": loads.dropped})
+        mine = replace(loads, records=(*loads.records, Record(sealed, kept)))
+        state = _describe_loads(load.table, mine)
+        also = [str(load_folder(folder, sealed.sequence) / "_commit.json"), *objects]
+        self._check_written(load, mine, state.foreign or find_damaged((path, None) for path in also))
         drop_staging(folder, load.load_id)
-        state = _describe_loads(load.table, self._read_loads(folder))
-        return make_receipt(effect, replace(state, commit=sealed))
+        return make_receipt(effect, state)
+
+    def _check_written(self, load: Load, mine: Loads, wrong: str) -> None:
+        """See that the last of the loads, which was made visible, is one of the table's, and that nothing is gone.
+
+        Raises:
+            StateError: The table was dropped meanwhile, or a file is gone (`wrong`).
+        """
+        assert mine.last is not None
+        folder, commit, dropped = mine.folder, mine.last.commit, read_dropped(mine.folder)
+        if dropped > mine.dropped and min(commit.sequence, commit.previous or commit.sequence) <= dropped:
+            remove_tree(load_folder(folder, commit.sequence))
+            raise stale_commit(load.table, commit, None)
+        note_number(folder, commit.sequence)
+        if wrong:
+            now = _describe_loads(load.table, self._read_loads(folder))
+            if now.commit is None or now.commit.sequence <= commit.sequence or now.foreign:
+                raise StateError(
+                    f"{load.table}: load {commit.sequence} was made, but {now.foreign or wrong}",
+                    fix=f"bring back what is gone; or `headwater run --reset {load.table}` makes the table anew",
+                )
 
     def maintain(self, tables: Sequence[str], keep: Mapping[str, Any]) -> dict[str, MaintainResult]:
         """Remove the data of loads that nobody can read any more and what killed loads left, or drop the tables."""
@@ -197,9 +182,11 @@ class Lake:
                 results[name] = MaintainResult()
                 continue
             self._writable(name)
-            loads = self._read_loads(folder)
+            read = partial(self._read_loads, folder)
             with closing(self._session.cursor()) as connection:
-                results[name] = _drop(loads) if keep.get("drop") else _clean(loads, keep, connection)
+                results[name] = (
+                    drop_table(folder, read) if keep.get("drop") else clean_table(folder, read, keep, connection)
+                )
         return results
 
     def _writable(self, table: str) -> Path:
@@ -208,28 +195,20 @@ class Lake:
         return dataset_folder(self._path, table)
 
 
-def load_folder(folder: Path, sequence: int) -> Path:
-    """Return the folder of a load."""
-    return folder / f"load={sequence:08d}"
-
-
-def _hint_path(folder: Path) -> Path:
-    """Return the file that remembers the last number when the loads are gone; numbers up to `dropped` are not read."""
-    return own_folder(folder) / "last.json"
-
-
-def _describe_loads(name: str, loads: _Loads) -> TableState:
+def _describe_loads(name: str, loads: Loads) -> TableState:
     if loads.last is None:
         return TableState(name, location=str(loads.folder))
     columns, files = loads.columns(), loads.files()
     rejects = [str(loads.folder / path) for path in loads.last.kept["rejects"]]
-    wrong = loads.foreign or find_damaged((file.path, file.size_bytes) for file in files)
+    wrong = loads.foreign or find_damaged(
+        [*((file.path, file.size_bytes) for file in files), *((path, None) for path in rejects)]
+    )
     foreign = f"{name}: {wrong}; `headwater run --reset {name}` rebuilds it" if wrong else ""
     return TableState(
         name,
         columns=columns,
         commit=loads.last.commit,
-        position=merge_chain(_read_chain(loads)),
+        position=merge_chain(loads.chain()),
         scan=scan_files(columns, [file.path for file in files], rows=sum(file.rows for file in files)),
         rejects=scan_rejects(rejects),
         location=str(loads.folder),
@@ -238,12 +217,7 @@ def _describe_loads(name: str, loads: _Loads) -> TableState:
     )
 
 
-def _read_chain(loads: _Loads) -> list[Record]:
-    by_sequence = {record.commit.sequence: record for record in loads.records}
-    return read_chain(loads.last, lambda _, previous: by_sequence.get(previous))
-
-
-def _compare(loads: _Loads, load: Load, commit: Commit) -> None:
+def _compare(loads: Loads, load: Load, commit: Commit) -> None:
     if loads.foreign:
         raise foreign_table(load.table, loads.foreign)
     last = loads.last
@@ -252,7 +226,7 @@ def _compare(loads: _Loads, load: Load, commit: Commit) -> None:
         raise stale_commit(load.table, commit, last.commit.sequence if last else None)
 
 
-def _write_rows(loads: _Loads, load: Load, change: Change, aside: Path) -> tuple[Effect, list[DataFile]]:
+def _write_rows(loads: Loads, load: Load, change: Change, aside: Path) -> tuple[Effect, list[DataFile]]:
     """Write the new rows into the load's folder; return the effect on the table and the files."""
     old = loads.columns()
     if change.mode == "record":
@@ -286,7 +260,7 @@ def _write_rows(loads: _Loads, load: Load, change: Change, aside: Path) -> tuple
     return effect, files
 
 
-def _write_rejects(loads: _Loads, load: Load, change: Change, commit: Commit, aside: Path) -> list[str]:
+def _write_rejects(loads: Loads, load: Load, change: Change, commit: Commit, aside: Path) -> list[str]:
     """Write the load's rejects beside its rows; return the quarantine's files, relative to the table's folder."""
     known = list(loads.last.kept["rejects"]) if loads.last else []
     paths = [str(loads.folder / path) for path in known]
@@ -302,6 +276,15 @@ def _without_statistics(file: DataFile, columns: Sequence[Column]) -> DataFile:
     return replace(file, statistics={name: found for name, found in file.statistics.items() if name in timed})
 
 
+def _check_aside(aside: Path, commit: Commit, files: Sequence[DataFile], rejects: Sequence[str]) -> None:
+    """See that a load is whole before it is made visible: maintenance may have taken it for a killed writer's."""
+    own = f"{load_folder(Path(), commit.sequence)}/"
+    named = [aside / path.removeprefix(own) for path in rejects if path.startswith(own)]
+    sizes = [(file.path, file.size_bytes) for file in files]
+    if wrong := find_damaged([*sizes, *((str(path), None) for path in named)]):
+        raise ConnectorError(f"{wrong}: nothing was changed", fix="run again")
+
+
 def _make_visible(folder: Path, aside: Path, load: Load, commit: Commit) -> None:
     """Rename the load's folder; a load of that number made by somebody else is not empty, so that fails."""
     sync_folder(aside)
@@ -312,43 +295,3 @@ def _make_visible(folder: Path, aside: Path, load: Load, commit: Commit) -> None
             raise
         raise stale_commit(load.table, commit, commit.sequence) from error
     sync_folder(folder)
-
-
-def _drop(loads: _Loads) -> MaintainResult:
-    """Remove a table: its loads stop being read with one rename, then go; the count of loads goes on."""
-    if loads.last:
-        sequence = loads.last.commit.sequence
-        write_json(_hint_path(loads.folder), {"sequence": sequence, "dropped": sequence})
-    files = size_bytes = 0
-    kept = [objects_folder(loads.folder), *own_folder(loads.folder).glob("*/")]
-    for place in [*loads.folder.glob("load=*"), *kept]:
-        counted = remove_tree(place)
-        files, size_bytes = files + counted[0], size_bytes + counted[1]
-    return MaintainResult(files, size_bytes, dropped=loads.last is not None)
-
-
-def _clean(loads: _Loads, keep: Mapping[str, Any], connection: DuckDBPyConnection) -> MaintainResult:
-    """Remove the data files of loads that were replaced, but for the newest `versions` and what is young.
-
-    Then the objects that none of the loads that stay names.
-    """
-    age_s, now_s = float(keep.get("age_s", WEEK_S)), time.time()
-    staged, files, size_bytes = remove_staging(
-        loads.folder, sequence=loads.last.commit.sequence if loads.last else None, age_s=age_s, now_s=now_s
-    )
-    shown = {record.commit.sequence for record in loads.live}
-    replaced = [record for record in loads.records if record.commit.sequence not in shown]
-    snapshots = [record.commit.sequence for record in replaced if record.commit.replaces_all]
-    spare = max(int(keep.get("versions", 1)) - 1, 0)
-    oldest_kept = snapshots[-spare] if 0 < spare <= len(snapshots) else (0 if spare else None)
-    for record in replaced:
-        place = load_folder(loads.folder, record.commit.sequence)
-        kept = oldest_kept is not None and record.commit.sequence >= oldest_kept
-        if kept or (place / "_commit.json").stat().st_mtime > now_s - age_s:
-            continue
-        for path in place.glob("*.parquet"):
-            counted = remove_tree(path)
-            files, size_bytes = files + counted[0], size_bytes + counted[1]
-    left = [file.path for file in loads.files(loads.records) if not file.is_damaged()]
-    objects = sweep_objects(connection, loads.folder, left, before_s=now_s - age_s)
-    return MaintainResult(files + objects[0], size_bytes + objects[1], staging_removed=staged)

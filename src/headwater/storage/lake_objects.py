@@ -5,20 +5,23 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from headwater.contracts import ObjectCopy
 from headwater.core.commit import Column
-from headwater.storage.disk import remove_tree, sync_folder
+from headwater.storage.disk import link_file, sync_folder
 from headwater.storage.folders import own_folder, scratch_folder
 from headwater.storage.parquet import scan_files
 from headwater.storage.staging import list_chunks
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from duckdb import DuckDBPyConnection
+
+    from headwater.storage.parquet import DataFile
 
 _COLUMN = Column("object", "VARCHAR")
 """The column of a table that names its objects."""
@@ -62,8 +65,7 @@ class Objects:
             if size_bytes <= _SMALL_BYTES or size_bytes in self._known_sizes(folder):
                 sha256 = hashlib.file_digest(source, "sha256").hexdigest()
                 found = _place(folder, sha256, suffix)
-                if _is_whole(found, source.tell()):
-                    os.utime(found)  # what is about to be named again is not old
+                if _is_whole(found, source.tell()) and _touch(found):
                     return ObjectCopy(self._name(found), sha256, source.tell())
                 source.seek(0)
             return self._copy(folder, source, suffix)
@@ -96,6 +98,15 @@ class Objects:
         return place.relative_to(self._lake).as_posix()
 
 
+def _touch(place: Path) -> bool:
+    """Make a file young: what is about to be named again is not old. False when it has just been removed."""
+    try:
+        os.utime(place)
+    except FileNotFoundError:
+        return False
+    return True
+
+
 def _place(folder: Path, sha256: str, suffix: str) -> Path:
     return objects_folder(folder) / sha256[:2] / (sha256 + suffix)
 
@@ -121,25 +132,80 @@ def _make_folder(place: Path) -> None:
         sync_folder(place.parent.parent)
 
 
-def sweep_objects(
-    connection: DuckDBPyConnection, folder: Path, files_of_loads: Sequence[str], *, before_s: float
-) -> tuple[int, int]:
-    """Remove objects kept before a time that neither a load's files nor a staged chunk name; count files and bytes."""
-    old = [place for place in objects_folder(folder).glob("*/*") if place.stat().st_mtime < before_s]
-    named = _named_objects(connection, folder, files_of_loads) if old else set[str]()
+def name_objects(
+    connection: DuckDBPyConnection, folder: Path, columns: Sequence[Column], files: Sequence[DataFile]
+) -> list[str]:
+    """Return the objects that the rows of some files name; each is there, and none of them is old from now on.
+
+    Raises:
+        FileNotFoundError: An object is gone.
+    """
+    if not files or not objects_folder(folder).is_dir() or all(column.name != _COLUMN.name for column in columns):
+        return []
+    found = []
+    for name in sorted(_read_names(connection, [file.path for file in files])):
+        place = objects_folder(folder) / name[:2] / name
+        os.utime(place)
+        found.append(str(place))
+    return found
+
+
+def list_objects(folder: Path, *, before_s: float) -> dict[Path, int]:
+    """Return the objects that were kept, or named last, before a time, and when that was."""
+    found = {}
+    for place in objects_folder(folder).glob("*/*"):
+        with suppress(FileNotFoundError):
+            at_ns = place.stat().st_mtime_ns
+            if at_ns / 1e9 < before_s:
+                found[place] = at_ns
+    return found
+
+
+def remove_objects(folder: Path, objects: Mapping[Path, int], named: Collection[str]) -> tuple[int, int]:
+    """Remove those of the listed objects that nobody names; count files and bytes.
+
+    An object is moved aside before it is removed: who keeps the same bytes from then on copies them, and one that was
+    named again since it was listed is put back.
+    """
+    aside = own_folder(folder) / "objects"
+    if not objects and not aside.is_dir():
+        return 0, 0
+    aside.mkdir(exist_ok=True)
+    for left in aside.iterdir():  # of a process that was killed
+        _put_back(left, objects_folder(folder) / left.name[:2] / left.name)
     files = size_bytes = 0
-    for place in old:
-        if place.name not in named:
-            counted = remove_tree(place)
-            files, size_bytes = files + counted[0], size_bytes + counted[1]
+    for place, at_ns in objects.items():
+        if place.name in named:
+            continue
+        with suppress(FileNotFoundError):
+            os.rename(place, aside / place.name)
+            about = (aside / place.name).stat()
+            if about.st_mtime_ns != at_ns:
+                _put_back(aside / place.name, place)
+                continue
+            (aside / place.name).unlink()
+            files, size_bytes = files + 1, size_bytes + about.st_size
+    with suppress(OSError):
+        aside.rmdir()
     return files, size_bytes
 
 
-def _named_objects(connection: DuckDBPyConnection, folder: Path, files_of_loads: Sequence[str]) -> set[str]:
+def _put_back(aside: Path, place: Path) -> None:
+    with suppress(FileExistsError):
+        link_file(aside, place)
+    aside.unlink(missing_ok=True)
+
+
+def named_objects(connection: DuckDBPyConnection, folder: Path, files_of_loads: Sequence[str]) -> set[str]:
+    """Return the names of all objects that a load's files or a staged chunk name."""
     paths = list(files_of_loads)
     for place in own_folder(folder).glob("staging/*/"):
         for _, _, staged in list_chunks(place):
             if any(column.name == _COLUMN.name for column in staged.columns):
                 paths += [file.path for file in staged.files if not file.is_damaged()]
+    return _read_names(connection, paths)
+
+
+def _read_names(connection: DuckDBPyConnection, paths: Sequence[str]) -> set[str]:
     rows = connection.execute(f"SELECT DISTINCT object FROM ({scan_files([_COLUMN], paths)})").fetchall()
-    return {str(name).rpartition("/")[2] for (name,) in rows}
+    return {str(name).rpartition("/")[2] for (name,) in rows if name is not None}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-import time
 import uuid
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -24,35 +24,37 @@ from headwater.storage.claims import (
     merge_chain,
     read_chain,
     read_record,
-    retire_claims,
 )
-from headwater.storage.commits import WEEK_S, foreign_table, make_receipt, seal_commit, stale_commit
+from headwater.storage.commits import foreign_table, make_receipt, seal_commit, stale_commit
 from headwater.storage.delta import (
     commit_delta,
     enable_types,
     find_foreign,
     find_unreadable,
+    lacks_types,
     list_live_files,
     open_delta,
     read_columns,
 )
-from headwater.storage.disk import link_file, remove_tree, report_full_disk, sync_folder
-from headwater.storage.folders import dataset_folder, list_datasets, own_folder, scratch_folder
+from headwater.storage.disk import link_file, report_full_disk, sync_folder
+from headwater.storage.folders import dataset_folder, list_datasets, own_folder, report_removed, scratch_folder
+from headwater.storage.lakehouse_clean import Names, clean_table, drop_table
 from headwater.storage.lakehouse_compact import SMALL_FILE_BYTES, join_files
+from headwater.storage.lakehouse_version import LostVersionError, check_written, hold_log, write_version
 from headwater.storage.lakehouse_write import Base, place_files, write_change
 from headwater.storage.parquet import find_damaged, scan_files
 from headwater.storage.rejects import scan_rejects, write_rejects
-from headwater.storage.staging import drop_staging, read_staging, remove_staging, stage_chunk
+from headwater.storage.staging import drop_staging, read_staging, stage_chunk
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from deltalake import DeltaTable
 
     from headwater.contracts import Change, Load, Session
     from headwater.core.commit import Column, Commit, Receipt
     from headwater.storage.delta import DeltaChange
-    from headwater.storage.lakehouse_write import Written
+    from headwater.storage.lakehouse_version import Log
 
 
 _BYTES_PER_ROW = 20
@@ -144,7 +146,12 @@ class Lakehouse:
         from deltalake.exceptions import DeltaError
 
         folder = self._writable(load.table)
-        with report_full_disk(folder, DeltaError), scratch_folder(folder) as scratch:
+        with (
+            report_full_disk(folder, DeltaError),
+            report_removed(load.table),
+            scratch_folder(folder) as scratch,
+            hold_log(folder) as log,
+        ):
             last = _compare(folder, load, commit)
             prior = last.record if last else None
             base = Base(folder)
@@ -155,40 +162,22 @@ class Lakehouse:
             load.audit(written.scan(base))
             load.notify("before_commit")
             sealed = seal_commit(commit, written.effect, prior.commit if prior else None)
-            if last:
-                _prepare(last, written, load, commit)
-            kept = {"delta_version": last.table.version() + 1 if last else 0, "rejects": rejects}
-            sealed = claim_commit(folder, sealed, kept, _read_chain(folder, prior))
+            if last and lacks_types(last.table, written.schema):
+                with _refuse_late(load, commit, last):
+                    write_version(log, last.table.version() + 1, (), partial(enable_types, last.table))
+            version = last.table.version() + 1 if last else 0
+            sealed = claim_commit(folder, sealed, {"delta_version": version, "rejects": rejects}, _chain(folder, prior))
             load.notify("claimed")
             delta = place_files(base, written)
-            self._commit_delta(folder, load, last, delta, sealed)
+            with _refuse_late(load, commit, last):
+                _write_commit(log, version, last, delta, sealed, rejects)
         load.notify("after_commit")
         drop_staging(folder, load.load_id)
         left = [] if delta.whole else [(base.path(file), file.size_bytes) for file in written.untouched]
         files = [*left, *((file.path, file.size_bytes) for file in delta.adds)]
+        check_written(load.table, folder, version, files)
         state = _make_state(load.table, folder, written.columns, files, sealed, rejects)
         return make_receipt(written.effect, state)
-
-    def _commit_delta(self, folder: Path, load: Load, last: _Last | None, delta: DeltaChange, commit: Commit) -> None:
-        from deltalake.exceptions import DeltaError
-
-        failed: Exception | None = None
-        before = last.table.version() if last else None
-        try:
-            commit_delta(folder, last.table if last else None, delta, commit.producer, commit.sequence)
-        except (DeltaError, OSError) as error:
-            failed = error
-        after = last.table if last else open_delta(folder)
-        if last:
-            last.table.update_incremental()
-        found = after.transaction_version(commit.producer) if after else None
-        if found == commit.sequence:
-            return
-        for file in delta.adds:
-            os.unlink(file.path)
-        if failed is None or (after and after.version() != before):
-            raise stale_commit(load.table, commit, found) from failed
-        raise failed
 
     def maintain(self, tables: Sequence[str], keep: Mapping[str, Any]) -> dict[str, MaintainResult]:
         """Join small files, vacuum tables and remove what killed loads left, or drop the tables."""
@@ -201,26 +190,34 @@ class Lakehouse:
             self._writable(name)
             self._seen.pop(name, None)
             if keep.get("drop"):
-                results[name] = _drop(folder)
+                results[name] = drop_table(folder)
                 continue
             joined = self._compact(name, folder) if keep.get("compact") else 0
             only = keep.get("compact") == "only"
-            cleaned = MaintainResult() if only else _clean(folder, float(keep.get("age_s", WEEK_S)))
+            cleaned = MaintainResult() if only else clean_table(folder, keep, partial(_read_names, folder))
             results[name] = replace(cleaned, files_compacted=joined)
         return results
 
     def _compact(self, name: str, folder: Path) -> int:
+        import duckdb
         from deltalake.exceptions import DeltaError
 
-        last = _read_last(folder)
-        if last is None or last.record is None or last.foreign:
-            return 0
-        with (
-            report_full_disk(folder, DeltaError),
-            closing(self._session.cursor()) as connection,
-            scratch_folder(folder) as scratch,
-        ):
-            return join_files(name, Base(folder, read_columns(last.table.schema())), last.table, connection, scratch)
+        with hold_log(folder) as log:
+            last = _read_last(folder)
+            if last is None or last.record is None or last.foreign:
+                return 0
+            base = Base(folder, read_columns(last.table.schema()))
+            try:
+                with (
+                    report_full_disk(folder, DeltaError),
+                    report_removed(name),
+                    closing(self._session.cursor()) as connection,
+                    scratch_folder(folder) as scratch,
+                ):
+                    return join_files(name, base, last.table, log, connection, scratch)
+            except (DeltaError, duckdb.Error) as error:
+                what = f"{name}: its small files could not be joined: {error}"
+                raise ConnectorError(what, fix="run it again") from error
 
     def _writable(self, table: str) -> Path:
         if self._session.read_only:
@@ -264,9 +261,9 @@ def _describe_last(name: str, folder: Path, last: _Last) -> TableState:
     record = last.record
     rejects = record.kept["rejects"] if record else []
     state = _make_state(name, folder, columns, live, record.commit if record else None, rejects)
-    wrong = last.foreign or find_damaged(live)
+    wrong = last.foreign or find_damaged([*live, *_reject_files(folder, rejects)])
     foreign = f"{name}: {wrong}; `headwater run --reset {name}` rebuilds it" if wrong else ""
-    position = merge_chain(_read_chain(folder, record))
+    position = merge_chain(_chain(folder, record))
     return replace(state, position=position, foreign=foreign, scan=state.scan if readable else "")
 
 
@@ -284,7 +281,7 @@ def _make_state(
         commit=commit,
         position=commit.position if commit else {},
         scan=scan_files(columns, [path for path, _ in files], rows=_about_rows(commit, files)),
-        rejects=scan_rejects([str(_rejects_folder(folder) / file) for file in rejects]),
+        rejects=scan_rejects([path for path, _ in _reject_files(folder, rejects)]),
         location=str(folder),
         size_bytes=sum(size_bytes for _, size_bytes in files),
         small_files=sum(size_bytes < SMALL_FILE_BYTES for _, size_bytes in files),
@@ -297,7 +294,7 @@ def _about_rows(commit: Commit | None, files: Sequence[tuple[str, int]]) -> int:
     return counted or sum(size_bytes for _, size_bytes in files) // _BYTES_PER_ROW
 
 
-def _read_chain(folder: Path, last: Record | None) -> list[Record]:
+def _chain(folder: Path, last: Record | None) -> list[Record]:
     return read_chain(last, lambda commit, previous: read_record(claim_path(folder, commit.producer, previous)))
 
 
@@ -305,13 +302,33 @@ def _rejects_folder(folder: Path) -> Path:
     return own_folder(folder) / "rejects"
 
 
-def _prepare(last: _Last, written: Written, load: Load, commit: Commit) -> None:
-    from deltalake.exceptions import CommitFailedError
+def _reject_files(folder: Path, names: Sequence[str]) -> list[tuple[str, int | None]]:
+    return [(str(_rejects_folder(folder) / name), None) for name in names]
 
+
+@contextmanager
+def _refuse_late(load: Load, commit: Commit, last: _Last | None) -> Iterator[None]:
     try:
-        enable_types(last.table, written.schema)
-    except CommitFailedError as error:
-        raise stale_commit(load.table, commit, last.sequence) from error
+        yield
+    except LostVersionError as error:
+        raise stale_commit(load.table, commit, last.sequence if last else None) from error
+
+
+def _write_commit(
+    log: Log, version: int, last: _Last | None, delta: DeltaChange, commit: Commit, rejects: Sequence[str]
+) -> None:
+    """Write the version that makes a claimed commit visible."""
+    if not claim_path(log.folder, commit.producer, commit.sequence).exists():
+        raise LostVersionError  # the table was dropped
+    if wrong := find_damaged(_reject_files(log.folder, rejects)):
+        raise ConnectorError(f"{wrong}: nothing was changed", fix="run again")
+    table = last.table if last else None
+    write_version(
+        log,
+        version,
+        delta.adds,
+        lambda mark: commit_delta(log.folder, table, delta, mark, commit.producer, commit.sequence),
+    )
 
 
 def _add_rejects(folder: Path, load: Load, change: Change, prior: Record | None, scratch: Path) -> list[str]:
@@ -330,17 +347,6 @@ def _add_rejects(folder: Path, load: Load, change: Change, prior: Record | None,
     return names if merged else known + names
 
 
-def _remove_rejects(folder: Path, listed: Sequence[str], oldest_s: float) -> tuple[int, int]:
-    """Remove quarantine files that no commit lists any more; return files and bytes removed."""
-    stale = [
-        path
-        for path in _rejects_folder(folder).glob("*.parquet")
-        if path.name not in listed and path.stat().st_mtime < oldest_s
-    ]
-    removed = [remove_tree(path) for path in stale]
-    return len(removed), sum(size_bytes for _, size_bytes in removed)
-
-
 def _compare(folder: Path, load: Load, commit: Commit) -> _Last | None:
     """Check that the table is as the commit expects it; the handle returned is the one that commits."""
     last = _read_last(folder)
@@ -357,34 +363,9 @@ def _compare(folder: Path, load: Load, commit: Commit) -> _Last | None:
     return last
 
 
-def _drop(folder: Path) -> MaintainResult:
-    """Remove a table; the last sequence stays claimed, so that a later table of that name goes on counting."""
-    existed = (folder / "_delta_log").is_dir()
-    retire_claims(folder)
-    if existed:
-        os.rename(folder / "_delta_log", own_folder(folder) / f"dropped-{uuid.uuid4().hex}")
-    files = size_bytes = 0
-    for entry in [*folder.iterdir(), *own_folder(folder).iterdir()]:
-        if entry not in (own_folder(folder), own_folder(folder) / "commits"):
-            counted = remove_tree(entry)
-            files, size_bytes = files + counted[0], size_bytes + counted[1]
-    return MaintainResult(files, size_bytes, dropped=existed)
-
-
-def _clean(folder: Path, age_s: float) -> MaintainResult:
+def _read_names(folder: Path) -> Names | None:
     last = _read_last(folder)
-    now_s = time.time()
-    loads, files, size_bytes = remove_staging(
-        folder, sequence=last.sequence if last else None, age_s=age_s, now_s=now_s
-    )
-    if last and last.record:
-        removed = _remove_rejects(folder, last.record.kept["rejects"], now_s - age_s)
-        files, size_bytes = files + removed[0], size_bytes + removed[1]
-    if last:
-        hours = max(int(age_s // 3600), 0)
-        old = last.table.vacuum(hours, dry_run=True, enforce_retention_duration=False, full=True)
-        size_bytes += sum((folder / name).stat().st_size for name in old if (folder / name).exists())
-        if old:
-            last.table.vacuum(hours, dry_run=False, enforce_retention_duration=False, full=True)
-        files += len(old)
-    return MaintainResult(files, size_bytes, staging_removed=loads)
+    if last is None:
+        return None
+    rejects = last.record.kept["rejects"] if last.record and not last.foreign else None
+    return Names(last.table, last.sequence, rejects)

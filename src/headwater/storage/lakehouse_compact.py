@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from headwater.errors import ConnectorError, StateError
 from headwater.storage.commits import Effect
 from headwater.storage.delta import compact_delta, list_live_files
+from headwater.storage.lakehouse_version import LostVersionError, check_written, write_version
 from headwater.storage.lakehouse_write import Written, place_files
 from headwater.storage.parquet import cast_rows, scan_files, write_parquet
 
@@ -17,14 +17,16 @@ if TYPE_CHECKING:
     from deltalake import DeltaTable
     from duckdb import DuckDBPyConnection
 
-    from headwater.storage.delta import DeltaChange
+    from headwater.storage.lakehouse_version import Log
     from headwater.storage.lakehouse_write import Base
 
 SMALL_FILE_BYTES = 16 << 20
 """A file below this size is joined with others of its kind; larger ones are left alone: the work stays small."""
 
 
-def join_files(name: str, base: Base, table: DeltaTable, connection: DuckDBPyConnection, scratch: Path) -> int:
+def join_files(
+    name: str, base: Base, table: DeltaTable, log: Log, connection: DuckDBPyConnection, scratch: Path
+) -> int:
     """Write the rows of the table's small files into fewer files; return how many files were replaced.
 
     The handle that was read is the one that commits: when the log has grown meanwhile, nothing is changed.
@@ -45,23 +47,11 @@ def join_files(name: str, base: Base, table: DeltaTable, connection: DuckDBPyCon
     if None not in counted and sum(file.rows for file in files) != rows:
         raise ConnectorError(f"{name}: its files do not hold the rows that its log counts", fix="restore them")
     written = Written(table.schema(), base.columns, Effect(), adds=files, removes=small)
-    _commit(name, table, place_files(base, written))
-    return len(small)
-
-
-def _commit(name: str, table: DeltaTable, change: DeltaChange) -> None:
-    from deltalake.exceptions import CommitFailedError, DeltaError
-
+    change, version = place_files(base, written), table.version() + 1
     try:
-        compact_delta(table, change)
-    except (DeltaError, OSError) as error:
-        table.update_incremental()
-        live = {file.name for file in list_live_files(table)}
-        if any(file.path.rpartition("/")[2] in live for file in change.adds):
-            return
-        for file in change.adds:
-            os.unlink(file.path)
-        if isinstance(error, CommitFailedError):
-            text = f"{name}: somebody else wrote to the table while its files were joined; nothing was changed"
-            raise StateError(text, fix="run it again") from error
-        raise
+        write_version(log, version, change.adds, lambda mark: compact_delta(table, change, mark))
+    except LostVersionError as error:
+        text = f"{name}: somebody else wrote to the table while its files were joined; nothing was changed"
+        raise StateError(text, fix="run it again") from error
+    check_written(name, base.folder, version, [(file.path, file.size_bytes) for file in change.adds])
+    return len(small)

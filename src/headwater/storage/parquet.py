@@ -52,14 +52,14 @@ class DataFile:
         return cls(str(folder / data["name"]), data["rows"], data["size_bytes"], data["statistics"])
 
 
-def find_damaged(files: Iterable[tuple[str, int]]) -> str:
-    """Say which of some files, each with the size it was written with, is not there as it was; "" when all are."""
+def find_damaged(files: Iterable[tuple[str, int | None]]) -> str:
+    """Say which of some files, each with the size it was written with (None: not known), is not as it was, or ""."""
     for path, size_bytes in files:
         try:
             found = os.stat(path).st_size
         except FileNotFoundError:
             return f"its file {path} is gone"
-        if found != size_bytes:
+        if size_bytes is not None and found != size_bytes:
             return f"its file {path} has {found:,} bytes instead of {size_bytes:,}"
     return ""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from headwater.contracts import StageResult
 from headwater.core.commit import Column, StagedPart, Staging
 from headwater.errors import ConnectorError
 from headwater.storage.disk import read_json, remove_tree, sync_folder, write_json
-from headwater.storage.folders import decode_name, encode_name, own_folder
+from headwater.storage.folders import decode_name, encode_name, is_used, own_folder, report_removed
 from headwater.storage.parquet import DataFile, cast_rows, scan_files, write_parquet
 
 if TYPE_CHECKING:
@@ -28,6 +29,18 @@ class StagedFiles:
 
     columns: tuple[Column, ...]
     files: tuple[DataFile, ...]
+
+
+_COUNTED: dict[Path, int] = {}
+"""By folder of a load, when its last chunk was finished."""
+
+
+def _next_count(place: Path) -> int:
+    """Return when a chunk is finished: later than every chunk before it, though the clock was set back."""
+    if place not in _COUNTED:
+        _COUNTED[place] = max((count for count, *_ in _read_chunks(place)), default=0)
+    _COUNTED[place] = max(time.time_ns(), _COUNTED[place] + 1)
+    return _COUNTED[place]
 
 
 def _scan(found: StagedFiles) -> str:
@@ -47,22 +60,25 @@ def stage_chunk(
     known = read_json(place / "manifest.json")
     if known is None or known["sequence"] != sequence:
         remove_tree(place)
-        write_json(place / "manifest.json", {"sequence": sequence, "manifest": dict(manifest)})
+        with report_removed(load.table):
+            write_json(place / "manifest.json", {"sequence": sequence, "manifest": dict(manifest)})
     target = place / f"{encode_name(chunk)}-{uuid.uuid4().hex}"
     found = load.connection.execute(f"DESCRIBE {rows}").fetchall()
     columns = tuple(Column(row[0], row[1]) for row in found)
-    files = write_parquet(load.connection, cast_rows(rows, columns, columns), target)
-    sync_folder(place)
+    with report_removed(load.table):
+        files = write_parquet(load.connection, cast_rows(rows, columns, columns), target)
+        sync_folder(place)
 
     def finish_chunk(end: dict[str, Any]) -> None:
         content = {
-            "staged_ns": time.time_ns(),
+            "staged_ns": _next_count(place),
             "end": end,
             "folder": target.name,
             "columns": [[column.name, column.type] for column in columns],
             "files": [file.to_dict() for file in files],
         }
-        write_json(place / f"{encode_name(chunk)}.chunk.json", content)
+        with report_removed(load.table):
+            write_json(place / f"{encode_name(chunk)}.chunk.json", content)
 
     query = scan_files(columns, [file.path for file in files], rows=sum(file.rows for file in files))
     return StageResult(query, sum(file.rows for file in files), finish_chunk)
@@ -88,10 +104,15 @@ def read_staging(folder: Path, sequence: int | None) -> Staging | None:
 
 def list_chunks(place: Path) -> list[tuple[str, dict[str, Any], StagedFiles]]:
     """Return id, end and files of every finished chunk in the order they were finished."""
+    return [(name, data["end"], _files_of(place, data)) for _, name, data in _read_chunks(place)]
+
+
+def _read_chunks(place: Path) -> list[tuple[int, str, dict[str, Any]]]:
+    """Return when each chunk was finished, its id, and what is kept of it; in order."""
     suffix = ".chunk.json"
-    chunks = [(decode_name(path.name.removesuffix(suffix)), read_json(path)) for path in place.glob(f"*{suffix}")]
-    chunks.sort(key=lambda chunk: chunk[1]["staged_ns"])
-    return [(name, data["end"], _files_of(place, data)) for name, data in chunks]
+    read = [(decode_name(path.name.removesuffix(suffix)), read_json(path)) for path in place.glob(f"*{suffix}")]
+    chunks = [(int(data["staged_ns"]), name, data) for name, data in read if data is not None]
+    return sorted(chunks, key=lambda chunk: chunk[:2])
 
 
 def _files_of(place: Path, data: dict[str, Any]) -> StagedFiles:
@@ -130,14 +151,18 @@ def remove_staging(folder: Path, *, sequence: int | None, age_s: float, now_s: f
     """
     loads = files = size_bytes = 0
     for place in [*own_folder(folder).glob("staging/*/"), *own_folder(folder).glob("scratch/*/")]:
-        manifest = read_json(place / "manifest.json")
-        stale = manifest is not None and manifest["sequence"] != sequence
-        if stale or place.stat().st_mtime < now_s - age_s:
-            counted = remove_tree(place)
-            loads, files, size_bytes = loads + 1, files + counted[0], size_bytes + counted[1]
+        if is_used(place):
+            continue
+        with suppress(FileNotFoundError):  # its own writer removes it, too
+            manifest = read_json(place / "manifest.json")
+            stale = manifest is not None and manifest["sequence"] != sequence
+            if stale or place.stat().st_mtime < now_s - age_s:
+                counted = remove_tree(place)
+                loads, files, size_bytes = loads + 1, files + counted[0], size_bytes + counted[1]
     return loads, files, size_bytes
 
 
 def drop_staging(folder: Path, load_id: str) -> None:
     """Remove a load's staged files."""
+    _COUNTED.pop(staging_folder(folder, load_id), None)
     shutil.rmtree(staging_folder(folder, load_id), ignore_errors=True)

@@ -56,6 +56,15 @@ class Warehouse:
         self._staged: set[str] = set()
         self._taken: set[str] | None = None
 
+    @property
+    def lost(self) -> str:
+        """Say that the file was there and was gone when it was opened; "" when it is not so."""
+        return self._file.lost
+
+    def hold(self, *, create: bool) -> None:
+        """Hold the file from now on; with `create`, though it is not there yet."""
+        self._file.open(write=create)
+
     def describe(self, tables: Sequence[str] | None = None) -> dict[str, TableState]:
         """Describe tables in a constant number of queries."""
         if not self._file.open():
@@ -99,7 +108,9 @@ class Warehouse:
         def finish_chunk(end: dict[str, Any]) -> None:
             with closing(self._file.cursor()) as own, self._file.errors():
                 own.execute(
-                    "INSERT OR REPLACE INTO _hw._headwater.staged_chunks VALUES (?, ?, ?, ?, ?, now())",
+                    "INSERT OR REPLACE INTO _hw._headwater.staged_chunks SELECT $1, $2, $3, $4, $5, greatest(now(), "
+                    "(SELECT max(staged_at) + INTERVAL 1 MICROSECOND FROM _hw._headwater.staged_chunks "
+                    "WHERE dataset = $1 AND load_id = $2))",  # in order, though the clock was set back
                     [load.table, load.load_id, chunk, table, json.dumps(end)],
                 )
 

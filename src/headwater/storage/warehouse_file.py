@@ -6,6 +6,7 @@ import json
 import os
 import re
 import threading
+import time
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -45,9 +46,21 @@ _LEFT = ".left"
 
 @runtime_checkable
 class _Closes(Protocol):
-    """A session that tells when it is closed."""
+    """A session that tells before it is closed, and afterwards."""
 
-    def at_close(self, call: Callable[[], None]) -> None: ...
+    def at_close(self, before: Callable[[], None], after: Callable[[], None]) -> None: ...
+
+
+@runtime_checkable
+class _Waits(Protocol):
+    """A session that says how long to wait for a file that another process holds, and whom to tell about it."""
+
+    wait_s: float
+    tell: Callable[[str], None]
+
+
+_PAUSE_S = 0.1
+"""Pause between two tries to have a file that another process holds."""
 
 
 class WarehouseFile:
@@ -56,6 +69,7 @@ class WarehouseFile:
     Attributes:
         trusted: The file is as the last session left it: nobody else has written to it.
         sure: Every table is as its commit left it.
+        lost: That the file is gone, though a session left it there; "" when it is not so.
     """
 
     def __init__(self, path: str, session: Session) -> None:
@@ -65,6 +79,9 @@ class WarehouseFile:
         self._attached = False
         self._ready = False
         self._schemas: set[str] = set()
+        self._left: list[int] | None = None
+        self._identity: tuple[int, int] | None = None
+        self.lost = ""
         self.trusted = False
         self.sure = False
 
@@ -96,21 +113,47 @@ class WarehouseFile:
 
     def _attach(self, connection: DuckDBPyConnection, *, write: bool) -> bool:
         if not self.exists():
+            if os.path.exists(self.path + _LEFT):
+                self.lost = f"{self.path} is gone: bring it back, or its tables are made anew, without history"
             if not write:
                 return False
             Path(self.path).parent.mkdir(parents=True, exist_ok=True)
-        self.trusted = self.sure = not self.exists() or self._is_as_left()
-        options = " (READ_ONLY)" if self._session.read_only else ""
-        connection.execute(f"ATTACH IF NOT EXISTS {quote_text(self.path)} AS _hw{options}")
+        new = not self.exists()
+        self._attach_waiting(connection)
+        self.trusted = self.sure = new or self._is_as_left()  # asked while it is held: nobody writes after it
         found = connection.execute("SELECT path FROM duckdb_databases() WHERE database_name = '_hw'").fetchone()
         if not found or os.path.realpath(found[0]) != os.path.realpath(self.path):
             raise ConnectorError(
                 f"{self.path}: this session holds another warehouse already", fix="declare one warehouse per session"
             )
         self._attached = True
+        self._identity = self._look()
         if not self._session.read_only and isinstance(self._session, _Closes):
-            self._session.at_close(self._remember)
+            self._session.at_close(self._settle, self._remember)
         return True
+
+    def _attach_waiting(self, connection: DuckDBPyConnection) -> None:
+        """Attach the file; while another process holds it, wait as long as the session says."""
+        import duckdb
+
+        options = " (READ_ONLY)" if self._session.read_only else ""
+        statement = f"ATTACH IF NOT EXISTS {quote_text(self.path)} AS _hw{options}"
+        patience = self._session if isinstance(self._session, _Waits) else None
+        end_s = time.monotonic() + (patience.wait_s if patience else 0.0)
+        told = 0
+        while True:
+            try:
+                connection.execute(statement)
+                return
+            except duckdb.Error as error:
+                busy = self._explain(error)
+                left_s = end_s - time.monotonic()
+                if patience is None or not isinstance(busy, BusyError) or left_s <= 0:
+                    raise
+            if busy.process_id != told:
+                told = busy.process_id
+                patience.tell(f"waiting for process {told}, which holds {self.path}")
+            time.sleep(min(_PAUSE_S, left_s))
 
     def _is_as_left(self) -> bool:
         """Whether the file is as it was when a session that knew all of its tables was closed."""
@@ -126,19 +169,45 @@ class WarehouseFile:
         about = os.stat(self.path)
         return [about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns]
 
+    def _settle(self) -> None:
+        """Bring everything into the file while it is still held, and see how it is: nobody else has touched it yet."""
+        import duckdb
+
+        with suppress(duckdb.Error, OSError), closing(self.cursor()) as connection:
+            connection.execute("CHECKPOINT _hw")
+            self._left = self._stamp()
+
     def _remember(self) -> None:
-        """Write down how the file is left, when every table in it is known to be right; else all are compared again."""
+        """Write down how the file was left, when every table in it is known to be right; else all are compared again.
+
+        It says what was seen while the file was held: who writes after that, before this is written, is seen.
+        """
         with suppress(OSError):
-            if self.sure and (stamp := self._stamp()) is not None:
+            if self.sure and self._left is not None:
                 aside = Path(f"{self.path}{_LEFT}.{os.getpid()}")
-                aside.write_text(json.dumps(stamp), encoding="utf-8")
+                aside.write_text(json.dumps(self._left), encoding="utf-8")
                 aside.replace(self.path + _LEFT)
 
     def remember_read(self) -> None:
         """Do so from a session that only reads, once it has compared everything: nobody can write meanwhile."""
         if self._session.read_only and self.sure and not self.trusted:
+            self._left = self._stamp()
             self._remember()
             self.trusted = True
+
+    def _look(self) -> tuple[int, int] | None:
+        """Return which file lies at the path: it may be moved away and another one made while this one is held."""
+        try:
+            about = os.stat(self.path)
+        except FileNotFoundError:
+            return None
+        return about.st_dev, about.st_ino
+
+    def _check_there(self, lost: str) -> None:
+        if self._look() != self._identity:
+            raise StateError(
+                f"{self.path} was moved away or replaced while process {os.getpid()} held it: {lost}", fix="run again"
+            )
 
     def create_schema(self, name: str) -> None:
         """Create a schema, outside any transaction."""
@@ -164,6 +233,7 @@ class WarehouseFile:
         import duckdb
 
         with self.errors():
+            self._check_there("nothing was written")
             connection.execute("BEGIN")
             try:
                 yield
@@ -172,6 +242,7 @@ class WarehouseFile:
                 with suppress(duckdb.Error):
                     connection.execute("ROLLBACK")
                 raise
+        self._check_there("what was committed went with it")
 
     @contextmanager
     def errors(self) -> Iterator[None]:

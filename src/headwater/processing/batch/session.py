@@ -33,16 +33,23 @@ class DuckDBSession:
         engine: Declared memory limit and threads; the machine's by default.
         spill: Folder for what does not fit in memory.
         read_only: Warehouse files are attached read-only.
+        wait_s: How long to wait for a warehouse's file that another process holds.
+        tell: Called with a line about who is waited for.
     """
 
-    def __init__(self, engine: EngineSpec, spill: Path, *, read_only: bool = False) -> None:
+    def __init__(
+        self, engine: EngineSpec, spill: Path, *, read_only: bool = False, wait_s: float = 0.0,
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> None:  # fmt: skip
         import duckdb
 
         self.read_only = read_only
+        self.wait_s = wait_s
+        self.tell = tell
         self._lock = threading.Lock()
         self._schemas: set[str] = set()
         self._shown: dict[str, str] = {}
-        self._at_close: list[Callable[[], None]] = []
+        self._at_close: list[tuple[Callable[[], None], Callable[[], None]]] = []
         self._connection: DuckDBPyConnection = duckdb.connect(
             config={
                 "threads": engine.threads or len(os.sched_getaffinity(0)),
@@ -68,13 +75,16 @@ class DuckDBSession:
 
     def close(self) -> None:
         """Close the instance; open cursors become unusable."""
+        calls, self._at_close = self._at_close, []
+        for before, _ in calls:
+            before()
         self._connection.close()
-        while self._at_close:
-            self._at_close.pop()()
+        for _, after in calls:
+            after()
 
-    def at_close(self, call: Callable[[], None]) -> None:
-        """Have something done once the instance is closed."""
-        self._at_close.append(call)
+    def at_close(self, before: Callable[[], None], after: Callable[[], None]) -> None:
+        """Have something done right before the instance is closed, and once it is."""
+        self._at_close.append((before, after))
 
     def show_table(self, state: TableState, *, loaded: bool = False) -> None:
         """Make a dataset readable by its name, as it is in `state`.

@@ -1,0 +1,34 @@
+"""A run's clock that is before what was committed already: never decided by, and always said."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from headwater.core.commit import TableState
+
+
+def tell_clocks(datasets: Iterable[str], states: Mapping[str, TableState], now: datetime) -> list[str]:
+    """Say which datasets were last committed by a clock that is ahead of this run's, a line for each instant."""
+    ahead: dict[str, list[str]] = {}
+    for name in dict.fromkeys(datasets):
+        state = states.get(name)
+        if state is not None and state.commit is not None and _read(state.commit.now) > now:
+            ahead.setdefault(state.commit.now, []).append(name)
+    return [
+        f"the clock of this run, {_tell(now)}, is before that of the last commit of {', '.join(names)}, "
+        f"{_tell(_read(instant))}: see --now and the machine's clock"
+        for instant, names in sorted(ahead.items())
+    ]
+
+
+def _read(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _tell(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
