@@ -365,26 +365,6 @@ class ObjectCopy:
 
 
 @runtime_checkable
-class HeldStore(Protocol):
-    """A store that one process at a time may write to."""
-
-    @property
-    def lost(self) -> str:
-        """That it was there and was gone when it was opened, for people; "" when it is not so."""
-        ...
-
-    def hold(self, *, create: bool) -> None:
-        """Have the store from now on, waiting for another process as long as the session says (`wait_s`, `tell`).
-
-        With `create` also a store that is not there yet.
-
-        Raises:
-            BusyError: Another process has it for longer.
-        """
-        ...
-
-
-@runtime_checkable
 class ObjectStore(Protocol):
     """A store that also keeps files as they are, beside the table that lists them."""
 

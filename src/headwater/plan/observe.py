@@ -7,7 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from headwater.core.commit import Column
 from headwater.core.specs import missing_columns
@@ -27,6 +27,26 @@ if TYPE_CHECKING:
 PATIENCE_S = 30.0
 """How long who only looks waits for a source that neither answers nor gives up: what it has not said is then told as
 unknown. A run waits for as long as the source itself does."""
+
+
+@runtime_checkable
+class HeldStore(Protocol):
+    """A store that one process at a time may write to."""
+
+    @property
+    def lost(self) -> str:
+        """That it was there and was gone when it was opened, for people; "" when it is not so."""
+        ...
+
+    def hold(self, *, create: bool) -> None:
+        """Have the store from now on, waiting for another process as long as the session says (`wait_s`, `tell`).
+
+        With `create` also a store that is not there yet.
+
+        Raises:
+            BusyError: Another process has it for longer.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +144,6 @@ def observe(
 
 
 def _lost(store: Store) -> str:
-    from headwater.contracts import HeldStore
-
     return store.lost if isinstance(store, HeldStore) else ""
 
 

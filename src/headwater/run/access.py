@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headwater.contracts import HeldStore
 from headwater.errors import BusyError, ProjectError, StateError
 from headwater.plan.bind import Bound, bind_project, sure_times
 from headwater.plan.breaks import find_breaks
@@ -17,6 +16,7 @@ from headwater.plan.observe import (
     PATIENCE_S,
     Connectors,
     Held,
+    HeldStore,
     observe,
     open_sources,
     open_stores,
