@@ -111,8 +111,7 @@ class JsonProjection:
         names = _list([column.name for column in self.columns])
         lowered = "list_transform(_hw_keys, lambda k: lower(k))"
         cased = f"list_filter({names}, lambda c: NOT list_contains(_hw_keys, c) AND list_contains({lowered}, lower(c)))"
-        usual = ", ".join(_list(keys) for keys in self.usual)
-        skipped = f"WHEN _hw_keys IN ({usual}) THEN NULL " if usual else ""
+        skipped = "".join(f"WHEN _hw_keys = {_list(keys)} THEN NULL " for keys in self.usual)
         joined = "array_to_string(_hw_keys, ' ')"
         small = all(column.name == column.name.lower() for column in self.columns)
         one_case = f"WHEN {joined} = lower({joined}) THEN NULL " if small else ""
@@ -160,7 +159,8 @@ def exact_values(
         f"SELECT *, json_transform(json, {quote_text(structure)}) AS _hw_s, CAST(json AS VARCHAR) AS _hw_text{more} "
         f"FROM ({scan})"
     )
-    begins = f"starts_with(_hw_text, '{{') OR coalesce({_BEGINS.format('_hw_text')}, FALSE)"
+    other = f"coalesce({_BEGINS.format('_hw_text')}, FALSE)"
+    begins = f"CASE WHEN _hw_text >= '{{' AND _hw_text < '|' THEN TRUE ELSE {other} END"
     given = [f"CAST(_hw_s.{quote_identifier(c.name)} AS VARCHAR)" for c in columns]
     risks = [_at_risk(text, c.type) for text, c in zip(given, columns, strict=True)]
     risk = " OR ".join(test for test in risks if test)
@@ -252,12 +252,13 @@ def _at_risk(text: str, type_text: str) -> str:
         return f"({real} AND regexp_matches(_hw_text, {quote_text(_MANY_DIGITS)}))"
     if is_nested(wanted):
         return f"{text} IS NOT NULL"
-    nested = f"(left({text}, 1) IN ('[', '{{') AND regexp_matches({text}, {quote_text(_REAL_INSIDE)}))"
     if wanted not in _TEXT:
         return ""
     real = f"(contains({text}, '.') OR contains({text}, 'e'))"
-    number = f"({text} BETWEEN '-' AND ':' AND {real} AND regexp_full_match({text}, {quote_text(_REAL)}))"
-    return f"({number} OR {nested})"
+    number = f"{text} >= '-' AND {real} AND regexp_full_match({text}, {quote_text(_REAL)})"
+    nested = f"regexp_matches({text}, {quote_text(_REAL_INSIDE)})"
+    is_nested_text = f"{text} < '\\' OR ({text} >= '{{' AND {text} < '|')"
+    return f"CASE WHEN {text} < ':' THEN {number} WHEN {text} < '[' THEN FALSE WHEN {is_nested_text} THEN {nested} END"
 
 
 def _list(names: Iterable[str]) -> str:
