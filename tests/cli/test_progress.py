@@ -121,7 +121,7 @@ def test_the_log_chooses_the_reader(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_first_signal_stops_at_the_next_boundary_the_second_at_once(
-    number: signal.Signals, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    number: signal.Signals, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = [(one, signal.getsignal(one)) for one in (signal.SIGINT, signal.SIGTERM)]
     context = SimpleNamespace(stopping=threading.Event())
@@ -129,12 +129,12 @@ def test_the_first_signal_stops_at_the_next_boundary_the_second_at_once(
         run_command._begin(Plan((), NOW), context, Progress(frozenset()))  # type: ignore[arg-type]  # a fake context
         signal.raise_signal(number)
         assert context.stopping.is_set()
-        assert "stopping at the next boundary" in capsys.readouterr().err
+        assert "stopping at the next boundary" in capfd.readouterr().err
         codes: list[int] = []
         monkeypatch.setattr(os, "_exit", codes.append)
         signal.raise_signal(number)
         assert codes == [130]
-        assert capsys.readouterr().err.startswith("stopped\n")
+        assert capfd.readouterr().err.startswith("stopped\n")
     finally:
         for one, handler in before:
             signal.signal(one, handler)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from typing import Any
 
@@ -35,6 +36,14 @@ class _LazyGroup(click.Group):
         command: click.Command = importlib.import_module(f"headwater.cli.{cmd_name}").command
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; that its reader leaves (`| head`) is no error."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still to be written goes nowhere
+            raise click.exceptions.Exit(0) from None
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(_COMMANDS.items()))
@@ -62,7 +71,17 @@ def group(ctx: click.Context, folder: str, environment: str | None) -> None:
 
 
 def main() -> None:
-    """Run the command line; exit codes: 0 done, 1 a step failed, 2 the project is wrong, 3 somebody else holds it."""
+    """Run the command line.
+
+    Exit codes: 0 done, 1 a step failed, 2 the project is wrong, 3 somebody else holds it, 130 stopped by Ctrl-C.
+    """
+    from headwater.cli.interrupt import watching
+
+    with watching():
+        _call()
+
+
+def _call() -> None:
     from headwater.errors import HeadwaterError
 
     try:

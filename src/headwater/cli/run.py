@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from headwater.cli.interrupt import leave
 from headwater.cli.options import (
     attended,
     errors_as_json,
@@ -55,7 +54,7 @@ def command(
     reset: tuple[str, ...], keep_history: bool, begin: str | None, end: str | None, frozen: bool, wait: bool, log: str,
     openlineage: TextIO | None, now: str | None, as_json: bool,
 ) -> None:  # fmt: skip
-    """Execute the project: what has changed, and what reads it. Ctrl-C stops at the next boundary."""
+    """Execute the project: what has changed, and what reads it. Ctrl-C stops at the next boundary, or after 1.5 s."""
 
     def body() -> int:
         from headwater.cli.progress import make_progress
@@ -109,7 +108,7 @@ def _begin(plan: Plan, context: RunContext, progress: Any, openlineage: TextIO |
 
     def stop(*_: object) -> None:
         if context.stopping.is_set():
-            _leave()
+            leave()
         context.stopping.set()
         click.echo("stopping at the next boundary; once more stops at once", err=True)
 
@@ -117,18 +116,9 @@ def _begin(plan: Plan, context: RunContext, progress: Any, openlineage: TextIO |
     signal.signal(signal.SIGTERM, stop)
 
 
-def _leave() -> None:
-    """End the process now, running steps or not: no more than a kill, which loses nothing."""
-    if sys.stdout.isatty():
-        sys.stdout.write("\x1b[?25h")  # the live display hides the cursor
-        sys.stdout.flush()
-    click.echo("stopped", err=True)
-    os._exit(130)
-
-
 def exit_code(run: Run) -> int:
-    """Return 0 when every step went well, else 1."""
-    return 0 if run.status == "done" else 1
+    """Return 0 when every step went well, 130 when the run was stopped, else 1."""
+    return {"done": 0, "stopped": 130}.get(run.status, 1)
 
 
 def run_as_json(run: Run) -> dict[str, Any]:

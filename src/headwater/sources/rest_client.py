@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 from headwater.errors import ConnectorError, Retryable, Terminal
+from headwater.sources.rest_deadline import Deadline
 from headwater.sources.rest_links import next_link
 from headwater.sources.rest_rate import budget_of, read_retry_after
 
@@ -30,6 +31,9 @@ MAX_WAIT_S = 300.0
 """How long a request may be repeated, and how long a host may ask to be left alone."""
 
 MAX_BODY_BYTES = 256 * 1024 * 1024
+ANSWER_TIMEOUTS = 10
+"""How many times `timeout`, which is how long an answer may be silent, the whole of it may take."""
+
 MAX_REDIRECTS = 5
 TOKEN_LIVES_S = 300.0
 """How long a token is used that comes without `expires_in`."""
@@ -107,7 +111,10 @@ class Client:
         self._patience_s = patience_s
         self._stopped = threading.Event()
         timeout_s = min(spec.timeout.total_seconds(), patience_s)
+        self._answer_s = min(ANSWER_TIMEOUTS * timeout_s, patience_s)
         self._http = httpx.Client(timeout=timeout_s, limits=httpx.Limits(max_connections=64))
+        self._deadline = Deadline()
+        self._deadline.watch(self._http)
         if spec.rate is not None:
             budget_of(_host(spec.connection)).restrict(spec.rate.requests, spec.rate.per.total_seconds())
 
@@ -223,7 +230,10 @@ class Client:
         self._take(str(url))
         try:
             sent = httpx.Headers(headers, encoding="utf-8")
-            with self._http.stream(method, url, headers=sent, data=form) as response:
+            with (
+                self._deadline.within(self._answer_s),
+                self._http.stream(method, url, headers=sent, data=form) as response,
+            ):
                 budget_of(_host(str(url))).learn(response.headers)
                 blocks, size_bytes = [], 0
                 for block in response.iter_bytes():

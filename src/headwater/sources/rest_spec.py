@@ -122,8 +122,8 @@ class RestConnection(Spec):
     """An API.
 
     `connection` is the URL that paths are appended to. `hosts` are further hosts (`name` or `name:port`) that a next
-    page or a redirect may lead to; they get the credentials, too. `timeout` is for one answer, `retries` for how often
-    a request is repeated that failed for a reason that may pass.
+    page or a redirect may lead to; they get the credentials, too. `timeout` is how long an answer may be silent (all of
+    it may take ten times that), `retries` how often a request is repeated that failed for a reason that may pass.
     """
 
     connection: str
