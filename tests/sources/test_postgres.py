@@ -396,7 +396,7 @@ def test_a_cut_connection_may_pass(db: Database, con, route: str) -> None:
     chunk = next(reading.chunks)
     staged = con.execute(f"SELECT id FROM ({chunk.query})").fetchall()
     chunk.finish()
-    db.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'headwater'")
+    db.sql("SELECT pg_terminate_backend(pid, 30000) FROM pg_stat_activity WHERE application_name = 'headwater'")
     _retryable(lambda: next(reading.chunks))
     resumed = db.load(con, columns=columns, manifest=reading.manifest, finished=frozenset([chunk.id]), chunk_rows=3)
     assert sorted(staged + resumed.values("id")) == [(n,) for n in range(1, 10)]
