@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from headwater.contracts import MaintainResult
 from headwater.core.run import Run, StepResult
-from headwater.errors import BusyError, HeadwaterError, PlanError, ProjectErrors
+from headwater.errors import HeadwaterError, PlanError, ProjectErrors
 from headwater.plan.bind import Bound
 from headwater.plan.breaks import raise_errors
-from headwater.plan.build import Observed, Wish, build_plan
+from headwater.plan.build import Wish, build_plan
 from headwater.plan.intervals import parse_span
 from headwater.plan.lineage import Lineage
 from headwater.plan.observe import Connectors, open_sources, read_states, refuse_missing
@@ -21,24 +22,26 @@ from headwater.project.loader import load_project, read_project
 from headwater.project.references import redact
 from headwater.project.schema_files import find_unconfirmed, refuse_unconfirmed, write_proposals
 from headwater.run.access import Access
-from headwater.run.beside import answer_questions, ask_query
+from headwater.run.beside import answer_questions
 from headwater.run.context import RunContext, utc_now
 from headwater.run.execute import execute
 from headwater.run.journalist import Journalist
-from headwater.run.query import run_query
+from headwater.run.upkeep import maintain_stores
 from headwater.sql.placeholders import quote_identifier, quote_text
 from headwater.state import Lease
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
-    from headwater.contracts import MaintainResult
     from headwater.core.commit import TableState
     from headwater.core.graph import Graph
     from headwater.core.plan import Plan
     from headwater.core.project import Project
     from headwater.diagram import NodeStatus
+    from headwater.plan.build import Observed
     from headwater.run.context import Listener
+    from headwater.run.query import Answer
     from headwater.run.unit_tests import UnitTestResult
 
 
@@ -61,10 +64,8 @@ def find_problems(
     if project is not None:
         try:
             LoadedProject(project).check(offline=offline, attended=attended)
-        except ProjectErrors as more:
-            found += more.errors
-        except HeadwaterError as other:
-            found.append(other)
+        except HeadwaterError as more:
+            found += more.errors if isinstance(more, ProjectErrors) else [more]
     return ProjectErrors(sorted(found, key=lambda error: (error.path, error.line, error.column)))
 
 
@@ -103,7 +104,7 @@ class LoadedProject:
         Raises:
             ProjectErrors: What a run would refuse, each with file and line.
         """
-        with self._access.session(read_only=True) as (_, connectors):
+        with self._access.reading() as (_, connectors):
             observed, bound = self._access.look(connectors, offline)
         self._refuse(observed, bound, attended)
         bound.errors += refuse_missing(self.project, observed.sources)
@@ -123,7 +124,7 @@ class LoadedProject:
             BusyError: Another process holds the warehouse's file.
         """
         wish = self._wish(select, exclude, full, keep_history, (begin, end))
-        with self._access.session(read_only=True) as (_, connectors):
+        with self._access.reading() as (_, connectors):
             observed, bound = self._access.look(connectors, offline)
         breaks = self._access.breaks(observed, bound)
         self._refuse(observed, bound, attended)
@@ -173,8 +174,12 @@ class LoadedProject:
             Lease(self._access.folder, self.project.environment, wait=wait) as lease,
             self._access.journal() as journal,
             self._access.writing(wait=wait, tell=tell, create=True) as (session, connectors),
+            ExitStack() as stack,
         ):
-            observed, bound = self._access.look(connectors, offline=False, patience_s=None)
+            held = read_states(self.project, connectors.stores)
+            before = self._access.context(session, connectors, held[0])
+            questions = stack.enter_context(answer_questions(before, held[1], lease))
+            observed, bound = self._access.look(connectors, False, patience_s=None, held=held)
             unconfirmed = find_unconfirmed(self.project, observed.sources)
             if unconfirmed and propose is not None:
                 observed, bound = self._propose(unconfirmed, connectors, propose)
@@ -190,8 +195,9 @@ class LoadedProject:
             journalist.write(lambda: journal.start_run(run_id, utc_now(), clock.isoformat()))
             if on_start is not None:
                 on_start(plan, context)
-            with answer_questions(context, observed.orphans, lease):
-                run = execute(plan, context, workers)
+            questions.context = context
+            run = execute(plan, context, workers)
+            stack.close()
             journalist.write(lambda: journal.end_run(run))
             return run
 
@@ -215,21 +221,14 @@ class LoadedProject:
     ) -> dict[str, MaintainResult]:  # fmt: skip
         """Remove what nobody can read any more (old versions, unreferenced files, staging), and join small files.
 
-        Results are keyed by dataset; those of orphans by `name (store)`, as in the plan.
+        Results are keyed by dataset; those of orphans by `name (store)`, as in the plan. What processes that are gone
+        had left is "temporary data".
         """
-        given = {"versions": versions, "age_s": age_s, "compact": compact}
-        keep = {key: value for key, value in given.items() if value is not None}
-        results: dict[str, MaintainResult] = {}
+        keep = {k: v for k, v in {"versions": versions, "age_s": age_s, "compact": compact}.items() if v is not None}
+        left = MaintainResult(*self._access.left)
         with self._access.alone(wait, tell) as connectors:
-            for kind, store in connectors.stores.items():
-                held = store.describe()
-                declared = [name for name in held if self.project.stores_in(name, kind)]
-                results.update(store.maintain(declared, keep))
-                if drop_orphans:
-                    orphans = [name for name in held if name not in declared]
-                    dropped = store.maintain(orphans, {"drop": True})
-                    results.update({f"{name} ({kind})": result for name, result in dropped.items()})
-        return results
+            results = maintain_stores(self.project, connectors, keep, drop_orphans)
+        return {"temporary data": left, **results} if left.files_removed else results
 
     # --------------------------------------------------------------------------------------------------- looking
 
@@ -247,17 +246,18 @@ class LoadedProject:
             ProjectError: The text is not one SELECT, or reads what is not declared.
             BusyError: Another process holds the warehouse's file.
         """
-        try:
-            with self._access.session(read_only=True) as (session, connectors):
-                states, _ = read_states(self.project, connectors.stores)
-                observed, clock = Observed(states), datetime.now(UTC)
-                context = RunContext(self.project, session, connectors, observed, Wish(), "query", clock, states)
-                return run_query(context, sql, form)
-        except BusyError as busy:
-            answer = ask_query(self._access.socket(busy), sql, form)
-            if answer is None:
-                raise
-            return answer
+        return self._access.table(sql, form)
+
+    def stream(self, sql: str, *, form: str = "arrow") -> AbstractContextManager[Answer]:
+        """Give the rows of `query` as they come: an Arrow schema and batches, in bounded memory.
+
+        The warehouse is open until the context ends; a run waits for that.
+
+        Raises:
+            ProjectError: As for `query`.
+            BusyError: As for `query`; or the run that answered has ended before all rows were taken.
+        """
+        return self._access.answer(sql, form)
 
     def rejects(self, dataset: str) -> tuple[Any, bool]:
         """Return the rejects of a source's table (Arrow) and whether they are those of a load that failed.
@@ -278,7 +278,7 @@ class LoadedProject:
 
     def states(self) -> dict[str, TableState]:
         """Return the state of every table, as the stores say."""
-        with self._access.session(read_only=True) as (_, connectors):
+        with self._access.reading() as (_, connectors):
             return self._access.held(connectors)[0]
 
     def lineage(self) -> Lineage:
@@ -354,10 +354,8 @@ class LoadedProject:
 
         observed, bound, lineage = self._access.trace()
         with self._access.journal() as journal:
-            history = {
-                name: [result for _, result in journal.step_history(name, KEPT_RUNS)] for name in self.graph.nodes
-            }
-        return describe_datasets(self.project, observed.states, bound.schemas, lineage, history)
+            runs = {name: [run for _, run in journal.step_history(name, KEPT_RUNS)] for name in self.graph.nodes}
+        return describe_datasets(self.project, observed.states, bound.schemas, lineage, runs)
 
     def _refuse(self, observed: Observed, bound: Bound, attended: bool) -> None:
         """Add the schemas that nobody declared: to the notes when a run would propose them, else to the errors."""

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal as signals
+import socket
 import stat
 import subprocess
 import sys
-from contextlib import contextmanager
+import time
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +21,15 @@ import pytest
 from headwater.api import load
 from headwater.core.run import Status
 from headwater.errors import BusyError, ProjectError
+from headwater.run.access import Access
 from headwater.run.beside import ask_query, ask_states
 from headwater.state import find_holder
+from headwater.temporary import folder_named
 from tests.reliability.test_two_runs import PAUSED, run, wait_for
-from tests.run.projects import change_files, files_project
+from tests.run.projects import change_files, files_project, write
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 @pytest.fixture
@@ -112,42 +118,176 @@ def test_what_cannot_be_asked(folder: Path, sql: str, told: str) -> None:
         load(folder).query(sql)
 
 
+def place(folder: Path) -> Path:
+    """Where the run of a project can be asked."""
+    found = folder_named(folder, find_holder(folder / ".headwater")[1])
+    assert found is not None
+    return found
+
+
+@contextmanager
+def connected(folder: Path) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX) as asking:
+        asking.connect(os.path.relpath(place(folder) / "q"))  # a short spelling, as a socket needs it
+        yield asking
+
+
 def test_the_socket_is_the_users_alone_and_goes_with_the_run(folder: Path) -> None:
     with held(folder):
-        _, path = find_holder(folder / ".headwater")
-        assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
-        assert stat.S_IMODE(os.stat(os.path.dirname(path)).st_mode) == 0o700
-        assert len(path) <= 107
-    assert not Path(path).parent.exists()
-    assert ask_states(path) is None
-    assert ask_query(path, "select 1") is None
+        there = place(folder)
+        assert there.parent == folder / ".headwater" / "tmp"
+        assert stat.S_IMODE(os.stat(there / "q").st_mode) == 0o600
+        assert stat.S_IMODE(os.stat(there).st_mode) == 0o700
+    assert not there.exists()
+    assert ask_states(str(folder), there.name) is None
+    with ExitStack() as stack:
+        assert ask_query(str(folder), there.name, "select 1", "arrow", stack) is None
 
 
-def test_what_a_killed_run_leaves_is_cleared_by_the_next(folder: Path) -> None:
+def test_a_run_deep_in_the_file_system_is_asked_as_well(tmp_path: Path) -> None:
+    folder = files_project(tmp_path / ("deep" * 20) / ("er" * 40) / "project", "warehouse", "append")
+    run(folder)
+    change_files(folder, "append")
+    before = count(folder, "select count(*) as n from shop.orders")
+    with held(folder):
+        assert count(folder, "select count(*) as n from shop.orders") == before
+
+
+def test_what_a_killed_run_leaves_is_cleared_by_the_next_command(folder: Path) -> None:
     with held(folder) as holder:
-        _, path = find_holder(folder / ".headwater")
+        there = place(folder)
         holder.send_signal(signals.SIGKILL)
         holder.wait()
-        assert Path(path).is_socket()
+        assert (there / "q").is_socket()
         assert count(folder, "select count(*) as n from shop.orders")
-    run(folder)
-    assert not Path(path).exists()
+        assert not there.exists()
 
 
 def test_a_question_that_is_none_does_no_harm(folder: Path) -> None:
-    import socket
-
+    deep = b'{"sql": ' + b"[" * 200_000 + b"\n"
     with held(folder) as holder:
-        _, path = find_holder(folder / ".headwater")
-        for sent in (b"", b"\n", b"{}\n", b"not json\n", b"[1]\n", b'{"ask": "query"}\n'):
-            with socket.socket(socket.AF_UNIX) as asking:
-                asking.connect(path)
+        for sent in (b"", b"\n", b"{}\n", b"not json\n", b"[1]\n", b'{"ask": "query"}\n', deep, b"x" * 1_100_000):
+            with connected(folder) as asking, suppress(OSError):
                 asking.sendall(sent)
                 asking.shutdown(socket.SHUT_WR)
                 asking.recv(1_000)
         assert holder.poll() is None
         assert count(folder, "select 1 as one from shop.orders limit 1") == [{"one": 1}]
     assert holder.returncode == 0
+
+
+def test_a_crafted_lease_leads_nowhere(folder: Path, tmp_path: Path) -> None:
+    """Whoever can write the lease has nobody connect to a socket or remove a folder that no process of ours made."""
+    elsewhere = tmp_path / "headwater-elsewhere"
+    elsewhere.mkdir(mode=0o700)
+    (elsewhere / "kept").touch()
+    with socket.socket(socket.AF_UNIX) as trap:
+        trap.bind(str(elsewhere / "q"))
+        trap.listen()
+        trap.settimeout(0)
+        (folder / ".headwater" / "tmp").mkdir(exist_ok=True)
+        (folder / ".headwater" / "tmp" / "1-00000000").symlink_to(elsewhere)
+        for name in (str(elsewhere), "../../../headwater-elsewhere", "1-00000000", "", "\0", 7):
+            lease = {"process_id": os.getpid(), "folder": name, "socket": str(elsewhere / "q")}
+            (folder / ".headwater" / "lease").write_text(json.dumps(lease))
+            assert ask_states(str(folder), str(find_holder(folder / ".headwater")[1])) is None
+            assert load(folder).states()
+        with pytest.raises(BlockingIOError):
+            trap.accept()
+    run(folder)
+    assert (elsewhere / "kept").exists()
+
+
+LONG = "select sum(a.range * b.range % 7) from range(10000000) a, range(1000000) b"
+
+
+def cpu_s(process_id: int) -> float:
+    """Seconds of CPU that a process has taken."""
+    fields = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def wait_until(seen: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not seen():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_the_end_of_a_run_breaks_off_what_it_is_asked(folder: Path) -> None:
+    """A question that takes for ever, and askers who say nothing: all are let go when the run ends."""
+    with ExitStack() as stack:
+        with held(folder) as holder:
+            asking, *silent = [stack.enter_context(connected(folder)) for _ in range(20)]
+            begun_s = cpu_s(holder.pid)
+            asking.sendall(json.dumps({"ask": "query", "sql": LONG}).encode() + b"\n")
+            wait_until(lambda: cpu_s(holder.pid) > begun_s + 0.3)
+        assert holder.returncode == 0
+        assert [one.recv(10) for one in (asking, *silent)] == [b""] * 20
+
+
+def test_an_answer_is_whole_or_asked_for_again(folder: Path) -> None:
+    """Who is being answered when the run ends reads it all anew, and no row is missing or there twice."""
+    many = "select o.id, n.range from shop.orders o, range(200000) n"
+    with held(folder):
+        command = [sys.executable, "-m", "headwater", "-p", str(folder), "query", many, "--format", "csv"]
+        asked = subprocess.Popen([*command, "-o", "out.csv"])
+        wait_until(lambda: bool(list(Path.cwd().glob("out.csv.*"))))
+    assert asked.wait(120) == 0
+    there = count(folder, f"select count(*) as n from ({many})")[0]["n"]
+    assert Path("out.csv").read_bytes().count(b"\n") - 1 in (there, there - 2 * 200_000)
+    assert not list(Path.cwd().glob("out.csv.*"))
+
+
+def test_a_large_answer_is_never_held_whole(folder: Path) -> None:
+    """The rows go out as they come: neither who asks nor the run has more than a few batches of them in memory."""
+    command = [sys.executable, "-m", "headwater", "-p", str(folder), "query", "-o", "out", "--format", "arrow"]
+    with held(folder) as holder:
+        before = peak_kb(holder.pid)
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+        subprocess.run([*command, "select range as a, range * 2 as b from range(30000000)"], check=True)
+        assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss - usage < 200_000
+        assert peak_kb(holder.pid) - before < 200_000
+    assert Path("out").stat().st_size > 30_000_000 * 16
+
+
+def peak_kb(process_id: int) -> int:
+    status = Path(f"/proc/{process_id}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0])
+
+
+def test_a_question_in_the_first_moments_of_a_run_is_answered(folder: Path) -> None:
+    """From its lease on, before anything is planned: the run is waiting for a source that says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        write(folder, {"sources/db.yaml": f"kind: postgres\nconnection: postgresql://u@127.0.0.1:{port}/d\n"
+                       "tables: {t: {columns: {a: integer}}}\n"})  # fmt: skip
+        begun = subprocess.Popen([sys.executable, "-m", "headwater", "-p", str(folder), "run"])
+        try:
+            client, _ = silent.accept()
+            with client:
+                assert count(folder, "select count(*) as n from shop.orders")[0]["n"] == 4
+                assert begun.poll() is None
+        finally:
+            begun.kill()
+            begun.wait()
+
+
+def test_a_question_shows_nobody_else_its_view_of_a_table(tmp_path: Path) -> None:
+    """A question is answered from the tables as they were when it was asked; a step reads them as they are now."""
+    folder = files_project(tmp_path / "lakehouse", "lakehouse", "append")
+    run(folder)
+    before = load(folder).states()
+    change_files(folder, "append")
+    run(folder)
+    access = Access(load(folder).project)
+    many = "select count(*) from shop.orders"
+    with access.reading() as (session, connectors), session.aside() as aside:
+        context = access.context(session, connectors, load(folder).states())
+        context.show("shop.orders")
+        replace(context, session=aside, states=before).show("shop.orders")
+        found = [one.cursor().execute(many).fetchall()[0][0] for one in (session, aside)]
+    assert found == [6, 4]
 
 
 def test_a_file_that_another_program_holds_is_busy_still(folder: Path) -> None:

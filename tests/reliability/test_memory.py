@@ -28,9 +28,9 @@ def test_more_than_the_limit_is_spilled(tmp_path: Path) -> None:
     folder = project(tmp_path, "{memory_limit: 100MB, threads: 2}")
     loaded = load(folder)
     (folder / ".headwater").mkdir(exist_ok=True)
-    (folder / ".headwater" / "spill").write_text("no folder: nothing can be spilled")
+    (folder / ".headwater" / "tmp").write_text("no folder: nothing can be spilled")
     assert loaded.run(now=NOW).result("main.big/transform").status is Status.FAILED
-    (folder / ".headwater" / "spill").unlink()
+    (folder / ".headwater" / "tmp").unlink()
     run = loaded.run(now=NOW)
     assert run.result("main.big/transform").rows == 1_500_000
     row = loaded.query("select max(place) as top, count(distinct place) as n from main.big").to_pylist()[0]

@@ -38,7 +38,7 @@ def command(ctx: click.Context, /, keep: str, as_json: bool, **wishes: Any) -> N
                 click.echo(f"{name}: {what}, staging of {result.staging_removed} loads")
             if result.files_compacted:
                 click.echo(f"{name}: {result.files_compacted} small files joined")
-        click.echo(f"{len(results)} tables looked at")
+        click.echo(f"{len(results) - ('temporary data' in results)} tables looked at")
         return 0
 
     ctx.exit(errors_as_json(body, as_json))

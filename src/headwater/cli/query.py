@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-from contextlib import nullcontext
-from typing import Any
+from contextlib import contextmanager, nullcontext, suppress
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
 from headwater.cli.options import errors_as_json, json_option, load
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from headwater.run.query import Answer
+
 _FORMATS = {"table": "text", "csv": "text", "json": "json", "parquet": "parquet", "arrow": "arrow"}
 """The ways to write rows, each with the form that values are asked for."""
+
+_BINARY = ("parquet", "arrow")
 
 
 @click.command()
@@ -26,78 +34,116 @@ def command(ctx: click.Context, sql: str, form: str, output: str | None, limit: 
     """Run one SELECT over the datasets by name, whichever store they are in. Read-only."""
 
     def body() -> int:
+        from headwater.run.beside import AnswerEndedError
+
         chosen = "json" if as_json else form
-        _write(load(ctx).query(sql, form=_FORMATS[chosen]), chosen, output, limit)
-        return 0
+        if chosen in _BINARY and output is None and sys.stdout.isatty():
+            raise click.UsageError(f"{chosen} is not text: name a file with -o, or pipe it")
+        loaded = load(ctx)
+        while True:
+            try:
+                with loaded.stream(sql, form=_FORMATS[chosen]) as answer:
+                    _write(answer, chosen, output, limit)
+                return 0
+            except AnswerEndedError:
+                if output is None and chosen != "table":  # what was printed cannot be taken back
+                    raise
 
     ctx.exit(errors_as_json(body, as_json))
 
 
-def _write(table: Any, form: str, output: str | None, limit: int) -> None:
-    if form in ("parquet", "arrow"):
-        _write_binary(table, form, output)
+def _write(answer: Answer, form: str, output: str | None, limit: int) -> None:
+    if form in _BINARY:
+        with _file(output, "wb") if output else nullcontext(sys.stdout.buffer) as sink:
+            _write_binary(answer, form, sink)
         return
-    text = {"csv": _csv, "json": _json}[form](table) if form != "table" else _table(table, limit)
-    if output:
-        with open(output, "w", encoding="utf-8") as file:
-            file.write(text)
-    else:
-        click.echo(text, nl=False)
+    texts = _table(answer, limit) if form == "table" else _csv(answer) if form == "csv" else _json(answer)
+    with _file(output, "w") if output else nullcontext(sys.stdout) as sink:
+        for text in texts:
+            sink.write(text)
 
 
-def _write_binary(table: Any, form: str, output: str | None) -> None:
+@contextmanager
+def _file(output: str, mode: str) -> Iterator[IO[Any]]:
+    """Open a file that takes its name only when it is whole; a device or a pipe is written as it is."""
+    place = os.path.realpath(output)
+    aside = place if os.path.exists(place) and not os.path.isfile(place) else f"{place}.{os.getpid()}.part"
+    try:
+        with _open(aside, mode, output) as sink:
+            yield sink
+        if aside != place:
+            os.replace(aside, place)
+    finally:
+        if aside != place:
+            with suppress(OSError):
+                os.unlink(aside)
+
+
+def _open(aside: str, mode: str, output: str) -> IO[Any]:
+    try:
+        return open(aside, mode, encoding=None if "b" in mode else "utf-8")
+    except OSError as error:
+        error.filename = output
+        raise
+
+
+def _write_binary(answer: Answer, form: str, sink: IO[bytes]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    if output is None and sys.stdout.isatty():
-        raise click.UsageError(f"{form} is not text: name a file with -o, or pipe it")
-    with open(output, "wb") if output else nullcontext(sys.stdout.buffer) as sink:
-        if form == "parquet":
-            pq.write_table(table, sink)
-        else:
-            with pa.ipc.new_stream(sink, table.schema) as writer:
-                writer.write_table(table)
+    writer = pq.ParquetWriter(sink, answer.schema) if form == "parquet" else pa.ipc.new_stream(sink, answer.schema)
+    with writer:
+        for batch in answer.batches:
+            writer.write_batch(batch)
 
 
-def _csv(table: Any) -> str:
-    rows = [table.column_names, *_rows(table)]
-    return "".join(",".join(map(_field, row)) + "\n" if row != (None,) else '""\n' for row in rows)
+def _csv(answer: Answer) -> Iterator[str]:
+    yield _line(answer.schema.names)
+    for batch in answer.batches:
+        yield "".join(map(_line, _rows(batch)))
+
+
+def _line(row: Sequence[str | None]) -> str:
+    """A NULL is an empty field, an empty text is one in quotes; so is a NULL that is alone in its line."""
+    return ",".join(map(_field, row)) + "\n" if tuple(row) != (None,) else '""\n'
 
 
 def _field(text: str | None) -> str:
-    """A NULL is an empty field, an empty text is one in quotes; so is a NULL that is alone in its line."""
     if text is None:
         return ""
     plain = text and not any(sign in text for sign in ',"\n\r')
     return text if plain else '"' + text.replace('"', '""') + '"'
 
 
-def _json(table: Any) -> str:
-    names = [json.dumps(name, ensure_ascii=False) for name in table.column_names]
-    lines = [
-        "{" + ", ".join(f"{name}: {value or 'null'}" for name, value in zip(names, row, strict=True)) + "}"
-        for row in _rows(table)
-    ]
-    return "[\n " + ",\n ".join(lines) + "\n]\n" if lines else "[]\n"
+def _json(answer: Answer) -> Iterator[str]:
+    names = [json.dumps(name, ensure_ascii=False) for name in answer.schema.names]
+    before = "[\n "
+    for row in (row for batch in answer.batches for row in _rows(batch)):
+        yield before + "{" + ", ".join(f"{n}: {value or 'null'}" for n, value in zip(names, row, strict=True)) + "}"
+        before = ",\n "
+    yield "\n]\n" if before == ",\n " else "[]\n"
 
 
 def _rows(table: Any) -> list[tuple[str | None, ...]]:
     return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
 
 
-def _table(table: Any, limit: int) -> str:
-    shown = table.slice(0, limit) if limit else table
-    rows = [["NULL" if value is None else value for value in row] for row in _rows(shown)]
-    widths = [
-        min(max([len(name), *(len(row[index]) for row in rows)]), 60) for index, name in enumerate(table.column_names)
-    ]
-    lines = ["  ".join(f"{name:<{width}}" for name, width in zip(table.column_names, widths, strict=True)).rstrip()]
-    lines.append("  ".join("-" * width for width in widths))
-    lines += ["  ".join(f"{_cut(v, w):<{w}}" for v, w in zip(row, widths, strict=True)).rstrip() for row in rows]
-    if shown.num_rows < table.num_rows:
-        lines.append(f"… {table.num_rows - shown.num_rows:,} more rows (--limit 0 shows all)")
-    lines.append(f"{table.num_rows:,} row{'s' if table.num_rows != 1 else ''}")
-    return "\n".join(lines) + "\n"
+def _table(answer: Answer, limit: int) -> Iterator[str]:
+    kept: list[tuple[str | None, ...]] = []
+    total = 0
+    for batch in answer.batches:
+        total += batch.num_rows
+        kept += _rows(batch.slice(0, max(limit - len(kept), 0)) if limit else batch)
+    names = answer.schema.names
+    rows = [["NULL" if value is None else value for value in row] for row in kept]
+    widths = [min(max([len(name), *(len(row[index]) for row in rows)]), 60) for index, name in enumerate(names)]
+    yield "  ".join(f"{name:<{width}}" for name, width in zip(names, widths, strict=True)).rstrip() + "\n"
+    yield "  ".join("-" * width for width in widths) + "\n"
+    for row in rows:
+        yield "  ".join(f"{_cut(v, w):<{w}}" for v, w in zip(row, widths, strict=True)).rstrip() + "\n"
+    if len(kept) < total:
+        yield f"… {total - len(kept):,} more rows (--limit 0 shows all)\n"
+    yield f"{total:,} row{'s' if total != 1 else ''}\n"
 
 
 def _cut(text: str, width: int) -> str:

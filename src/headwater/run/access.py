@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from contextlib import contextmanager, nullcontext, suppress
+import time
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from headwater.errors import BusyError, ProjectError, StateError
 from headwater.plan.bind import Bound, bind_project, sure_times
 from headwater.plan.breaks import find_breaks
+from headwater.plan.build import Observed, Wish
 from headwater.plan.lineage import Lineage, trace_project
 from headwater.plan.observe import (
     PATIENCE_S,
@@ -24,17 +27,31 @@ from headwater.plan.observe import (
     read_states,
 )
 from headwater.project.cache import ParseCache
-from headwater.run.beside import ask_states
-from headwater.run.context import utc_now
+from headwater.run.beside import AnswerEndedError, ask_query, ask_states
+from headwater.run.context import RunContext, utc_now
+from headwater.run.query import run_query
 from headwater.state import Journal, Lease, find_holder
+from headwater.temporary import place_of, remove_left, temporary_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from headwater.core.commit import TableState
     from headwater.core.plan import Break
     from headwater.core.project import Project
-    from headwater.plan.build import Observed
     from headwater.processing.batch.session import DuckDBSession
+    from headwater.run.query import Answer
+
+
+T = TypeVar("T")
+
+_ANSWER_S = 10.0
+"""How long a run of this project that holds the warehouse may take until it can be asked."""
+
+_PASSING_S = 0.5
+"""How long another process may hold it: a run that ends gives up the file a moment before the lease."""
+
+_PAUSE_S = 0.05
 
 
 HELD_S = 10.0
@@ -46,18 +63,21 @@ class Access:
 
     Args:
         project: The declaration.
+
+    Attributes:
+        folder: `.headwater` of the project.
+        left: Files and bytes that processes which are gone had left, and which were removed.
     """
 
     def __init__(self, project: Project) -> None:
         self.project = project
         self.folder = Path(project.root) / ".headwater"
+        self.left = remove_left(project.root)
 
     @contextmanager
-    def session(self, *, read_only: bool = False) -> Iterator[tuple[DuckDBSession, Connectors]]:
-        """Open the engine, the stores and the sources; all are closed at the end."""
-        from headwater.processing.batch.session import DuckDBSession
-
-        with DuckDBSession(self.project.engine, self.folder / "spill", read_only=read_only) as session:
+    def reading(self) -> Iterator[tuple[DuckDBSession, Connectors]]:
+        """Open the engine, the stores and the sources to read; all are closed at the end."""
+        with self._engine(read_only=True) as session:
             yield session, Connectors(open_stores(self.project, session), open_sources(self.project))
 
     @contextmanager
@@ -74,17 +94,22 @@ class Access:
         Raises:
             BusyError: Another process holds a store's file for longer.
         """
-        from headwater.processing.batch.session import DuckDBSession
-
-        with DuckDBSession(
-            self.project.engine, self.folder / "spill", wait_s=math.inf if wait else HELD_S,
-            tell=tell or (lambda _: None),
-        ) as session:  # fmt: skip
+        with self._engine(wait_s=math.inf if wait else HELD_S, tell=tell or (lambda _: None)) as session:
             stores = open_stores(self.project, session)
             for store in stores.values():
                 if isinstance(store, HeldStore):
                     store.hold(create=create and wait)
             yield session, Connectors(stores, open_sources(self.project))
+
+    @contextmanager
+    def _engine(self, **options: Any) -> Iterator[DuckDBSession]:
+        from headwater.processing.batch.session import DuckDBSession
+
+        with ExitStack() as stack:
+            spill = place_of(self.project.root)
+            with suppress(OSError):  # nothing may be written here: then only what fits in memory can be looked at
+                spill = stack.enter_context(temporary_folder(self.project.root))
+            yield stack.enter_context(DuckDBSession(self.project.engine, spill, **options))
 
     @contextmanager
     def alone(self, wait: bool, tell: Callable[[str], None] | None) -> Iterator[Connectors]:
@@ -105,34 +130,77 @@ class Access:
         Raises:
             BusyError: Another process holds the warehouse's file, and cannot be asked.
         """
-        try:
-            return read_states(self.project, connectors.stores)
-        except BusyError as busy:
-            held = ask_states(self.socket(busy))
-            if held is None:
-                raise
-            return held
+        return self._or_ask(
+            lambda: read_states(self.project, connectors.stores), lambda folder: ask_states(self.project.root, folder)
+        )
 
-    def socket(self, busy: BusyError) -> str:
-        """Return where the run that is in the way can be asked, or ""."""
-        process_id, socket = find_holder(self.folder, self.project.environment)
-        return socket if process_id == busy.process_id else ""
+    @contextmanager
+    def answer(self, sql: str, form: str) -> Iterator[Answer]:
+        """Give the rows of one SELECT as they come; while a run holds the warehouse, ask the run.
+
+        Raises:
+            BusyError: Another process holds the warehouse's file, and cannot be asked.
+        """
+        with ExitStack() as stack:
+
+            def read() -> Answer:
+                with ExitStack() as opened:
+                    session, connectors = opened.enter_context(self.reading())
+                    context = self.context(session, connectors, read_states(self.project, connectors.stores)[0])
+                    connection = opened.enter_context(context.cursor())
+                    answer = run_query(context, connection, sql, form)
+                    stack.push(opened.pop_all())
+                    return answer
+
+            yield self._or_ask(read, lambda folder: ask_query(self.project.root, folder, sql, form, stack))
+
+    def table(self, sql: str, form: str) -> Any:
+        """Return all rows of one SELECT as an Arrow table; when the run that answers ends, they are read anew."""
+        while True:
+            try:
+                with self.answer(sql, form) as answer:
+                    return answer.table()
+            except AnswerEndedError:
+                time.sleep(_PAUSE_S)
+
+    def context(self, session: DuckDBSession, connectors: Connectors, states: dict[str, TableState]) -> RunContext:
+        """Return what a question is answered from while no run is planned."""
+        clock = datetime.now(UTC)
+        return RunContext(self.project, session, connectors, Observed(states), Wish(), "query", clock, states)
+
+    def _or_ask(self, read: Callable[[], T], ask: Callable[[str], T | None]) -> T:
+        """Read; while a run of this project is in the way, ask it: it may be about to listen, or about to end."""
+        begun_s = time.monotonic()
+        while True:
+            try:
+                return read()
+            except BusyError as busy:
+                process_id, folder = find_holder(self.folder, self.project.environment)
+                ours = process_id == busy.process_id
+                answer = ask(folder) if ours and folder else None
+                if answer is not None:
+                    return answer
+                if time.monotonic() - begun_s > (_ANSWER_S if ours else _PASSING_S):
+                    raise
+            time.sleep(_PAUSE_S)
 
     def look(
-        self, connectors: Connectors, offline: bool, patience_s: float | None = PATIENCE_S
+        self, connectors: Connectors, offline: bool, patience_s: float | None = PATIENCE_S, held: Held | None = None
     ) -> tuple[Observed, Bound]:
-        """Ask stores and sources, then bind every model; what sources said is kept for `plan --offline`.
+        """Ask stores (unless what they hold is known) and sources, then bind every model.
 
-        A source that neither answers nor gives up within `patience_s` is taken as it was last observed.
+        What sources said is kept for `plan --offline`. A source that neither answers nor gives up within `patience_s`
+        is taken as it was last observed.
         """
         with self.journal() as journal:
             kept: dict[str, dict[str, Any]] = {}
             with nullcontext() if offline else suppress(StateError):
                 kept = journal.read_observations()
             wrong: list[ProjectError] = []
+            held = held or self.held(connectors)
             observed = observe(
-                self.project, connectors, offline=kept if offline else None, held=self.held(connectors), last=kept,
-                problems=wrong, patience_s=patience_s,
+                self.project, connectors, offline=kept if offline else None, held=held, last=kept, problems=wrong,
+                patience_s=patience_s,
             )  # fmt: skip
             with suppress(StateError):
                 for name, description in observed.sources.items() if not offline else ():
@@ -154,7 +222,7 @@ class Access:
 
     def trace(self) -> tuple[Observed, Bound, Lineage]:
         """Look at the stores, and trace every column by what sources were last observed to hold."""
-        with self.session(read_only=True) as (_, connectors):
+        with self.reading() as (_, connectors):
             observed, bound = self.look(connectors, offline=True)
         cache = ParseCache(self.folder / "cache" / "lineage.json")
         lineage = trace_project(self.project, observed, bound, cache)

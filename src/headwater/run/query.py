@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from headwater.sql.spelling import as_held, as_json, as_text
 from headwater.sql.tokens import drop_semicolons
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from duckdb import DuckDBPyConnection
     from duckdb.sqltypes import DuckDBPyType
@@ -32,11 +32,33 @@ FORMS = ("arrow", "parquet", "text", "json")
 """What a value of an answer is: what Arrow, or Parquet, holds; its text; its JSON."""
 
 
-def run_query(context: RunContext, sql: str, form: str = "arrow") -> Any:
-    """Run the query and return an Arrow table; columns of one name are told apart as DuckDB does (`a`, `a_1`).
+ANSWER_ROWS = 122_880
+"""Rows of a batch of an answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The rows of a query as they come: an Arrow schema, and batches that can be taken once.
+
+    Taking a batch raises ProjectError when the query fails, BusyError when who answers has ended.
+    """
+
+    schema: Any
+    batches: Iterator[Any]
+
+    def table(self) -> Any:
+        """Take all rows as an Arrow table."""
+        import pyarrow as pa
+
+        return pa.Table.from_batches(self.batches, self.schema)
+
+
+def run_query(context: RunContext, connection: DuckDBPyConnection, sql: str, form: str = "arrow") -> Answer:
+    """Run the query; columns of one name are told apart as DuckDB does (`a`, `a_1`).
 
     Args:
         context: What is known of the stores.
+        connection: A connection to the context's session; it stays open until the rows are taken.
         sql: One SELECT.
         form: One of `FORMS`.
 
@@ -48,13 +70,26 @@ def run_query(context: RunContext, sql: str, form: str = "arrow") -> Any:
     parsed = parse_query(sql)
     if parsed.readers:
         raise ProjectError(f"{parsed.readers[0].name}() reads outside the project", fix="query datasets by their names")
-    with context.cursor() as connection:
+    try:
+        for place in parsed.tables:
+            _show(context, place.name)
+        query = _spell(connection, drop_semicolons(_name_whole_tables(sql)), form)
+        reader = connection.sql(query).to_arrow_reader(ANSWER_ROWS)
+    except duckdb.Error as error:
+        raise explain_error(redact(str(error), context.project.secrets)) from None
+    return Answer(reader.schema, _batches(reader, context))
+
+
+def _batches(reader: Any, context: RunContext) -> Iterator[Any]:
+    """Yield batches; DuckDB's errors come through Arrow, as errors of a stream."""
+    while True:
         try:
-            for place in parsed.tables:
-                _show(context, place.name)
-            return connection.sql(_spell(connection, drop_semicolons(_name_whole_tables(sql)), form)).to_arrow_table()
-        except duckdb.Error as error:
+            batch = reader.read_next_batch()
+        except StopIteration:
+            return
+        except OSError as error:
             raise explain_error(redact(str(error), context.project.secrets)) from None
+        yield batch
 
 
 def _spell(connection: DuckDBPyConnection, query: str, form: str) -> str:

@@ -1,8 +1,8 @@
-"""After a run: tables that it left in many small files are compacted."""
+"""What is done for the stores beside the steps: many small files are joined, what nobody can read is removed."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from headwater.core.plan import ExtractStep
 from headwater.core.run import Status
@@ -12,8 +12,11 @@ from headwater.project.references import redact
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from headwater.contracts import MaintainResult
     from headwater.core.plan import Plan
+    from headwater.core.project import Project
     from headwater.core.run import StepResult
+    from headwater.plan.observe import Connectors
     from headwater.run.context import RunContext
 
 MANY_SMALL_FILES = 32
@@ -32,3 +35,19 @@ def compact_tables(plan: Plan, results: Mapping[str, StepResult], context: RunCo
         except (HeadwaterError, OSError) as error:
             text = redact(f"{step.dataset} was not compacted: {error}", context.project.secrets)
             context.emit("warning", step.node, text=text)
+
+
+def maintain_stores(
+    project: Project, connectors: Connectors, keep: Mapping[str, Any], drop_orphans: bool
+) -> dict[str, MaintainResult]:
+    """Have every store remove what nobody can read any more; results by dataset, those of orphans by `name (store)`."""
+    results: dict[str, MaintainResult] = {}
+    for kind, store in connectors.stores.items():
+        held = store.describe()
+        declared = [name for name in held if project.stores_in(name, kind)]
+        results.update(store.maintain(declared, keep))
+        if drop_orphans:
+            orphans = [name for name in held if name not in declared]
+            dropped = store.maintain(orphans, {"drop": True})
+            results.update({f"{name} ({kind})": result for name, result in dropped.items()})
+    return results

@@ -166,7 +166,7 @@ class Files:
             manifest = make_manifest(files, ledger, incremental=request.incremental)
         if options.kind == "objects":
             return ObjectRead(self._base, options.path, table, request, dict(manifest)).begin()
-        unpacked = Unpacked.of(self._base, manifest_files(manifest))
+        unpacked = Unpacked.of(self._root, self._base, manifest_files(manifest))
         return _FileRead(self._base, table, request, dict(manifest), unpacked).begin()
 
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 import zipfile
 import zlib
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from headwater.errors import ProjectError
 from headwater.sources.files_listing import File, FileFormatError, check_unchanged
+from headwater.temporary import temporary_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,9 +32,10 @@ class Unpacked:
     base: str
     _members: dict[str, list[File]] = field(default_factory=dict)
     _folder: str = ""
+    _opened: ExitStack = field(default_factory=ExitStack)
 
     @classmethod
-    def of(cls, base: str, files: Sequence[File]) -> Self:
+    def of(cls, root: str, base: str, files: Sequence[File]) -> Self:
         """Unpack the archives among some files.
 
         Raises:
@@ -49,7 +50,8 @@ class Unpacked:
                 f"{archives[0].path} is an archive in a table with an absolute path",
                 fix="make the folder the source's path, and the table's path relative to it",
             )
-        unpacked = cls(base, {}, tempfile.mkdtemp(prefix="headwater-unpacked-"))
+        unpacked = cls(base)
+        unpacked._folder = str(unpacked._opened.enter_context(temporary_folder(root)))
         try:
             for file in files:
                 unpacked._members[file.path] = unpacked._take(file)
@@ -65,8 +67,7 @@ class Unpacked:
 
     def close(self) -> None:
         """Remove what was unpacked."""
-        if self._folder:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        self._opened.close()
 
     def _take(self, file: File) -> list[File]:
         target = Path(self._folder, file.path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -20,6 +19,7 @@ from headwater.sources.rest_parents import find_chain
 from headwater.sources.rest_read import TableRead, Walker
 from headwater.sources.rest_spec import RestConnection, RestTable
 from headwater.sql.placeholders import quote_text
+from headwater.temporary import temporary_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,6 +57,7 @@ class Rest:
 
     def __init__(self, spec: RestConnection, root: str) -> None:
         self._spec = spec
+        self._root = root
         self._credentials = Credentials(spec.auth)
         self._tables: dict[str, RestTable] = {}
 
@@ -142,14 +143,14 @@ class Rest:
         """Infer columns from the records of the first page, for somebody to confirm."""
         for parent, page, _, _ in walker.pages(table, walker.parents(name, table)):
             if page.records:
-                return _infer([parent.complete(record) for record in page.records[:_SAMPLE_RECORDS]])
+                return _infer(self._root, [parent.complete(record) for record in page.records[:_SAMPLE_RECORDS]])
         return ()
 
 
-def _infer(records: list[bytes]) -> tuple[Column, ...]:
+def _infer(root: str, records: list[bytes]) -> tuple[Column, ...]:
     import duckdb
 
-    with tempfile.TemporaryDirectory() as folder, duckdb.connect() as connection:
+    with temporary_folder(root) as folder, duckdb.connect() as connection:
         file = os.path.join(folder, "sample.jsonl")
         with open(file, "wb") as stream:
             stream.writelines(b" ".join(record.split(b"\n")) + b"\n" for record in records)

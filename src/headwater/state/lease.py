@@ -24,9 +24,6 @@ class Lease:
         environment: Name of the environment, "" for the default one.
         wait: Wait until the other run ends instead of raising.
 
-    Attributes:
-        left_socket: The socket that a holder which was killed has left, or "".
-
     Raises:
         BusyError: On entering, when another process holds it and `wait` is false; it names the process.
     """
@@ -34,7 +31,6 @@ class Lease:
     def __init__(self, folder: Path, environment: str = "", *, wait: bool = False) -> None:
         self.file = folder / f"lease{f'-{environment}' if environment else ''}"
         self.wait = wait
-        self.left_socket = ""
         self._descriptor = -1
 
     def __enter__(self) -> Self:
@@ -50,7 +46,6 @@ class Lease:
                 process_id=holder,
                 fix="wait for it (--wait waits), or stop that process",
             ) from None
-        self.left_socket = str(_read(self._descriptor).get("socket", ""))
         self._write({"process_id": os.getpid(), "since": time.time()})
         return self
 
@@ -60,20 +55,20 @@ class Lease:
         os.ftruncate(self._descriptor, 0)
         os.close(self._descriptor)
 
-    def announce(self, socket: str) -> None:
-        """Say where the holder can be asked."""
-        self._write({**_read(self._descriptor), "socket": socket})
+    def announce(self, folder: str) -> None:
+        """Say in which temporary folder of the project the holder can be asked."""
+        self._write({**_read(self._descriptor), "folder": folder})
 
     def _write(self, said: dict[str, Any]) -> None:
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, json.dumps(said).encode(), 0)
 
     def _holder(self) -> int:
-        return int(_read(self._descriptor).get("process_id", 0))
+        return _process_id(_read(self._descriptor))
 
 
 def find_holder(folder: Path, environment: str = "") -> tuple[int, str]:
-    """Return the process that holds a project's lease, by its own word, and the socket where it can be asked."""
+    """Return the process that holds a project's lease, by its own word, and its folder where it can be asked."""
     try:
         descriptor = os.open(Lease(folder, environment).file, os.O_RDONLY)
     except OSError:
@@ -82,7 +77,12 @@ def find_holder(folder: Path, environment: str = "") -> tuple[int, str]:
         said = _read(descriptor)
     finally:
         os.close(descriptor)
-    return int(said.get("process_id", 0)), str(said.get("socket", ""))
+    return _process_id(said), str(said.get("folder", ""))
+
+
+def _process_id(said: dict[str, Any]) -> int:
+    found = said.get("process_id")
+    return found if isinstance(found, int) else 0
 
 
 def _read(descriptor: int) -> dict[str, Any]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import threading
+from contextlib import closing, contextmanager
+from itertools import count
 from typing import TYPE_CHECKING
 
 from headwater.contracts import SYSTEM_COLUMNS
 from headwater.sql.placeholders import quote_dataset, quote_identifier
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
     from typing import Self
 
@@ -43,14 +45,7 @@ class DuckDBSession:
     ) -> None:  # fmt: skip
         import duckdb
 
-        self.read_only = read_only
-        self.wait_s = wait_s
-        self.tell = tell
-        self._lock = threading.Lock()
-        self._schemas: set[str] = set()
-        self._shown: dict[str, str] = {}
-        self._at_close: list[tuple[Callable[[], None], Callable[[], None]]] = []
-        self._connection: DuckDBPyConnection = duckdb.connect(
+        connection = duckdb.connect(
             config={
                 "threads": engine.threads or len(os.sched_getaffinity(0)),
                 "memory_limit": engine.memory_limit or f"{machine_memory_bytes() * _MEMORY_SHARE / 2**20:.0f}MiB",
@@ -61,7 +56,19 @@ class DuckDBSession:
                 "python_enable_replacements": False,
             }
         )
-        self._connection.execute("SET GLOBAL TimeZone = 'UTC'")
+        connection.execute("SET GLOBAL TimeZone = 'UTC'")
+        self.wait_s = wait_s
+        self.tell = tell
+        self._begin(connection, read_only)
+
+    def _begin(self, connection: DuckDBPyConnection, read_only: bool) -> None:
+        self.read_only = read_only
+        self._lock = threading.Lock()
+        self._schemas: set[str] = set()
+        self._shown: dict[str, str] = {}
+        self._at_close: list[tuple[Callable[[], None], Callable[[], None]]] = []
+        self._asides = count()
+        self._connection = connection
 
     def __enter__(self) -> Self:
         return self
@@ -72,6 +79,18 @@ class DuckDBSession:
     def cursor(self) -> DuckDBPyConnection:
         """Return a connection of its own to the shared instance."""
         return self._connection.cursor()
+
+    @contextmanager
+    def aside(self) -> Iterator[DuckDBSession]:
+        """Lend a session on the same instance whose views are its own: what it shows is seen by nobody else."""
+        name = f"_aside_{next(self._asides)}"
+        with closing(self.cursor()) as connection:
+            connection.execute(f"ATTACH ':memory:' AS {name}")
+            try:
+                yield _Aside(connection, name, read_only=self.read_only)
+            finally:
+                connection.execute("USE memory")
+                connection.execute(f"DETACH {name}")
 
     def close(self) -> None:
         """Close the instance; open cursors become unusable."""
@@ -121,6 +140,29 @@ class DuckDBSession:
         """Have the dataset's view made again when it is next shown (its table was rewritten)."""
         with self._lock:
             self._shown.pop(quote_dataset(dataset), None)
+
+
+class _Aside(DuckDBSession):
+    """The views of one database of the instance.
+
+    Args:
+        connection: Its own connection to the instance.
+        catalog: The database's name.
+        read_only: As the instance's.
+    """
+
+    def __init__(self, connection: DuckDBPyConnection, catalog: str, *, read_only: bool) -> None:
+        self._catalog = catalog
+        self.wait_s = 0.0
+        self.tell = lambda _: None
+        self._begin(connection, read_only)
+        connection.execute(f"USE {catalog}")
+
+    def cursor(self) -> DuckDBPyConnection:
+        """Return a connection of its own that finds the views of this database."""
+        connection = self._connection.cursor()
+        connection.execute(f"USE {self._catalog}")
+        return connection
 
 
 def machine_memory_bytes() -> int:
