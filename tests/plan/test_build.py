@@ -417,6 +417,16 @@ def test_a_clock_before_the_last_commit_is_said(project: Project) -> None:
     assert plan_of(project, states, now=datetime(2024, 1, 12, tzinfo=UTC)).notes == ()
 
 
+def test_a_clock_before_a_snapshots_last_commit_is_said_with_what_follows(load_files: Load) -> None:
+    text = "/* headwater\nmaterialize: snapshot\nkey: id\n*/\nselect id, amount from shop.orders"
+    project = load_files({"sources/shop.yaml": ORDERS, "models/m/history.sql": text})
+    states = all_made(project)
+    states["m.history"] = committed(states["m.history"], now="2030-01-01T00:00:00+00:00")
+    (note,) = plan_of(project, states).notes
+    assert "2030-01-01 00:00:00 UTC" in note
+    assert note.endswith("; until it has passed that, m.history dates changes right after it")
+
+
 def test_an_input_that_is_gone_is_unknown(load_files: Load) -> None:
     project = daily(load_files)
     states = all_made(project, **{"shop.orders": TableState("shop.orders")})

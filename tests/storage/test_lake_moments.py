@@ -203,6 +203,24 @@ def test_an_object_that_maintenance_removed_is_not_named(
     assert images.read() == [("a", kept["a"].place)]
 
 
+@pytest.mark.parametrize("whole", [False, True])
+def test_an_object_that_is_gone_is_said(
+    writer: Writer, keep: Callable[[Writer, str], ObjectCopy], path: str, whole: bool
+) -> None:
+    images = catalogue(writer)
+    kept = {name: keep(images, name) for name in ("a", "b")}
+    images.write("append", rows_of_objects(kept), columns=CATALOGUE)
+    assert images.described.foreign == images.described.foreign == ""
+    lost = Path(path, kept["a"].place)
+    if whole:
+        shutil.rmtree(lost.parent.parent)
+    else:
+        lost.unlink()
+    for _ in range(2):
+        assert "_objects/" in images.described.foreign
+        assert "is gone" in images.described.foreign
+
+
 @pytest.mark.parametrize("drop", [False, True])
 def test_an_object_that_is_named_while_maintenance_sleeps_stays(
     writer: Writer, other: Writer, keep: Callable[[Writer, str], ObjectCopy], path: str,

@@ -91,7 +91,7 @@ def build_plan(project: Project, observed: Observed, now: datetime, wish: Wish |
     notes = (
         *observed.notes,
         *observed.lost,
-        *tell_clocks([step.dataset for step in steps.values()], observed.states, now),
+        *tell_clocks(steps.values(), observed.states, now),
     )
     if not chosen and (wish.select or wish.exclude):
         asked = " ".join([*wish.select, *(f"--exclude {term}" for term in wish.exclude)])

@@ -80,7 +80,7 @@ class _Walk:
         context.emit("run_started", run_id=context.run_id, steps=len(self.plan.steps), now=context.now.isoformat())
         for text in (
             *context.observed.lost,
-            *tell_clocks([step.dataset for step in self.plan.steps], context.states, context.now),
+            *tell_clocks(self.plan.steps, context.states, context.now),
         ):
             context.emit("warning", text=text)
         drop_stale_views(context)

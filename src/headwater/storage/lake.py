@@ -29,7 +29,7 @@ from headwater.storage.disk import link_file, remove_tree, report_full_disk, syn
 from headwater.storage.folders import dataset_folder, list_datasets, own_folder, report_removed, scratch_folder
 from headwater.storage.lake_clean import clean_table, drop_table
 from headwater.storage.lake_loads import Loads, list_numbers, load_folder, note_number, read_dropped, read_number
-from headwater.storage.lake_objects import Objects, name_objects
+from headwater.storage.lake_objects import Objects, find_lost, has_objects, name_objects
 from headwater.storage.parquet import DataFile, cast_rows, find_damaged, scan_files, write_parquet
 from headwater.storage.rejects import scan_rejects, write_rejects
 from headwater.storage.sql import quote_name
@@ -75,8 +75,17 @@ class Lake:
             loads = self._read_loads(folder)
             staging = read_staging(folder, loads.last.commit.sequence if loads.last else None)
             if loads.last or staging or read_number(folder) > loads.dropped:
-                states[name] = replace(_describe_loads(name, loads), staging=staging)
+                states[name] = replace(self._see_objects(_describe_loads(name, loads), loads), staging=staging)
         return states
+
+    def _see_objects(self, state: TableState, loads: Loads) -> TableState:
+        """Return the state of a table, foreign when an object that its rows name is gone."""
+        if state.foreign or not loads.last or not has_objects(state.columns):
+            return state
+        with closing(self._session.cursor()) as connection:
+            paths = [file.path for file in loads.files()]
+            wrong = find_lost(connection, loads.folder, paths, loads.last.commit.sequence)
+        return replace(state, foreign=_tell_foreign(state.name, wrong))
 
     def _read_loads(self, folder: Path) -> Loads:
         dropped = read_dropped(folder)
@@ -203,7 +212,7 @@ def _describe_loads(name: str, loads: Loads) -> TableState:
     wrong = loads.foreign or find_damaged(
         [*((file.path, file.size_bytes) for file in files), *((path, None) for path in rejects)]
     )
-    foreign = f"{name}: {wrong}; `headwater run --reset {name}` rebuilds it" if wrong else ""
+    foreign = _tell_foreign(name, wrong)
     return TableState(
         name,
         columns=columns,
@@ -215,6 +224,10 @@ def _describe_loads(name: str, loads: Loads) -> TableState:
         size_bytes=sum(file.size_bytes for file in files),
         foreign=foreign,
     )
+
+
+def _tell_foreign(name: str, wrong: str) -> str:
+    return f"{name}: {wrong}; `headwater run --reset {name}` rebuilds it" if wrong else ""
 
 
 def _compare(loads: Loads, load: Load, commit: Commit) -> None:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from headwater.contracts import ObjectCopy
 from headwater.core.commit import Column
-from headwater.storage.disk import link_file, sync_folder
+from headwater.storage.disk import link_file, read_json, sync_folder, write_json
 from headwater.storage.folders import own_folder, scratch_folder
 from headwater.storage.parquet import scan_files
 from headwater.storage.staging import list_chunks
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from duckdb import DuckDBPyConnection
 
@@ -132,6 +132,31 @@ def _make_folder(place: Path) -> None:
         sync_folder(place.parent.parent)
 
 
+def has_objects(columns: Iterable[Column]) -> bool:
+    """Whether a table may name objects."""
+    return any(column.name == _COLUMN.name for column in columns)
+
+
+def find_lost(connection: DuckDBPyConnection, folder: Path, files: Sequence[str], sequence: int) -> str:
+    """Say which object that the rows of some files, the table at a commit, name is gone, or "".
+
+    The rows are read only when the commit or a folder of objects is another than when all objects were there last.
+    """
+    seen, places = own_folder(folder) / "objects.json", sorted(objects_folder(folder).glob("*/"))
+    stamp = [sequence, [[place.name, place.stat().st_mtime_ns] for place in places]]
+    if read_json(seen) == stamp:
+        return ""
+    prefix = f"{folder.parent.name}/{folder.name}/{objects_folder(folder).name}/"
+    there = {entry.name for place in places for entry in place.iterdir()}
+    rows = connection.execute(f"SELECT DISTINCT object FROM ({scan_files([_COLUMN], files)})").fetchall()
+    for (name,) in rows:
+        if str(name).startswith(prefix) and str(name).rpartition("/")[2] not in there:
+            return f"its object {folder.parent.parent / name} is gone"
+    with suppress(OSError):  # only a cache
+        write_json(seen, stamp)
+    return ""
+
+
 def name_objects(
     connection: DuckDBPyConnection, folder: Path, columns: Sequence[Column], files: Sequence[DataFile]
 ) -> list[str]:
@@ -140,7 +165,7 @@ def name_objects(
     Raises:
         FileNotFoundError: An object is gone.
     """
-    if not files or not objects_folder(folder).is_dir() or all(column.name != _COLUMN.name for column in columns):
+    if not files or not objects_folder(folder).is_dir() or not has_objects(columns):
         return []
     found = []
     for name in sorted(_read_names(connection, [file.path for file in files])):
