@@ -150,6 +150,8 @@ class WarehouseFile:
                 left_s = end_s - time.monotonic()
                 if patience is None or not isinstance(busy, BusyError) or left_s <= 0:
                     raise
+                if busy.process_id == os.getpid():  # nobody but this process itself could end that
+                    raise
             if busy.process_id != told:
                 told = busy.process_id
                 patience.tell(f"waiting for process {told}, which holds {self.path}")
