@@ -67,7 +67,7 @@ def find_binaries() -> Path:
 
 def _runs(folder: Path) -> bool:
     """Whether the server's programs start as the user who is to run them: root's home may be closed to others."""
-    command = [*_unprivileged(), str(folder / "bin" / "postgres"), "--version"]
+    command = [*_unprivileged(), str(folder / "bin" / "initdb"), "--version"]
     return subprocess.run(command, capture_output=True, check=False, cwd="/").returncode == 0
 
 
