@@ -87,8 +87,10 @@ def test_the_last_load_removed_is_the_state_before_it(writer: Writer, folder: Pa
     writer.write("append", rows_of({2: "b"}), position={"files": {"b": 1}})
     shutil.rmtree(folder / "load=00000002")
     assert writer.described.position == {}
-    writer.write("append", rows_of({2: "again"}))
+    receipt = writer.write("append", rows_of({2: "again"}))
     assert writer.read() == [(1, "a"), (2, "again")]
+    assert receipt.commit.version == 3  # what was built on the load that is gone is built again
+    assert writer.described.foreign == ""
 
 
 def test_a_table_whose_loads_are_gone_is_described_without_a_commit(writer: Writer, folder: Path) -> None:

@@ -88,7 +88,7 @@ class Lake:
         return replace(state, foreign=_tell_foreign(state.name, wrong))
 
     def _read_loads(self, folder: Path) -> Loads:
-        dropped = read_dropped(folder)
+        noted, dropped = read_number(folder), read_dropped(folder)
         records, foreign, expected = [], "", None
         for number in (number for number in list_numbers(folder) if number > dropped):
             record = self._read_load(load_folder(folder, number))
@@ -98,7 +98,7 @@ class Lake:
                 foreign = f"{load_folder(folder, record.commit.previous or 0)} is gone"
             records.append(record)
             expected = number
-        return Loads(folder, tuple(records), foreign, dropped)
+        return Loads(folder, tuple(records), foreign, dropped, noted)
 
     def _read_load(self, place: Path) -> Record | None:
         path = place / "_commit.json"
@@ -128,11 +128,11 @@ class Lake:
             return self._objects.keep(folder, path)
 
     def commit(self, load: Load, change: Change, commit: Commit) -> Receipt:
-        """Write a load's folder aside and rename it: the number of a load is the one after its predecessor's."""
+        """Write a load's folder aside and rename it: who has seen the same loads gives his the same number."""
         folder = self._writable(load.table)
         with report_full_disk(folder), report_removed(load.table), scratch_folder(folder) as scratch:
             loads = self._read_loads(folder)
-            commit = commit.at(loads.next_number() if commit.previous is None else commit.previous + 1)
+            commit = commit.at(loads.next_number(commit.previous))
             _compare(loads, load, commit)
             aside = scratch / "load"
             aside.mkdir()

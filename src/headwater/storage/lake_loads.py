@@ -18,12 +18,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Loads:
-    """The visible loads of a table, oldest first, and why they are not as we left them; loads to `dropped` are gone."""
+    """The visible loads of a table, oldest first.
+
+    Attributes:
+        folder: Where they lie.
+        records: Their commits.
+        foreign: Why they are not as we left them.
+        dropped: The last number of a table of that name that was dropped.
+        noted: The number of the last load there was, read before the loads were.
+    """
 
     folder: Path
     records: tuple[Record, ...] = ()
     foreign: str = ""
     dropped: int = 0
+    noted: int = 0
 
     @property
     def last(self) -> Record | None:
@@ -53,8 +62,13 @@ class Loads:
         by_sequence = {record.commit.sequence: record for record in self.records}
         return read_chain(self.last, lambda _, previous: by_sequence.get(previous))
 
-    def next_number(self) -> int:
-        """Return the number of a first load: none that is there, was there or was dropped has it."""
+    def next_number(self, previous: int | None) -> int:
+        """Return the number of a load after `previous`, or of a first one: none that is or was there has it.
+
+        Nothing is read again for a load that has a predecessor: who came in between has taken the same number.
+        """
+        if previous is not None:
+            return max(previous, self.noted) + 1
         return max(read_number(self.folder), self.dropped, *list_numbers(self.folder), 0) + 1
 
 
