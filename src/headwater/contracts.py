@@ -67,9 +67,6 @@ class Rows:
         return self.connection.sql(self.query).to_arrow_reader(batch_rows)
 
 
-# ---------------------------------------------------------------------------------------------------------- sources
-
-
 @dataclass(frozen=True, slots=True)
 class TableDescription:
     """What a source knows of a table without reading it.
@@ -144,6 +141,7 @@ class ChunkEnd:
         rejects: A SELECT on the request's connection that yields `_file, _line, rule, reason, raw` of rows the reader
             could not turn into columns; empty when there are none.
         rejected: How many rows that SELECT yields.
+        swallowed: How many lines of the file those rejects took beside their first ones (a quote that was not closed).
         resume: What a resumed read has to know to go on after this chunk, where its id does not tell (the address of
             the next page). Plain JSON; kept with the staged chunk, never part of a commit.
     """
@@ -152,6 +150,7 @@ class ChunkEnd:
     rejects: str = ""
     rejected: int = 0
     resume: dict[str, Any] = field(default_factory=dict)
+    swallowed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +179,8 @@ class Reading:
 
     Attributes:
         manifest: The bounds, to be handed back by `ReadRequest.manifest` when the read is resumed.
-        chunks: The chunks; each is taken, run and finished before the next one's query runs.
+        chunks: The chunks; each is taken, run and finished before the next one's query runs. Where they are a generator
+            an error of the engine is thrown into it: it may know which of its files is damaged.
         extra: Which of `_file`, `_line`, `_raw`, `_rule`, `_reason` and (all or none) `_hw_op`, `_hw_seq` and
             `_hw_unchanged` the chunks' queries yield beside the columns.
             A row whose `_rule` is set is a reject that the reader found in passing (`_raw` shows it, else its columns).
@@ -244,9 +244,6 @@ class Source(Protocol):
     def read(self, table: str, request: ReadRequest) -> Reading:
         """Begin a read: fix its upper bounds now (or take them from `request.manifest`), yield chunks later."""
         ...
-
-
-# ----------------------------------------------------------------------------------------------------------- stores
 
 
 @dataclass(frozen=True, slots=True)
@@ -375,6 +372,9 @@ class ObjectStore(Protocol):
         """
         ...
 
+    def damaged_objects(self, table: str) -> list[str]:
+        """Return the places of a table's copies that are not what was copied."""
+
 
 @dataclass(frozen=True, slots=True)
 class StageResult:
@@ -390,10 +390,11 @@ class StageResult:
 
 @dataclass(frozen=True, slots=True)
 class MaintainResult:
-    """What maintenance removed from one table, and how many of its files it joined into fewer."""
+    """What maintenance removed from one table, and how many files it joined; `problem`: why it could do nothing."""
 
     files_removed: int = 0
     bytes_removed: int = 0
     staging_removed: int = 0
     dropped: bool = False
     files_compacted: int = 0
+    problem: str = ""

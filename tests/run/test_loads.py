@@ -82,6 +82,7 @@ def test_an_empty_source_never_wipes_a_table_unless_it_may(tmp_path: Path, store
 @pytest.mark.parametrize("mode", ["", "load: incremental"])
 def test_no_file_at_all_makes_an_empty_table(tmp_path: Path, store: str, mode: str) -> None:
     put(tmp_path, {"sources/shop.yaml": source(store, mode), "models/m/reader.sql": READER})
+    (tmp_path / "in").mkdir()
     first = run_well(tmp_path)
     assert first["shop.orders/load"].rows == 0
     assert rows(tmp_path, "from m.reader") == [(0, None)]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+
+import duckdb
 
 from headwater.contracts import ReadRequest
 from headwater.core.commit import Column, merge_positions
@@ -63,7 +66,12 @@ def read(source: Source, asked: ReadRequest, table: str = "t") -> Outcome:
     positions = []
     for chunk in reading.chunks:
         projection = prepared.projection(chunk.query, "batch", "TIMESTAMPTZ '2024-05-01 00:00:00+00'")
-        asked.connection.execute(f"CREATE OR REPLACE TEMP TABLE harness AS {projection}")
+        try:
+            asked.connection.execute(f"CREATE OR REPLACE TEMP TABLE harness AS {projection}")
+        except duckdb.Error as error:
+            if isinstance(reading.chunks, Generator):
+                reading.chunks.throw(error)
+            raise
         end = chunk.finish()
         queries = [prepared.rejected_rows("harness")]
         if end.rejects:

@@ -335,3 +335,42 @@ def test_a_file_of_mixed_line_ends_is_read_row_by_row(con, tmp_path):
 def test_one_column_keeps_its_blank_rows(con, tmp_path):
     write(tmp_path, "v\n1\n\n2\n")
     assert len(load(con, tmp_path, {"v": "varchar"}).rows) == 3
+
+
+@pytest.mark.parametrize(("open_at", "lines"), [(2, 9), (9, 2), (10, 1)])
+@pytest.mark.parametrize("loose", [False, True])
+def test_an_open_quote_says_how_many_lines_it_took(con, tmp_path, open_at, lines, loose):
+    made = [f"{n},x{n}" for n in range(1, 11)]
+    made[open_at - 1] = f'{open_at},"x'
+    text = "a,b\n" + "".join(f"{line}\n" for line in made)
+    write(tmp_path, text.replace("1,x1\n", "1,x1\r", 1) if loose else text)
+    outcome = load(con, tmp_path)
+    assert len(outcome.rows) == open_at - 1
+    (reject,) = outcome.rejects
+    assert reject["rule"] == "quote"
+    assert ("takes" in reject["reason"]) == (lines > 1)
+    if lines > 1:
+        assert f"it takes {lines} lines of the file" in reject["reason"]
+
+
+def test_two_open_quotes_say_what_is_between_them(con, tmp_path):
+    write(tmp_path, 'a,b\n1,x\n2,"open\n3,y\n4,"open\n5,z\n')
+    outcome = load(con, tmp_path)
+    assert outcome.values("a") in ([(1,)], [(1,), (5,)])
+    took = sum(1 + reject["raw"].count("\n") for reject in outcome.rejects)
+    assert len(outcome.rows) + took == 5
+    assert any("it takes" in reject["reason"] for reject in outcome.rejects)
+
+
+@pytest.mark.parametrize(("encoding", "header"), [("utf-8", b"a,na\xefve\n"), ("windows-1252", b"a,b\x81\n")])
+@pytest.mark.parametrize("policy", ["evolve", "discard_value", "discard_row", "freeze"])
+def test_a_header_that_is_not_in_its_encoding_is_an_error(con, tmp_path, encoding, header, policy):
+    (tmp_path / "t.csv").write_bytes(header + b"1,x\n")
+    columns = {"a": "int", "na\xefve": {"type": "varchar", "optional": True}}
+    ingest = {"schema": policy, "columns": columns}
+    with pytest.raises(ConnectorError, match=r"t\.csv: its header is not") as caught:
+        load(con, tmp_path, columns={"a": "int", "na\xefve": "varchar"}, ingest=ingest, encoding=encoding)
+    assert "set encoding" in caught.value.fix
+    if encoding == "utf-8":
+        outcome = load(con, tmp_path, columns={"a": "int", "na\xefve": "varchar"}, encoding="latin-1")
+        assert outcome.values("a", "na\xefve") == [(1, "x")]

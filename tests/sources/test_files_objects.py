@@ -172,6 +172,7 @@ def test_a_resumed_read_copies_only_what_is_left(con: Any, tmp_path: Path, monke
 
 
 def test_an_empty_folder(con: Any, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
     full = load(con, tmp_path, incremental=False)
     assert (full.rows, full.chunks) == ([], ["empty"])
     assert load(con, tmp_path).chunks == []

@@ -171,3 +171,44 @@ def test_what_was_unpacked_is_removed(tmp_path: Path, monkeypatch: pytest.Monkey
     archive(tmp_path, "in/a.zip", {"1.csv": b"other,header\n1,2\n"})
     assert run(tmp_path)["s.t/extract"].error
     assert [path.name for path in aside.iterdir() if "unpacked" in path.name] == []
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("1.csv", "1.csv"), ("/1.csv", "1.csv"), ("../1.csv", "1.csv"), ("a//b.csv", "a/./b.csv")]
+)
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_members_of_one_name_are_refused(tmp_path: Path, one: str, other: str) -> None:
+    project(tmp_path, "in/*.csv.zip")
+    (tmp_path / "in").mkdir()
+    with zipfile.ZipFile(tmp_path / "in/a.csv.zip", "w") as packed:
+        packed.writestr(one, content("csv", ROWS[:2]))
+        packed.writestr(other, content("csv", ROWS[2:]))
+    error = run(tmp_path)["s.t/extract"].error
+    assert "in/a.csv.zip holds two files named" in error
+    assert "pack it anew" in error
+
+
+@pytest.mark.parametrize("form", ["parquet", "parquet of nanoseconds", "json", "jsonl.gz"])
+def test_what_is_damaged_in_the_middle_is_named_with_what_to_do(tmp_path: Path, form: str) -> None:
+    (tmp_path / "in").mkdir()
+    plain = form.partition(" ")[0]
+    columns = COLUMNS
+    for name in ("good", "bad"):
+        file = tmp_path / f"in/{name}.{plain}"
+        if plain == "parquet":
+            table = pa.table({"id": range(50_000), "item": [f"item {number * 7919}" for number in range(50_000)]})
+            if form != plain:
+                table = table.append_column("at", pa.array(range(50_000), pa.timestamp("ns", "UTC")))
+            pq.write_table(table, file, compression="zstd")
+        else:
+            pack(tmp_path, f"in/{name}.{plain}", content(plain.partition(".")[0], ROWS * 2000))
+    data = bytearray(file.read_bytes())
+    third = len(data) // 3
+    data[third : 2 * third] = bytes(third)
+    file.write_bytes(data)
+    project(tmp_path, f"in/*.{plain}", columns)
+    error = run(tmp_path)["s.t/extract"].error
+    assert "in/bad" in error
+    assert "in/good" not in error
+    assert "fix: mend the file or take it out of the folder" in error
+    assert str(tmp_path) not in error

@@ -5,11 +5,17 @@ from __future__ import annotations
 from headwater.errors import CheckFailedError
 
 
-def check_rejected(table: str, limit: float | None, *, good: int, rejected: int) -> CheckFailedError | None:
-    """Decide `max_rejected`: a number of rows (int) or a share of the rows read (float); None is no limit."""
-    total = good + rejected
+def check_rejected(
+    table: str, limit: float | None, *, good: int, rejected: int, swallowed: int = 0
+) -> CheckFailedError | None:
+    """Decide `max_rejected`: a number of rows (int) or a share of the rows read (float); None is no limit.
+
+    The lines that a reject has `swallowed` (a quote that is not closed) count as rows: they would have been some.
+    """
     if limit is None or not rejected:
         return None
+    rejected += swallowed
+    total = good + rejected
     if isinstance(limit, int):
         if rejected <= limit:
             return None
@@ -18,8 +24,9 @@ def check_rejected(table: str, limit: float | None, *, good: int, rejected: int)
         if rejected <= limit * total:
             return None
         allowed = f"{limit:.4%} allowed".replace("00%", "%")
+    took = f", {swallowed} of them lines that others took in: a quote is not closed" if swallowed else ""
     return CheckFailedError(
-        f"{table}: {rejected} of {total} rows are rejects ({rejected / total:.2%}), {allowed}",
+        f"{table}: {rejected} of {total} rows are rejects ({rejected / total:.2%}){took}, {allowed}",
         fix=f"mend the source, or raise max_rejected and see them with: headwater show --rejected {table}",
     )
 

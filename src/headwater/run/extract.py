@@ -68,7 +68,7 @@ def run_extract(step: ExtractStep, context: RunContext) -> tuple[Ingestion, Step
     """
     state = context.states.get(step.dataset)
     if state is not None and state.foreign:
-        raise StateError(state.foreign, fix=f"headwater run --reset {step.dataset}")
+        raise StateError(state.foreign, fix=state.way_out)
     connection = context.session.cursor()
     try:
         ingestion = _begin(step, context, state, connection)
@@ -191,13 +191,22 @@ def _prepare(
 
 
 def _read_chunks(ingestion: Ingestion, context: RunContext, step: str) -> None:
-    """Take every chunk; a reading that is given up is closed, so that what it opened ends with it."""
+    """Take every chunk; a reading that is given up is closed, so that what it opened ends with it.
+
+    An error of the engine is thrown into the reading first: it may know which of its files is damaged.
+    """
+    import duckdb
+
     chunks = ingestion.reading.chunks
     try:
         if ingestion.preparation.whole_load:
             _gather(ingestion, context, step)
         else:
             _take_chunks(ingestion, context, step)
+    except duckdb.Error as error:
+        if isinstance(chunks, Generator):
+            chunks.throw(error)
+        raise
     finally:
         if isinstance(chunks, Generator):
             chunks.close()
@@ -228,7 +237,7 @@ def _gather(ingestion: Ingestion, context: RunContext, step: str) -> None:
         connection.execute(f"{verb} {chunk.query}")
         end = chunk.finish()
         _keep_reader_rejects(ingestion, context, end.rejects, len(ends))
-        ends.append({"position": end.position, "rejected": end.rejected})
+        ends.append({"position": end.position, "rejected": end.rejected, "swallowed": end.swallowed})
         _tell_chunk(context, step, chunk, ends[-1])
     if not ends:
         return
@@ -239,7 +248,13 @@ def _gather(ingestion: Ingestion, context: RunContext, step: str) -> None:
     _keep(
         ingestion,
         projected,
-        {"position": position, "good": counts["good"], "rejected": rejected, "deduped": counts["deduped"]},
+        {
+            "position": position,
+            "good": counts["good"],
+            "rejected": rejected,
+            "deduped": counts["deduped"],
+            "swallowed": sum(end["swallowed"] for end in ends),
+        },
     )
 
 
@@ -254,7 +269,8 @@ def _project(ingestion: Ingestion, context: RunContext, chunk: Chunk, index: int
     counts = _counts(ingestion, table)
     rejected = counts["rejected"] + end.rejected
     resume = {"resume": end.resume} if end.resume else {}
-    return table, {"position": end.position, **counts, "rejected": rejected, **resume}
+    swallowed = {"swallowed": end.swallowed} if end.swallowed else {}
+    return table, {"position": end.position, **counts, "rejected": rejected, **swallowed, **resume}
 
 
 def _place_rejects(ingestion: Ingestion, table: str) -> None:

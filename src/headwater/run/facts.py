@@ -24,6 +24,7 @@ class LoadFacts:
     Attributes:
         rows: SELECT of the good rows; "" when no chunk came.
         rejects: SELECT of the quarantine rows (`REJECT_COLUMNS`), or "".
+        swallowed: Lines of files that rejects took beside their first ones.
         position: Position of this load, its source's version included.
         parts: Staged chunks that `rows` is made of; empty for a load of one chunk.
         keys: Gives a SELECT of the keys that the source still has.
@@ -42,6 +43,7 @@ class LoadFacts:
     rejects: str
     good: int
     rejected: int
+    swallowed: int
     position: dict[str, Any]
     parts: tuple[str, ...]
     keys: Callable[[Sequence[str]], str] | None

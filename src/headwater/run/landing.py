@@ -75,7 +75,7 @@ def _decide(facts: LoadFacts) -> Landing:
 
 def _logged(facts: LoadFacts) -> Landing:
     rejects, fresh, rejected = _settle_rejects(facts, facts.rejects)
-    _raise_first([check_rejected(facts.table, facts.ingest.max_rejected, good=facts.good, rejected=rejected)])
+    _raise_first([_check_rejected(facts, facts.good, rejected)])
     position = {**facts.position, "complete": True} if facts.replaces else _kept(facts)
     return Landing(replace(change_by_log(facts), rejects=rejects), position, fresh)
 
@@ -108,7 +108,7 @@ def _replacement(facts: LoadFacts) -> Landing:
         rows, rejects = _one_per_key(facts, current=None)
     rejects, fresh, rejected = _settle_rejects(facts, rejects)
     good = facts.count(f"SELECT count(*) FROM ({rows})") if facts.ingest.key else facts.good
-    limits = [check_rejected(facts.table, facts.ingest.max_rejected, good=good, rejected=rejected)]
+    limits = [_check_rejected(facts, good, rejected)]
     if facts.exists:
         assert facts.state is not None
         assert facts.state.commit is not None
@@ -124,6 +124,11 @@ def _replacement(facts: LoadFacts) -> Landing:
         return Landing(Change("record", rejects=rejects), position, fresh, digest)
     parts = facts.parts if not facts.ingest.key else ()
     return Landing(Change("replace", rows, facts.columns, rejects=rejects, parts=parts), position, fresh, digest)
+
+
+def _check_rejected(facts: LoadFacts, good: int, rejected: int) -> CheckFailedError | None:
+    limit = facts.ingest.max_rejected
+    return check_rejected(facts.table, limit, good=good, rejected=rejected, swallowed=facts.swallowed)
 
 
 def _same_rows(facts: LoadFacts, digest: str) -> bool:
@@ -158,7 +163,7 @@ def _addition(facts: LoadFacts) -> Landing:
         if not changed and facts.count(f"SELECT count(*) FROM (SELECT 1 FROM ({rows}) LIMIT 1)") == 0:
             change = Change("record")
     rejects, fresh, _ = _settle_rejects(facts, rejects)
-    _raise_first([check_rejected(facts.table, facts.ingest.max_rejected, good=facts.good, rejected=fresh)])
+    _raise_first([_check_rejected(facts, facts.good, fresh)])
     if ties:
         position = {**position, "ties": ties}
     return Landing(replace(change, rejects=rejects), position, fresh)

@@ -44,6 +44,7 @@ def _load(step: LoadStep, context: RunContext, ingestion: Ingestion) -> StepResu
         rejects=" UNION ALL ".join(ingestion.rejects) if ingestion.count("rejected") else "",
         good=ingestion.count("good"),
         rejected=ingestion.count("rejected"),
+        swallowed=ingestion.count("swallowed"),
         position=ingestion.position(),
         parts=tuple(ingestion.parts),
         keys=ingestion.reading.keys,

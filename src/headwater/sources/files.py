@@ -7,6 +7,7 @@ import uuid
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
@@ -21,20 +22,20 @@ from headwater.errors import ProjectError
 from headwater.sources.encodings import Encoding
 from headwater.sources.files_csv import CsvReader
 from headwater.sources.files_describe import describe_tables
-from headwater.sources.files_json import JsonReader, find_lines
-from headwater.sources.files_layout import PACKED, Dialect, read_layout
+from headwater.sources.files_json import JsonReader, find_damaged_json, find_lines
+from headwater.sources.files_layout import PACKED, Dialect, check_packed, find_damaged_packed, read_layout
 from headwater.sources.files_listing import (
     FileFormatError,
     check_unchanged,
     explain_errors,
-    list_files,
     list_groups,
     make_manifest,
     manifest_files,
 )
-from headwater.sources.files_objects import ObjectRead, check_objects
-from headwater.sources.files_parquet import parquet_columns, parquet_query, read_layouts
+from headwater.sources.files_objects import ObjectRead, check_keeper, check_objects
+from headwater.sources.files_parquet import find_damaged_parquet, parquet_columns, parquet_query, read_layouts
 from headwater.sources.files_scan import CsvScan, empty_query
+from headwater.sources.files_walk import list_to_read
 from headwater.sources.files_zip import Unpacked
 
 if TYPE_CHECKING:
@@ -137,8 +138,8 @@ class Files:
     `complete`. A file that vanished keeps its entry and its rows.
     Delivery: every row of a file once, as a row or as a reject. A changed file comes whole: its old rows have to be
     replaced. A file that changes while it is read fails the read, retryably.
-    Raises: ConnectorError for files that are not what they are declared to be, ChangedFileError (retryable) for files
-    that change or vanish.
+    Raises: ConnectorError for files that are not what they are declared to be or cannot be read, and for a path without
+    wildcards that names no file; ChangedFileError (retryable) for files that change or vanish.
     Source: the folder below `path` of the connection, or the project's.
     """
 
@@ -160,9 +161,11 @@ class Files:
         """Begin a read: the list of files, with sizes and times of last change, is its bound."""
         options: FilesTable = request.options
         manifest = request.manifest
+        if options.kind == "objects":
+            check_keeper(table, request)
         if manifest is None:
             ledger = request.position.get("files", {}) if request.incremental else {}
-            files = list_files(self._base, options.path)
+            files = list_to_read(self._base, options.path)
             manifest = make_manifest(files, ledger, incremental=request.incremental)
         if options.kind == "objects":
             return ObjectRead(self._base, options.path, table, request, dict(manifest)).begin()
@@ -273,7 +276,17 @@ class _FileRead:
         token = uuid.uuid4().hex[:12]
         for number, name, group in list_groups(self.manifest, self.request.finished):
             check_unchanged(self.base, group)
-            yield self._chunk(name, f"{token}_{number}", group, columns, complete=complete and number == 0)
+            chunk = self._chunk(name, f"{token}_{number}", group, columns, complete=complete and number == 0)
+            with explain_errors(self.unpacked.base, self.unpacked.members(group), self._find_damaged, foreign=True):
+                yield chunk
+
+    def _find_damaged(self, base: str, files: Sequence[File]) -> Iterator[File]:
+        """Yield the files that cannot be read to their end: a chunk's query runs elsewhere, with more than them."""
+        kind = self.request.options.kind
+        if kind == "parquet":
+            return find_damaged_parquet(base, files)
+        packed = find_damaged_packed(base, files)
+        return chain(packed, find_damaged_json(base, files, lines=kind == "jsonl")) if "json" in kind else packed
 
     def _empty(self, columns: Sequence[Column]) -> str:
         options: FilesTable = self.request.options
@@ -294,7 +307,7 @@ class _FileRead:
         kept = self._kept(columns)
         unknown = () if lenient else tuple(column.name for column in columns if column not in kept)
         if options.kind == "parquet":
-            with explain_errors(base, members):
+            with explain_errors(base, members, self._find_damaged):
                 layouts = read_layouts(base, members, connection)
                 query = parquet_query(
                     base, layouts, kept, unknown, token, connection,
@@ -307,12 +320,13 @@ class _FileRead:
                 return Chunk(name, self._empty(kept), lambda: self._end(group, position, "", 0))
             ingest = self.request.ingest
             reader = JsonReader(connection, base, columns, ingest, ordered, options.kind == "jsonl", token, absolute)
-            with explain_errors(base, members):
+            with explain_errors(base, members, self._find_damaged):
                 query = reader.query(members, "j")
 
             def end() -> ChunkEnd:
-                with explain_errors(base, members):
+                with explain_errors(base, members, self._find_damaged):
                     found, broken = reader.rejects(members, "j")
+                    check_packed(base, members)
                 return self._end(group, position, found, broken)
 
             return Chunk(name, query, end)
@@ -320,13 +334,15 @@ class _FileRead:
             connection, base, options.dialect, kept if lenient else columns, ordered, token, absolute, lenient
         )
         loaded = CsvReader(scan, unknown)
-        with explain_errors(base, members):
-            query, rejects, rejected = loaded.read_group(members)
-        return Chunk(name, query, lambda: self._end(group, position, rejects, rejected), loaded.drop_rows)
+        with explain_errors(base, members, self._find_damaged):
+            query, rejects, rejected, lines = loaded.read_group(members)
+        return Chunk(name, query, lambda: self._end(group, position, rejects, rejected, lines), loaded.drop_rows)
 
-    def _end(self, group: Sequence[File], position: dict[str, Any], rejects: str, rejected: int) -> ChunkEnd:
+    def _end(
+        self, group: Sequence[File], position: dict[str, Any], rejects: str, rejected: int, swallowed: int = 0
+    ) -> ChunkEnd:
         check_unchanged(self.base, group)
-        return ChunkEnd(position, rejects, rejected)
+        return ChunkEnd(position, rejects, rejected, swallowed=swallowed)
 
 
 def needs_order(request: ReadRequest) -> bool:

@@ -41,8 +41,11 @@ class CsvReader:
     unknown: tuple[str, ...] = ()
     _parts: int = 0
 
-    def read_group(self, files: Sequence[File]) -> tuple[str, str, int]:
-        """Read files; return a SELECT of the good rows, one of the rejects (or ""), and how many rejects."""
+    def read_group(self, files: Sequence[File]) -> tuple[str, str, int, int]:
+        """Read files; return a SELECT of the good rows, one of the rejects (or ""), and how many rejects.
+
+        The last number is that of lines which a reject took beside its first one: a quote was not closed.
+        """
         declared = [column.name for column in self.scan.columns]
         found = {file: read_layout(self.scan.base, file.path, self.scan.dialect, declared) for file in files}
         layouts = {file: layout for file, layout in found.items() if layout is not None}
@@ -62,7 +65,8 @@ class CsvReader:
             f"SELECT _file, _line, rule, reason, raw FROM {part}_rejects" for part in sorted(rejected)
         )
         count = sum(self._count(f"{part}_rejects") for part in rejected)
-        return self._judged(rows or self._nothing()), rejects, count
+        swallowed = sum(self._sum(f"{part}_rejects", "lines - 1") for part in rejected)
+        return self._judged(rows or self._nothing()), rejects, count, swallowed
 
     def drop_rows(self) -> None:
         """Drop the rows; the rejects stay as long as the connection, for whoever reads them."""
@@ -135,7 +139,10 @@ class CsvReader:
         return f"hw_rows_{self.scan.token}_{number:05d}"
 
     def _count(self, table: str) -> int:
-        row = self.scan.connection.execute(f"SELECT count(*) FROM {table}").fetchone()
+        return self._sum(table, "1")
+
+    def _sum(self, table: str, value: str) -> int:
+        row = self.scan.connection.execute(f"SELECT coalesce(sum({value}), 0) FROM {table}").fetchone()
         return int(row[0]) if row else 0
 
     # --------------------------------------------------------------------------------------------- what it yields
@@ -182,7 +189,7 @@ class CsvReader:
         names, types = ("_file", "_line", "rule", "reason", "raw"), (pa.string(), pa.int64(), *[pa.string()] * 3)
         arrays = [pa.array(values, kind) for values, kind in zip(zip(*rejects, strict=True), types, strict=True)]
         self.scan.connection.register(view, pa.table(arrays, names=list(names)))
-        self.scan.connection.execute(f"INSERT INTO {part}_rejects SELECT *, NULL, NULL FROM {view}")
+        self.scan.connection.execute(f"INSERT INTO {part}_rejects SELECT *, NULL, NULL, NULL FROM {view}")
         self.scan.connection.unregister(view)
 
     # ------------------------------------------------------------------------------------------------ adding up

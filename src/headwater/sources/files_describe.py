@@ -15,10 +15,11 @@ from headwater.core.commit import Column
 from headwater.core.specs import missing_columns
 from headwater.sources.files_known import KnownTables
 from headwater.sources.files_layout import PACKED, open_bytes, read_layout
-from headwater.sources.files_listing import FileFormatError, explain_errors, list_files, listing_version, missing_files
+from headwater.sources.files_listing import FileFormatError, explain_errors, listing_version
 from headwater.sources.files_objects import describe_objects
 from headwater.sources.files_parquet import Nodes, parquet_columns, parquet_rows, read_layouts, read_nodes
 from headwater.sources.files_sample import propose
+from headwater.sources.files_walk import list_files, missing_files
 from headwater.sources.files_zip import is_archive
 
 if TYPE_CHECKING:

@@ -181,6 +181,23 @@ class JsonReader:
         return projection.select(f"SELECT * FROM ({numbered}) WHERE {whole}", more)
 
 
+def find_damaged_json(base: str, files: Sequence[File], *, lines: bool) -> Iterator[File]:
+    """Yield the files that cannot be read to the end, each in an engine of its own; broken lines are no damage."""
+    import duckdb
+
+    kind = "newline_delimited', ignore_errors=true" if lines else "auto'"
+    for file in files:
+        place = quote_text(duckdb_path(base, file.path))
+        try:
+            with duckdb.connect(config={"threads": 1}) as own:
+                own.execute(
+                    f"SELECT max(hash(json)) FROM read_json_objects([{place}], format='{kind}, "
+                    f"maximum_object_size={MAX_OBJECT_BYTES})"
+                )
+        except duckdb.Error:
+            yield file
+
+
 def numbered_lines(base: str, file: File) -> Iterator[tuple[int, str, bool]]:
     """Yield (line, text, whether it is UTF-8) of every line that is not blank; a byte order mark is passed over."""
     with open_bytes(base, file.path) as data:

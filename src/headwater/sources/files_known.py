@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import zlib
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -37,12 +38,18 @@ class KnownTables:
 
     def _read(self) -> dict[str, Known]:
         try:
-            data = json.loads(self._file.read_text(encoding="utf-8"))
-            if data["stamp"] != self._stamp:
+            with open(os.open(self._file, os.O_RDONLY | os.O_NONBLOCK), "rb") as stored:  # which waits at no pipe
+                text = stored.read()
+            body = text[len(self._head(b"")) : -1]
+            if text != self._head(body) + body + b"}":
                 return {}
-            return {str(key): _unpack(entry) for key, entry in data["entries"].items()}
+            return {str(key): _unpack(entry) for key, entry in json.loads(body).items()}
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return {}
+
+    def _head(self, body: bytes) -> bytes:
+        """What stands before the entries: who wrote them, and their checksum."""
+        return f'{{"stamp": {json.dumps(f"{self._stamp} {zlib.crc32(body):08x}")}, "entries": '.encode()
 
     def find(self, key: Sequence[Any]) -> Known | None:
         """Return what is known of a list of files, or None."""
@@ -66,7 +73,8 @@ class KnownTables:
         aside = self._file.with_suffix(f".{os.getpid()}.tmp")
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            aside.write_text(json.dumps({"stamp": self._stamp, "entries": entries}), encoding="utf-8")
+            body = json.dumps(entries).encode()
+            aside.write_bytes(self._head(body) + body + b"}")
             aside.replace(self._file)
         except OSError:
             with suppress(OSError):

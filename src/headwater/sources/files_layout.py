@@ -7,6 +7,7 @@ import csv
 import gzip
 import io
 import os
+import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
@@ -15,7 +16,9 @@ from headwater.sources.files_listing import FileFormatError
 from headwater.sql.placeholders import quote_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+
+    from headwater.sources.files_listing import File
 
 
 RAW_CHARACTERS = 100_000
@@ -84,12 +87,12 @@ def read_layout(base: str, path: str, dialect: Dialect, declared: Sequence[str])
     """Read the header of a file; None when the file holds no row at all.
 
     Raises:
-        FileFormatError: The header names a column twice, or none of the declared columns.
+        FileFormatError: The header names a column twice, none of the declared columns, or is not in the encoding.
         OSError: The file cannot be opened.
     """
     if not dialect.header:
         return Layout(tuple(declared))
-    with open_text(base, path, dialect.encoding, errors="replace") as text:
+    with open_text(base, path, dialect.encoding, errors="surrogateescape") as text:
         reader = csv.reader(text, **csv_options(dialect))
         skip = 0
         for record in reader:
@@ -102,6 +105,12 @@ def read_layout(base: str, path: str, dialect: Dialect, declared: Sequence[str])
     known = {name.lower() for name in declared}
     seen: set[str] = set()
     for name in names:
+        if not is_text(name):
+            raise FileFormatError(
+                f"{path}: its header is not {dialect.encoding}: {name.encode('utf-8', 'replace').decode()!r}",
+                fix="set encoding (latin-1, windows-1252, utf-16), or mend the header",
+                path=path,
+            )
         if name.lower() in seen:
             raise FileFormatError(
                 f"{path}: its header has column {name!r} twice", fix="rename one of them in the file", path=path
@@ -114,6 +123,11 @@ def read_layout(base: str, path: str, dialect: Dialect, declared: Sequence[str])
             path=path,
         )
     return Layout(tuple(names), skip, reader.line_num)
+
+
+def is_text(read: str) -> bool:
+    """Whether a text that was read with `surrogateescape` is all of its encoding."""
+    return not any("\ud800" <= character <= "\udfff" for character in read)
 
 
 def open_text(base: str, path: str, encoding: str, errors: str) -> io.TextIOWrapper:
@@ -149,6 +163,29 @@ def open_bytes(base: str, path: str) -> BinaryIO:
 
         return io.BufferedReader(cast("io.RawIOBase", pa.input_stream(whole, compression="zstd")))
     return cast("BinaryIO", gzip.open(whole, "rb") if path.endswith(".gz") else open(whole, "rb"))
+
+
+def check_packed(base: str, files: Sequence[File]) -> None:
+    """Unpack packed files to their end: DuckDB reads gzip without comparing its checksum (measured with 1.5.5).
+
+    Raises:
+        OSError: The checksum is another one.
+        EOFError: The file is cut short.
+    """
+    for file in files:
+        if file.path.endswith(PACKED):
+            with open_bytes(base, file.path) as data:
+                while data.read(1 << 20):
+                    pass
+
+
+def find_damaged_packed(base: str, files: Sequence[File]) -> Iterator[File]:
+    """Yield the packed files that cannot be unpacked to their end."""
+    for file in files:
+        try:
+            check_packed(base, [file])
+        except (OSError, EOFError, zlib.error):
+            yield file
 
 
 def csv_options(dialect: Dialect) -> dict[str, Any]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import glob
+import csv
 import hashlib
 import json
 import os
-import stat
+import sys
 import zlib
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from itertools import islice
+from typing import TYPE_CHECKING, Any, cast
 
 from headwater.errors import ConnectorError, Retryable, Terminal
 
@@ -22,6 +23,9 @@ GROUP_BYTES = 64 * 1024 * 1024
 """Small files are read together up to this size: a query per file is what makes many tiny files slow."""
 
 GROUP_FILES = 2_000
+
+_NAMED = 3
+"""How many damaged files an error names."""
 
 
 class FileFormatError(ConnectorError, Terminal):
@@ -44,61 +48,6 @@ class File:
     def entry(self) -> list[int]:
         """What a position remembers of the file."""
         return [self.size_bytes, self.mtime_ns]
-
-
-def list_files(base: str, pattern: str) -> list[File]:
-    """List the regular files that match, in the order of their paths; none at all is not an error.
-
-    `**` matches any depth; hidden files are left out.
-
-    Raises:
-        ChangedFileError: A file vanished or cannot be looked at.
-    """
-    found = []
-    for path in glob.glob(pattern, root_dir=base, recursive=True):
-        try:
-            status = os.stat(os.path.join(base, path))
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            raise ChangedFileError(f"{path} cannot be read: {error.strerror}", path=path) from error
-        if stat.S_ISREG(status.st_mode):
-            _check_name(path)
-            found.append(File(Path(path).as_posix(), status.st_size, status.st_mtime_ns))
-    return sorted(found, key=lambda file: file.path)
-
-
-def _check_name(path: str) -> None:
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        shown = os.fsencode(path).decode("utf-8", "backslashreplace")
-        raise FileFormatError(f"{shown}: the name is not UTF-8, so no row can say that it came from there") from None
-
-
-def missing_folder(base: str, pattern: str) -> str:
-    """Return the folder before the first wildcard when it does not exist, else ""."""
-    fixed = fixed_folder(pattern)
-    return "" if os.path.isdir(os.path.join(base, fixed)) else fixed or base
-
-
-def missing_files(base: str, pattern: str) -> str:
-    """Say why no file matches."""
-    if folder := missing_folder(base, pattern):
-        return f"the folder {folder} does not exist"
-    if os.path.isdir(os.path.join(base, pattern)):
-        return f"{pattern} is a folder, not a file: write {pattern}/* for what is in it"
-    return f"no file matches {pattern}"
-
-
-def fixed_folder(pattern: str) -> str:
-    """Return the folder before the first wildcard, "" when there is none."""
-    fixed = []
-    for part in Path(pattern).parts[:-1]:
-        if glob.has_magic(part):
-            break
-        fixed.append(part)
-    return os.path.join(*fixed) if fixed else ""
 
 
 def listing_version(files: Sequence[File]) -> str:
@@ -175,9 +124,18 @@ def check_unchanged(base: str, files: Sequence[File]) -> None:
             )
 
 
+Probe = Callable[[str, "Sequence[File]"], "Iterator[File]"]
+"""Yields the files that cannot be read to their end."""
+
+
 @contextmanager
-def explain_errors(base: str, files: Sequence[File]) -> Iterator[None]:
+def explain_errors(
+    base: str, files: Sequence[File], probe: Probe | None = None, *, foreign: bool = False
+) -> Iterator[None]:
     """Turn errors of reading files into errors that name the file and say whether to try again.
+
+    Of several files `probe` yields those that cannot be read by themselves. An error may be `foreign`: when there is no
+    such file nothing is known of it here, and it is raised as it is.
 
     Raises:
         ChangedFileError: A file changed or vanished meanwhile, which explains whatever went wrong.
@@ -187,13 +145,23 @@ def explain_errors(base: str, files: Sequence[File]) -> Iterator[None]:
 
     try:
         yield
-    except (duckdb.Error, OSError, EOFError, zlib.error) as error:
+    except (duckdb.Error, OSError, EOFError, zlib.error, csv.Error, UnicodeError, _arrow_error()) as error:
         check_unchanged(base, files)
+        guilty = list(islice(probe(base, files), _NAMED + 1)) if probe and (foreign or len(files) > 1) else []
+        if foreign and not guilty:
+            raise
+        guilty = guilty or list(files)
         text = str(error).partition("\n")[0].replace(base.rstrip(os.sep) + os.sep, "")
-        names = ", ".join(file.path for file in files[:3]) + (" …" if len(files) > 3 else "")
+        names = ", ".join(file.path for file in guilty[:_NAMED]) + (" …" if len(guilty) > _NAMED else "")
         raise FileFormatError(
-            f"{names}: {text}", fix="mend the file or take it out of the folder", path=files[0].path if files else ""
+            f"{names}: {text}", fix="mend the file or take it out of the folder", path=guilty[0].path if guilty else ""
         ) from None
+
+
+def _arrow_error() -> type[Exception]:
+    """Return what Arrow raises, where it was used at all."""
+    arrow = sys.modules.get("pyarrow")
+    return cast("type[Exception]", arrow.ArrowException) if arrow else OSError
 
 
 def duckdb_path(base: str, path: str) -> str:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 _BATCH_ROWS = 20_000
 _REASONS = {rule: reason for _, rule, reason in files_scan.RULES}
 
-Record = tuple[int, str, str, list[str | None]]
-"""Line, rule ("" when good), raw text, fields."""
+Record = tuple[int, str, str, list[str | None], int]
+"""Line, rule ("" when good), raw text, fields, how many lines it takes."""
 
 
 def scan_loosely(scan: CsvScan, file: File, layout: Layout, rows: str, rejects: str) -> None:
@@ -32,14 +32,16 @@ def scan_loosely(scan: CsvScan, file: File, layout: Layout, rows: str, rejects: 
     text, view = f"{rows}_text", f"{rows}_view"
     names = [f"c{index}" for index in range(len(layout.names))]
     fields = ", ".join(f"{name} VARCHAR" for name in names)
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE {text} (_line BIGINT, rule VARCHAR, raw VARCHAR, {fields})")
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE {text} (_line BIGINT, lines BIGINT, rule VARCHAR, raw VARCHAR, {fields})"
+    )
     for batch in _batches(read_records(scan, file, layout)):
-        columns: list[list[Any]] = [[record[0] for record in batch], [record[1] or None for record in batch]]
-        columns.append([record[2] for record in batch])
+        columns: list[list[Any]] = [[record[0] for record in batch], [record[4] for record in batch]]
+        columns += [[record[1] or None for record in batch], [record[2] for record in batch]]
         columns += [[record[3][i] if not record[1] else None for record in batch] for i in range(len(names))]
-        types = [pa.int64(), *[pa.string()] * (len(columns) - 1)]
+        types = [pa.int64(), pa.int64(), *[pa.string()] * (len(columns) - 2)]
         arrays = [pa.array(column, kind) for column, kind in zip(columns, types, strict=True)]
-        connection.register(view, pa.table(arrays, names=["_line", "rule", "raw", *names]))
+        connection.register(view, pa.table(arrays, names=["_line", "lines", "rule", "raw", *names]))
         connection.execute(f"INSERT INTO {text} SELECT * FROM {view}")
         connection.unregister(view)
     _split(scan, file, layout, text, rows, rejects)
@@ -66,7 +68,7 @@ def read_records(scan: CsvScan, file: File, layout: Layout) -> Iterator[Record]:
                 taken.clear()
                 began, line = line, records.line_num + 1
                 if began > layout.lines and (record != [] or width == 1):
-                    yield (began, *_judge(record, raw, width))
+                    yield (began, *_judge(record, raw, width), raw.count("\n") + 1)
     finally:
         csv.field_size_limit(before)
 
@@ -121,9 +123,9 @@ def _split(scan: CsvScan, file: File, layout: Layout, text: str, rows: str, reje
     )
     scan.connection.execute(
         f"CREATE OR REPLACE TEMP TABLE {rejects} AS "
-        f"SELECT {place} AS _file, _line, rule, CASE rule {told} END AS reason, raw, "
-        f"NULL::BIGINT AS position, NULL::BIGINT AS blank FROM {text} WHERE rule IS NOT NULL UNION ALL "
-        f"SELECT {place}, _line, r._rule, r._reason, raw, NULL, NULL FROM {rows} AS r JOIN {text} USING (_line) "
+        f"SELECT {place} AS _file, _line, rule, CASE rule {told} END || {files_scan.took_sql('lines')} AS reason, raw, "
+        f"lines, NULL::BIGINT AS position, NULL::BIGINT AS blank FROM {text} WHERE rule IS NOT NULL UNION ALL "
+        f"SELECT {place}, _line, r._rule, r._reason, raw, NULL, NULL, NULL FROM {rows} AS r JOIN {text} USING (_line) "
         "WHERE r._rule IS NOT NULL"
     )
 
@@ -166,7 +168,7 @@ def _find_any(
     found: list[tuple[int | None, str]] = []
     nulls, encoding = set(scan.dialect.null_values), scan.dialect.encoding
     as_read = replace(scan, dialect=replace(scan.dialect, encoding=scan.dialect.read_encoding))
-    for line, rule, raw, fields in read_records(as_read, file, layout):
+    for line, rule, raw, fields, _ in read_records(as_read, file, layout):
         if len(found) == len(wanted):
             break
         if not rule and [None if field in nulls else field for field in fields] == wanted[len(found)]:

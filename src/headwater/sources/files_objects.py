@@ -17,13 +17,11 @@ from headwater.errors import ProjectError
 from headwater.sources.files_listing import (
     FileFormatError,
     check_unchanged,
-    fixed_folder,
-    list_files,
     list_groups,
     listing_version,
-    missing_folder,
 )
 from headwater.sources.files_scan import empty_query
+from headwater.sources.files_walk import fixed_folder, list_files, missing_folder
 from headwater.sql.placeholders import quote_text
 
 if TYPE_CHECKING:
@@ -95,6 +93,16 @@ def describe_objects(base: str, pattern: str) -> TableDescription:
     return TableDescription(OBJECT_COLUMNS, (), len(files), listing_version(files), notes=notes)
 
 
+def check_keeper(table: str, request: ReadRequest) -> None:
+    """Check that a table's store keeps objects.
+
+    Raises:
+        ProjectError: It does not.
+    """
+    if request.keep_object is None:
+        raise ProjectError(f"the store of {table!r} keeps no objects", fix="write into: lake")
+
+
 @dataclass(frozen=True, slots=True)
 class ObjectRead:
     """One read of a table of objects: the files of a chunk are copied before the chunk is given out."""
@@ -106,13 +114,7 @@ class ObjectRead:
     manifest: dict[str, Any]
 
     def begin(self) -> Reading:
-        """Begin the read.
-
-        Raises:
-            ProjectError: The store keeps no objects.
-        """
-        if self.request.keep_object is None:
-            raise ProjectError(f"the store of {self.table!r} keeps no objects", fix="write into: lake")
+        """Begin the read."""
         return Reading(self.manifest, self._chunks(), ("_file", "_line"), columns=OBJECT_COLUMNS, catalogue=True)
 
     def _chunks(self) -> Iterator[Chunk]:

@@ -113,6 +113,24 @@ def parquet_query(
     return " UNION ALL ".join(selects)
 
 
+def find_damaged_parquet(base: str, files: Sequence[File]) -> Iterator[File]:
+    """Yield the files that one of both readers cannot read to the end, each in an engine of its own."""
+    import duckdb
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for file in files:
+        try:
+            with duckdb.connect(config={"threads": 1}) as own:
+                place = quote_text(duckdb_path(base, file.path))
+                own.execute(f"SELECT max(hash(t)) FROM read_parquet([{place}], hive_partitioning=false) AS t")
+            with pq.ParquetFile(os.path.join(base, file.path)) as opened:
+                for _ in opened.iter_batches(_BATCH_ROWS):
+                    pass
+        except (duckdb.Error, pa.ArrowException, OSError):
+            yield file
+
+
 def read_nodes(base: str, files: Sequence[File], connection: DuckDBPyConnection) -> Nodes:
     """Read the schemas of files from their footers.
 

@@ -37,6 +37,11 @@ RULES = (
 )
 
 
+_TRIMMED = "trim(line_text, chr(10) || chr(13))"
+_LINES = f"1 + length({_TRIMMED}) - length(replace({_TRIMMED}, chr(10), ''))"
+"""How many lines a reject takes: more than one where a quote was not closed."""
+
+
 @dataclass(frozen=True, slots=True)
 class CsvScan:
     """Scans files into temporary tables of a connection.
@@ -169,13 +174,19 @@ class CsvScan:
         self.connection.execute(
             f"CREATE TEMP TABLE {rejects} AS "
             f"SELECT _file, NULL::BIGINT AS _line, CASE kind {rules} ELSE 'unreadable' END AS rule, "
-            f"CASE kind {reasons} ELSE 'the row cannot be read' END AS reason, {raw} AS raw, position, "
+            f"CASE kind {reasons} ELSE 'the row cannot be read' END || {took_sql('lines')} AS reason, raw, lines, "
+            f"position, blank FROM (SELECT *, {raw} AS raw, {_LINES} AS lines, "
             f"length(regexp_replace(regexp_extract(line_text, '^[\\r\\n]*'), '\\r', '', 'g')) AS blank FROM ("
             f"SELECT {self.path_sql('s.file_path')} AS _file, e.line_byte_position AS position, "
             f"any_value(e.csv_line) AS line_text, min(CASE CAST(e.error_type AS VARCHAR) {ranked} END) AS kind "
             f"FROM {errors} e JOIN (SELECT DISTINCT scan_id, file_id, file_path FROM {scans}) s "
-            "USING (scan_id, file_id) GROUP BY s.file_path, e.line_byte_position)"
+            "USING (scan_id, file_id) GROUP BY s.file_path, e.line_byte_position))"
         )
+
+
+def took_sql(lines: str) -> str:
+    """Return SQL of what is said of a reject that takes more lines of its file than one."""
+    return f"CASE WHEN {lines} > 1 THEN concat('; it takes ', {lines}, ' lines of the file') ELSE '' END"
 
 
 def empty_query(columns: Sequence[Column]) -> str:

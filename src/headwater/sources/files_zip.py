@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import lzma
 import os
+import struct
 import zipfile
 import zlib
 from contextlib import ExitStack
@@ -17,6 +19,10 @@ from headwater.temporary import temporary_folder
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Self
+
+
+_DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, RuntimeError, OSError, EOFError, ValueError)
+"""What zipfile raises of a damaged archive; what it cannot unpack at all is a RuntimeError as well."""
 
 
 @dataclass(slots=True)
@@ -78,17 +84,18 @@ class Unpacked:
         try:
             with zipfile.ZipFile(os.path.join(self.base, file.path)) as archive:
                 members = [self._extract(archive, member, file) for member in archive.infolist() if _counts(member)]
-        except (zipfile.BadZipFile, zlib.error, RuntimeError, OSError, EOFError) as error:
+        except _DAMAGE as error:
             check_unchanged(self.base, [file])
             raise FileFormatError(
                 f"{file.path} cannot be unpacked: {error}", fix="pack it anew, without a password", path=file.path
             ) from error
         if not members:
             raise FileFormatError(f"{file.path} holds no file", fix="take it out of the folder", path=file.path)
+        _refuse_twins(file, members)
         return sorted(members, key=lambda member: member.path)
 
     def _extract(self, archive: zipfile.ZipFile, member: zipfile.ZipInfo, file: File) -> File:
-        """Unpack a member under its own name; a name that leads out of the archive is taken apart by zipfile."""
+        """Unpack a member under its own name; of a name that leads out of the archive, what does not."""
         place = archive.extract(member, os.path.join(self._folder, file.path))
         status = os.stat(place)
         name = PurePosixPath(Path(place).relative_to(self._folder).as_posix())
@@ -98,6 +105,23 @@ class Unpacked:
 def is_archive(path: str) -> bool:
     """Whether a file holds other files."""
     return path.lower().endswith(".zip")
+
+
+def _refuse_twins(file: File, members: Sequence[File]) -> None:
+    """Refuse members of one name: the later one would stand in the place of the other.
+
+    Raises:
+        FileFormatError: Two members have one name, or one is left of theirs without what leads out of the archive.
+    """
+    seen: set[str] = set()
+    for member in members:
+        if member.path in seen:
+            raise FileFormatError(
+                f"{file.path} holds two files named {member.path.removeprefix(file.path + '/')}",
+                fix="pack it anew, each file under a name of its own, without / or .. at its beginning",
+                path=file.path,
+            )
+        seen.add(member.path)
 
 
 def _counts(member: zipfile.ZipInfo) -> bool:

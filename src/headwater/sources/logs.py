@@ -12,7 +12,8 @@ from headwater.core.commit import Column
 from headwater.core.layers import Family
 from headwater.core.specs import Spec
 from headwater.errors import ProjectError
-from headwater.sources.files_listing import File, list_files, listing_version, missing_files
+from headwater.sources.files_listing import File, listing_version
+from headwater.sources.files_walk import list_files, list_to_read, missing_files
 from headwater.sources.logs_follow import Following, Part, follow, next_logs
 from headwater.sources.logs_format import FORMATS, LogFormat, own_format
 from headwater.sources.logs_lines import LineReader
@@ -41,7 +42,8 @@ class Logs:
     file goes on where it stood, and logs that begin alike stay apart. A full load says `complete`.
     Delivery: every line once. The end of a file without a line end waits until it has one, or for a minute. A log whose
     file was truncated or moved out of sight is a reject `truncated`: what was written last may not have been read.
-    Raises: ChangedFileError (retryable) when a file vanishes or is truncated while it is read.
+    Raises: ConnectorError for files that cannot be read, and for a path without wildcards that names no file;
+    ChangedFileError (retryable) when a file vanishes or is truncated while it is read.
     Source: the folder below `path` of the connection, or the project's.
     """
 
@@ -70,7 +72,7 @@ class Logs:
         options: LogsTable = request.options
         known = read_logs(request.position.get("logs", [])) if request.incremental else []
         if request.manifest is None:
-            following = follow(self._base, list_files(self._base, options.path), known)
+            following = follow(self._base, list_to_read(self._base, options.path), known)
             manifest = {
                 "parts": [_pack(part) for part in following.parts],
                 "gone": [log.to_json() for log in following.gone],

@@ -8,7 +8,8 @@ from io import BufferedReader
 from typing import TYPE_CHECKING, BinaryIO
 
 from headwater.sources.encodings import codec_of
-from headwater.sources.files_listing import ChangedFileError, list_files
+from headwater.sources.files_listing import ChangedFileError
+from headwater.sources.files_walk import list_files
 from headwater.sources.logs_digest import Prefix, tail_begins
 from headwater.sources.logs_look import is_at_rest, is_packed, read_up_to, reading
 
