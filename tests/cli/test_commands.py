@@ -56,6 +56,7 @@ def test_init_in_a_named_folder_and_not_twice(call: Call) -> None:
 JSON_CALLS = {
     "check": ["check", "--json"],
     "check offline": ["check", "--offline", "--json"],
+    "doctor": ["doctor", "--json"],
     "draw": ["draw", "--json"],
     "init": ["init", "elsewhere", "--json"],
     "maintain": ["maintain", "--json"],

@@ -11,6 +11,7 @@ import click
 
 _COMMANDS = {
     "check": "Bind every model on empty tables; report every problem at once.",
+    "doctor": "Look everything over: what is damaged, and the command that mends it.",
     "draw": "Draw the project as SVG, PNG, dot, Mermaid, text or HTML.",
     "init": "Make a small project that runs.",
     "maintain": "Remove what nobody can read any more.",

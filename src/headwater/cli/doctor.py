@@ -1,0 +1,40 @@
+"""`headwater doctor`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import click
+
+from headwater.cli.options import errors_as_json, json_option, print_json
+
+_MARKS = {"ok": "✓", "note": "·", "damaged": "✕"}
+
+
+@click.command()
+@json_option
+@click.pass_context
+def command(ctx: click.Context, as_json: bool) -> None:
+    """Look over versions, extras, project, journal, lease and every table to its last row; changes nothing.
+
+    Exits with 1 when something is damaged, and says the command that mends it.
+    """
+
+    def body() -> int:
+        from headwater.run.doctor import diagnose
+
+        found = diagnose(ctx.obj["folder"], ctx.obj["environment"])
+        code = 1 if any(finding.state == "damaged" for finding in found) else 0
+        if as_json:
+            print_json({"findings": [asdict(finding) for finding in found], "exit_code": code})
+            return code
+        for finding in found:
+            what = f": {finding.what}" if finding.what else ""
+            click.echo(f"{_MARKS[finding.state]} {finding.about} {finding.name}{what}")
+            if finding.fix:
+                click.echo(f"    {finding.fix}")
+        damaged = sum(finding.state == "damaged" for finding in found)
+        click.echo(f"{damaged} damaged" if damaged else "all is well")
+        return code
+
+    ctx.exit(errors_as_json(body, as_json))
