@@ -28,7 +28,7 @@ from headwater.run.execute import execute
 from headwater.run.journalist import Journalist
 from headwater.run.upkeep import maintain_stores
 from headwater.sql.placeholders import quote_identifier, quote_text
-from headwater.state import Lease
+from headwater.state import Journal, Lease
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -91,6 +91,11 @@ class LoadedProject:
     def graph(self) -> Graph:
         """The one graph."""
         return self.project.graph
+
+    @property
+    def problems(self) -> Sequence[str]:
+        """What is damaged and was done without."""
+        return tuple(self._access.problems)
 
     # ---------------------------------------------------------------------------------------------- before a run
 
@@ -267,13 +272,11 @@ class LoadedProject:
         Raises:
             ProjectError: No source's table has that name, or it was never loaded.
         """
-        from headwater.run.rejected import failed_rejects_file
+        from headwater.run.rejected import failed_rejects_file, read_rejects
 
         file = failed_rejects_file(self.project, dataset)
         if dataset in self.project.sources and file.exists():
-            import pyarrow.parquet as pq
-
-            return pq.read_table(file), True
+            return read_rejects(file), True
         return self.query(f"SELECT * FROM quarantine.{quote_identifier(dataset.replace('.', '__', 1))}"), False
 
     def states(self) -> dict[str, TableState]:
@@ -326,8 +329,8 @@ class LoadedProject:
         with suppress(HeadwaterError):
             states = self.states()
             rejects = self._count_rejects(states)
-        results, clock, asked = self.last_results(), now or datetime.now(UTC), states is not None
-        return describe_nodes(self.project, results, states or {}, rejects, clock, asked=asked)
+        results, clock = self._access.history(Journal.last_results) or {}, now or datetime.now(UTC)
+        return describe_nodes(self.project, results, states or {}, rejects, clock, asked=states is not None)
 
     def write_schemas(self) -> list[str]:
         """Write JSON Schemas of the project's YAML files for editors; return their paths."""
@@ -339,7 +342,8 @@ class LoadedProject:
 
     def _count_rejects(self, states: Mapping[str, TableState]) -> dict[str, int]:
         """Count the rows in the quarantine of every source's table that has one."""
-        held = [name for name in self.project.sources if name in states and states[name].rejects]
+        there = {name: state for name, state in states.items() if not state.is_lost}
+        held = [name for name in self.project.sources if name in there and there[name].rejects]
         counts = [
             f"SELECT {quote_text(name)} AS name, count(*) AS held"
             f" FROM quarantine.{quote_identifier(name.replace('.', '__', 1))}"
@@ -353,8 +357,7 @@ class LoadedProject:
         from headwater.diagram.html_data import KEPT_RUNS, describe_datasets
 
         observed, bound, lineage = self._access.trace()
-        with self._access.journal() as journal:
-            runs = {name: [run for _, run in journal.step_history(name, KEPT_RUNS)] for name in self.graph.nodes}
+        runs = {name: self._access.results_of(name, KEPT_RUNS) for name in self.graph.nodes}
         return describe_datasets(self.project, observed.states, bound.schemas, lineage, runs)
 
     def _refuse(self, observed: Observed, bound: Bound, attended: bool) -> None:

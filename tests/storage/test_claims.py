@@ -15,6 +15,7 @@ from headwater.storage.claims import (
     read_record,
     retire_claims,
 )
+from headwater.storage.disk import read_json, write_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,7 +63,9 @@ def test_a_first_commit_goes_on_counting(tmp_path: Path) -> None:
 def test_keys_of_later_versions_are_passed_over(tmp_path: Path) -> None:
     claim_commit(tmp_path, FIRST, {}, [])
     path = claim_path(tmp_path, FIRST.producer, 1)
-    path.write_text(path.read_text().replace('"commit":{', '"commit":{"new":1,'))
+    known = read_json(path)
+    assert known is not None
+    write_json(path, {**known, "commit": {**known["commit"], "new": 1}})
     assert read_record(path) == Record(FIRST, {})
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from headwater.cli.options import errors_as_json, json_option, load, print_json
+from headwater.cli.options import errors_as_json, json_option, load, print_json, tell_problems
 
 if TYPE_CHECKING:
     from headwater.api import LoadedProject
@@ -44,6 +44,7 @@ def command(
     def body() -> int:
         loaded = load(ctx)
         print_json(graph_as_json(loaded)) if as_json else _draw(loaded, level, form, output, show)
+        tell_problems(loaded)
         return 0
 
     ctx.exit(errors_as_json(body, as_json))

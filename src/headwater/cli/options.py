@@ -50,6 +50,12 @@ def load(ctx: click.Context, *, whole: bool = False, offline: bool = False) -> L
     return loaded
 
 
+def tell_problems(loaded: LoadedProject) -> None:
+    """Say on standard error what is damaged and was done without."""
+    for problem in loaded.problems:
+        click.echo(f"warning: {problem}", err=True)
+
+
 def attended() -> bool:
     """Whether a person watches: only then a run proposes schemas that nobody declared."""
     return sys.stdin.isatty() and sys.stderr.isatty()

@@ -19,6 +19,7 @@ from headwater.cli.options import (
     parse_clock,
     print_json,
     select_option,
+    tell_problems,
     to_option,
 )
 
@@ -46,11 +47,13 @@ def command(
     """Show what a run would do, and why. Nothing is changed."""
 
     def body() -> int:
-        plan = load(ctx, whole=True, offline=offline).plan(
+        loaded = load(ctx, whole=True, offline=offline)
+        plan = loaded.plan(
             select=select, exclude=exclude, full=full, keep_history=keep_history, begin=begin, end=end,
             now=parse_clock(now), offline=offline, attended=attended(),
         )  # fmt: skip
         print_json(plan_as_json(plan)) if as_json else print_plan(plan)
+        tell_problems(loaded)
         return 0
 
     ctx.exit(errors_as_json(body, as_json))

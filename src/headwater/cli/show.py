@@ -9,7 +9,7 @@ import click
 
 from headwater.cli.options import errors_as_json, json_option, load, print_json
 from headwater.core.graph import Role, node_name
-from headwater.errors import ProjectError
+from headwater.errors import ProjectError, StateError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -77,10 +77,15 @@ def describe_dataset(loaded: LoadedProject, name: str) -> dict[str, Any]:
 
 def describe_runs(loaded: LoadedProject, step: str, before: str) -> list[dict[str, Any]]:
     """Return the last results of a step, newest first; one that was blocked with the error of the step before it."""
-    failed = {run_id: result.error for run_id, result in loaded.history(before, 10)}
+    try:
+        before_it, results = loaded.history(before, 10), loaded.history(step, 5)
+    except StateError as error:  # the journal is damaged: what is there is shown without its history
+        click.echo(f"warning: {error}", err=True)
+        return []
+    failed = {run_id: result.error for run_id, result in before_it}
     return [
         {"run_id": run_id, **asdict(result), "error": result.error or failed.get(run_id, "")}
-        for run_id, result in loaded.history(step, 5)
+        for run_id, result in results
     ]
 
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from headwater.cli.options import errors_as_json, json_option, load, print_json
+from headwater.cli.options import errors_as_json, json_option, load, print_json, tell_problems
 from headwater.core.graph import Role, node_name
+from headwater.errors import StateError
+
+if TYPE_CHECKING:
+    from headwater.api import LoadedProject
+    from headwater.core.run import StepResult
 
 
 @click.command()
@@ -21,7 +26,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
         loaded = load(ctx)
         project, now = loaded.project, datetime.now(UTC)
         statuses = loaded.node_statuses(now)
-        results = loaded.last_results()
+        results, runs = _history(loaded)
         rows = []
         for name in (*project.sources, *project.models):
             model = project.models.get(name)
@@ -43,12 +48,22 @@ def command(ctx: click.Context, as_json: bool) -> None:
                     "notes": [note for step in steps if step for note in step.notes],
                 }
             )
-        runs = [{"run_id": r.run_id, "status": r.status.value, "started": r.started, "duration_s": r.duration_s}
-                for r in loaded.runs(5)]  # fmt: skip
         print_json({"datasets": rows, "runs": runs}) if as_json else _print(rows, runs)
+        tell_problems(loaded)
         return 0
 
     ctx.exit(errors_as_json(body, as_json))
+
+
+def _history(loaded: LoadedProject) -> tuple[dict[str, StepResult], list[dict[str, Any]]]:
+    """Return the last results and runs; none when the journal is damaged, which `problems` tells."""
+    try:
+        results, runs = loaded.last_results(), loaded.runs(5)
+    except StateError:
+        return {}, []
+    return results, [
+        {"run_id": r.run_id, "status": r.status.value, "started": r.started, "duration_s": r.duration_s} for r in runs
+    ]
 
 
 def _print(rows: list[dict[str, Any]], runs: list[dict[str, Any]]) -> None:

@@ -136,6 +136,7 @@ class TableState:
         small_files: How many files `maintain` with `compact` would join.
         staging: Staged rows left by a load that did not finish.
         foreign: Why the table is not as Headwater left it; empty when it is. Nothing is written while it is set.
+        mend: How to go on then, where it is not by `run --reset` of this table.
     """
 
     name: str
@@ -149,6 +150,17 @@ class TableState:
     small_files: int = 0
     staging: Staging | None = None
     foreign: str = ""
+    mend: str = ""
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it is not known what the table holds, or a file of it is gone: its rows cannot be read."""
+        return bool(self.foreign) and (self.commit is None or not self.scan)
+
+    @property
+    def way_out(self) -> str:
+        """What mends a table that is not as Headwater left it."""
+        return self.mend or f"headwater run --reset {self.name}"
 
     @property
     def version(self) -> int | None:

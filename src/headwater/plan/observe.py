@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from headwater.core.commit import Column
 from headwater.core.specs import missing_columns
-from headwater.errors import ConnectorError, ProjectError, ProjectErrors, Terminal
+from headwater.errors import ConnectorError, ProjectError, ProjectErrors, StateError, Terminal
 from headwater.plan.build import Observed
 from headwater.plugins import load_source, load_store
 from headwater.project.references import redact
@@ -86,7 +86,7 @@ def read_states(project: Project, stores: Mapping[str, Store]) -> tuple[dict[str
     lives elsewhere. Orphans are named as `name (store)`.
     """
     with ThreadPoolExecutor(max_workers=max(len(stores), 1)) as pool:
-        answers = list(pool.map(lambda store: store.describe(), stores.values()))
+        answers = list(pool.map(lambda kind: _describe_store(project, kind, stores[kind]), stores))
     states: dict[str, TableState] = {}
     orphans = []
     for kind, answer in zip(stores, answers, strict=True):
@@ -100,6 +100,18 @@ def read_states(project: Project, stores: Mapping[str, Store]) -> tuple[dict[str
             if f"{name} ({kind})" in orphans and name not in project.sources and name not in project.models:
                 states.setdefault(name, answer[name])
     return states, tuple(sorted(orphans))
+
+
+def _describe_store(project: Project, kind: str, store: Store) -> dict[str, TableState]:
+    """Describe what a store holds; of one that cannot be read, every declared table is damaged, and no other one."""
+    from headwater.core.commit import TableState
+
+    try:
+        return store.describe()
+    except StateError as error:
+        told = f"{error.what}; {error.fix}" if error.fix else error.what
+        declared = [name for name in (*project.sources, *project.models) if project.store_of(name) == kind]
+        return {name: TableState(name, foreign=f"{name}: {told}", mend=error.fix) for name in declared}
 
 
 Held = tuple[dict[str, "TableState"], tuple[str, ...]]

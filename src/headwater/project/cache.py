@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import zlib
 from contextlib import suppress
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 
@@ -21,6 +22,36 @@ def digest(*parts: str) -> str:
         hasher.update(part.encode())
         hasher.update(b"\0")
     return hasher.hexdigest()[:32]
+
+
+def read_cache(file: Path, stamp: str) -> dict[str, Any]:
+    """Return the entries of a cache; a file that cannot be read, is damaged or bears another stamp has none."""
+    try:
+        with open(os.open(file, os.O_RDONLY | os.O_NONBLOCK), "rb") as stored:  # which does not wait at a pipe
+            text = stored.read()
+        body = text[len(_head(stamp, b"")) : -1]
+        entries = json.loads(body) if text == _head(stamp, body) + body + b"}" else {}
+    except (OSError, ValueError):
+        return {}
+    return entries if isinstance(entries, dict) else {}
+
+
+def write_cache(file: Path, stamp: str, entries: Mapping[str, Any]) -> None:
+    """Write a cache, the checksum of its entries before them; a folder that cannot be written is passed over."""
+    body = json.dumps(entries).encode()
+    aside = file.with_suffix(f".{os.getpid()}.tmp")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        aside.write_bytes(_head(stamp, body) + body + b"}")
+        aside.replace(file)
+    except OSError:
+        with suppress(OSError):
+            aside.unlink()
+
+
+def _head(stamp: str, body: bytes) -> bytes:
+    """Return what stands before the entries: who wrote them, and their checksum."""
+    return f'{{"stamp": {json.dumps(f"{stamp} {zlib.crc32(body):08x}")}, "entries": '.encode()
 
 
 class ParseCache:
@@ -37,11 +68,7 @@ class ParseCache:
         self._stored = self._read()
 
     def _read(self) -> dict[str, Any]:
-        try:
-            data = json.loads(self.file.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return dict(data["entries"]) if isinstance(data, dict) and data.get("stamp") == self._stamp else {}
+        return read_cache(self.file, self._stamp)
 
     def get(self, key: str, make: Callable[[], Any]) -> Any:
         """Return the entry of a key, made and kept when it is not there; values are plain JSON."""
@@ -53,11 +80,4 @@ class ParseCache:
         """Write the entries that were used, if they changed; a folder that cannot be written is passed over."""
         if self._used == self._stored:
             return
-        aside = self.file.with_suffix(f".{os.getpid()}.tmp")
-        try:
-            self.file.parent.mkdir(parents=True, exist_ok=True)
-            aside.write_text(json.dumps({"stamp": self._stamp, "entries": self._used}), encoding="utf-8")
-            aside.replace(self.file)
-        except OSError:
-            with suppress(OSError):
-                aside.unlink()
+        write_cache(self.file, self._stamp, self._used)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from headwater.core.commit import TableState
     from headwater.core.plan import Break
     from headwater.core.project import Project
+    from headwater.core.run import StepResult
     from headwater.processing.batch.session import DuckDBSession
     from headwater.run.query import Answer
 
@@ -67,18 +68,26 @@ class Access:
     Attributes:
         folder: `.headwater` of the project.
         left: Files and bytes that processes which are gone had left, and which were removed.
+        problems: What is damaged and could be done without.
     """
 
     def __init__(self, project: Project) -> None:
         self.project = project
         self.folder = Path(project.root) / ".headwater"
         self.left = remove_left(project.root)
+        self.problems: dict[str, None] = {}
 
     @contextmanager
     def reading(self) -> Iterator[tuple[DuckDBSession, Connectors]]:
         """Open the engine, the stores and the sources to read; all are closed at the end."""
         with self._engine(read_only=True) as session:
             yield session, Connectors(open_stores(self.project, session), open_sources(self.project))
+
+    @contextmanager
+    def looking(self) -> Iterator[DuckDBSession]:
+        """Open the engine for who leaves everything as it is, notes of what was found out included."""
+        with self._engine(read_only=True, leaves_notes=False) as session:
+            yield session
 
     @contextmanager
     def writing(
@@ -98,7 +107,8 @@ class Access:
             stores = open_stores(self.project, session)
             for store in stores.values():
                 if isinstance(store, HeldStore):
-                    store.hold(create=create and wait)
+                    with suppress(StateError):  # a damaged file: told for its tables, and no other ones
+                        store.hold(create=create and wait)
             yield session, Connectors(stores, open_sources(self.project))
 
     @contextmanager
@@ -123,6 +133,19 @@ class Access:
     def journal(self) -> Journal:
         """Open the journal of the environment."""
         return Journal(self.folder, self.project.environment)
+
+    def history(self, read: Callable[[Journal], T]) -> T | None:
+        """Read the journal; one that is damaged has nothing to tell (None), which `problems` says."""
+        try:
+            with self.journal() as journal:
+                return read(journal)
+        except StateError as error:
+            self.problems.setdefault(str(error))
+            return None
+
+    def results_of(self, step: str, limit: int) -> list[StepResult]:
+        """Return the newest results of a step, none when the journal is damaged."""
+        return [result for _, result in self.history(lambda journal: journal.step_history(step, limit)) or ()]
 
     def held(self, connectors: Connectors) -> Held:
         """Read what the stores hold; while a run holds the warehouse, ask the run.
@@ -193,9 +216,7 @@ class Access:
         is taken as it was last observed.
         """
         with self.journal() as journal:
-            kept: dict[str, dict[str, Any]] = {}
-            with nullcontext() if offline else suppress(StateError):
-                kept = journal.read_observations()
+            kept = self.history(lambda journal: journal.read_observations()) or {}
             wrong: list[ProjectError] = []
             held = held or self.held(connectors)
             observed = observe(

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from headwater.core.plan import Step
     from headwater.core.project import Model, Project
 
+_DOCTOR = "`headwater doctor` tells whether something is damaged; else mend the table's rules"
+
 _LINE = re.compile(r"^LINE \d+: (.*)$", re.MULTILINE)
 
 
@@ -56,7 +58,7 @@ def _explain(error: Exception, step: Step) -> HeadwaterError:
             f"{type(error).__name__} in the rules of the table; its text is withheld, it may show a hidden value",
             fix="use try_cast and the like in sql and reject_if, so that no value can fail",
         )
-    return StepError(f"{type(error).__name__}: {error}")
+    return StepError(f"{type(error).__name__}: {error}", fix=_DOCTOR if _is_duckdb(error) else "")
 
 
 def _explain_user_code(error: Exception, model: Model) -> HeadwaterError:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from headwater.contracts import ObjectStore
 from headwater.core.graph import Role, node_name
 from headwater.core.run import Event
-from headwater.errors import HeadwaterError, StepError
+from headwater.errors import HeadwaterError, StateError, StepError
 from headwater.plan.bind import Bound, visible_columns
 from headwater.sql.placeholders import fill_clock
 
@@ -132,11 +132,14 @@ class RunContext:
 
         Raises:
             StepError: There is no such table yet.
+            StateError: It is damaged: what it holds is not known.
         """
         model, state = self.project.models.get(dataset), self.states.get(dataset)
         if model is not None and model.is_view:
             self.show_inputs(dataset)
             self.session.show_query(dataset, fill_clock(model.text, self.now))
+        elif state is not None and state.is_lost:
+            raise StateError(state.foreign, fix=state.way_out)
         elif state is None or state.commit is None:
             raise StepError(f"{dataset} holds nothing yet", fix=f"run it as well: headwater run -s {dataset}")
         else:

@@ -18,6 +18,7 @@ from headwater.plan.clocks import tell_clocks
 from headwater.project.references import redact
 from headwater.run.boundary import explain_failure
 from headwater.run.context import RunContext, StopRunError, utc_now
+from headwater.run.damage import blame_step
 from headwater.run.extract import Ingestion, run_extract
 from headwater.run.load import run_load
 from headwater.run.rejected import forget_failure
@@ -160,7 +161,7 @@ class _Walk:
         except StopRunError as stop:
             result = StepResult(step.node, Status.STOPPED, reason=stop.what)
         except Exception as error:
-            failure = explain_failure(error, step, self.context.project)
+            failure = explain_failure(blame_step(error, step, self.context), step, self.context.project)
             result = StepResult(step.node, Status.FAILED, reason=step.reason, error=str(failure))
         result = replace(result, started=started, duration_s=time.perf_counter() - begin)
         self._tell(step, result)

@@ -9,10 +9,11 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from headwater.contracts import REJECT_COLUMNS
-from headwater.errors import ProjectError
+from headwater.errors import HeadwaterError, ProjectError, StateError
 from headwater.processing.batch.session import WHOLE
 from headwater.project.references import redact
 from headwater.project.validate import suggest
+from headwater.run.damage import find_damage
 from headwater.sql.binding import explain_error
 from headwater.sql.parse import parse_query
 from headwater.sql.placeholders import quote_identifier
@@ -70,17 +71,23 @@ def run_query(context: RunContext, connection: DuckDBPyConnection, sql: str, for
     parsed = parse_query(sql)
     if parsed.readers:
         raise ProjectError(f"{parsed.readers[0].name}() reads outside the project", fix="query datasets by their names")
+    shown: list[str] = []
     try:
         for place in parsed.tables:
-            _show(context, place.name)
+            shown += _show(context, place.name)
         query = _spell(connection, drop_semicolons(_name_whole_tables(sql)), form)
         reader = connection.sql(query).to_arrow_reader(ANSWER_ROWS)
     except duckdb.Error as error:
-        raise explain_error(redact(str(error), context.project.secrets)) from None
-    return Answer(reader.schema, _batches(reader, context))
+        raise _explain(error, shown, context) from None
+    return Answer(reader.schema, _batches(reader, shown, context))
 
 
-def _batches(reader: Any, context: RunContext) -> Iterator[Any]:
+def _explain(error: Exception, shown: list[str], context: RunContext) -> HeadwaterError:
+    """Say what is wrong: data of a table that cannot be read, or else the query."""
+    return find_damage(error, shown, context) or explain_error(redact(str(error), context.project.secrets))
+
+
+def _batches(reader: Any, shown: list[str], context: RunContext) -> Iterator[Any]:
     """Yield batches; DuckDB's errors come through Arrow, as errors of a stream."""
     while True:
         try:
@@ -88,7 +95,7 @@ def _batches(reader: Any, context: RunContext) -> Iterator[Any]:
         except StopIteration:
             return
         except OSError as error:
-            raise explain_error(redact(str(error), context.project.secrets)) from None
+            raise _explain(error, shown, context) from None
         yield batch
 
 
@@ -125,8 +132,8 @@ def _name_whole_tables(sql: str) -> str:
     return b"".join([*pieces, raw[last:]]).decode()
 
 
-def _show(context: RunContext, written: str) -> None:
-    """Make a dataset, `system.<source>__<table>` or `quarantine.<source>__<table>` visible."""
+def _show(context: RunContext, written: str) -> list[str]:
+    """Make a dataset, `system.<source>__<table>` or `quarantine.<source>__<table>` visible; return what is read."""
     namespace, _, table = written.lower().partition(".")
     whole = namespace in ("system", "quarantine")
     project = context.project
@@ -137,11 +144,15 @@ def _show(context: RunContext, written: str) -> None:
         known = [f"{namespace}.{name.replace('.', '__')}" for name in names] if whole else names
         raise ProjectError(f"no dataset is named {written}", fix=suggest(written, known))
     model = project.models.get(dataset)
-    for name in project.physical_inputs(dataset) if model is not None and model.is_view else (dataset,):
+    read = list(project.physical_inputs(dataset)) if model is not None and model.is_view else [dataset]
+    for name in read:
         state = context.states.get(name)
+        if state is not None and state.is_lost:
+            raise StateError(state.foreign, fix=state.way_out)
         if state is None or state.commit is None:
             raise ProjectError(f"{name} holds nothing yet", fix="headwater run")
         if namespace == "quarantine" and not state.rejects:
             columns = ", ".join(f"CAST(NULL AS {type_text}) AS {column}" for column, type_text in REJECT_COLUMNS)
             context.states[name] = replace(state, rejects=f"SELECT {columns} WHERE FALSE")
     context.show(dataset)
+    return read

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from headwater.errors import StateError
 from headwater.sql.placeholders import quote_text
 
 if TYPE_CHECKING:
@@ -19,6 +20,21 @@ def failed_rejects_file(project: Project, dataset: str) -> Path:
     return Path(project.root) / ".headwater" / "rejected" / (project.environment or "default") / f"{dataset}.parquet"
 
 
+def read_rejects(file: Path) -> Any:
+    """Return what `keep_failure` kept, as Arrow.
+
+    Raises:
+        StateError: The file is damaged.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.read_table(file)
+    except (pa.ArrowException, OSError) as error:
+        raise StateError(f"the rejects in {file} cannot be read: {error}", fix="run the load again") from None
+
+
 def read_failure(project: Project, dataset: str) -> str:
     """Return the run whose load of a table broke a limit or a check, or "" when the last one kept them.
 
@@ -26,8 +42,10 @@ def read_failure(project: Project, dataset: str) -> str:
     """
     try:
         return failed_rejects_file(project, dataset).with_suffix(".failed").read_text(encoding="utf-8")
-    except OSError:
+    except FileNotFoundError:
         return ""
+    except (OSError, UnicodeDecodeError):
+        return "unreadable"
 
 
 def keep_failure(project: Project, dataset: str, run_id: str, connection: DuckDBPyConnection, rejects: str) -> None:

@@ -43,10 +43,10 @@ def run_transform(step: TransformStep, context: RunContext) -> StepResult:
     state = context.states.get(step.dataset)
     if state is not None and state.foreign:
         forgets = ", which forgets its history: keep a copy" if step.model.spec.materialize == "snapshot" else ""
-        raise StateError(state.foreign, fix=f"headwater run --reset {step.dataset}{forgets}")
+        raise StateError(state.foreign, fix=f"{state.way_out}{forgets}")
     for name in step.inputs:
         if (read := context.states.get(name)) is not None and read.foreign:
-            raise StateError(read.foreign, fix=f"headwater run --reset {name}")
+            raise StateError(read.foreign, fix=read.way_out)
     context.show_inputs(step.dataset)
     with context.cursor() as connection:
         work = _Work(step, context, connection)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from headwater.contracts import MaintainResult
 from headwater.core.plan import ExtractStep
 from headwater.core.run import Status
-from headwater.errors import HeadwaterError
+from headwater.errors import ConnectorError, HeadwaterError, StateError
 from headwater.project.references import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from headwater.contracts import MaintainResult
+    from headwater.contracts import Store
     from headwater.core.plan import Plan
     from headwater.core.project import Project
     from headwater.core.run import StepResult
@@ -21,6 +22,16 @@ if TYPE_CHECKING:
 
 MANY_SMALL_FILES = 32
 """A table with more small files than this is compacted by the run that wrote it."""
+
+
+def _maintain(store: Store, tables: Sequence[str], keep: Mapping[str, Any]) -> dict[str, MaintainResult]:
+    """Maintain tables; when that fails each by itself, so that one which is damaged says so and the others go on."""
+    try:
+        return store.maintain(tables, keep)
+    except (ConnectorError, StateError) as error:
+        if len(tables) < 2:
+            return {name: MaintainResult(problem=str(error)) for name in tables}
+    return {name: result for table in tables for name, result in _maintain(store, [table], keep).items()}
 
 
 def compact_tables(plan: Plan, results: Mapping[str, StepResult], context: RunContext) -> None:
@@ -43,9 +54,13 @@ def maintain_stores(
     """Have every store remove what nobody can read any more; results by dataset, those of orphans by `name (store)`."""
     results: dict[str, MaintainResult] = {}
     for kind, store in connectors.stores.items():
-        held = store.describe()
+        try:
+            held = store.describe()
+        except StateError as error:
+            results[f"({kind})"] = MaintainResult(problem=str(error))
+            continue
         declared = [name for name in held if project.stores_in(name, kind)]
-        results.update(store.maintain(declared, keep))
+        results.update(_maintain(store, declared, keep))
         if drop_orphans:
             orphans = [name for name in held if name not in declared]
             dropped = store.maintain(orphans, {"drop": True})

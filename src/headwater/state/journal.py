@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from contextlib import suppress
-from dataclasses import asdict
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from headwater.core.run import CheckResult, Event, Run, Status, StepResult
 from headwater.errors import StateError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
     from types import TracebackType
     from typing import Self
@@ -124,16 +125,16 @@ class Journal:
         rows = self._read(
             "SELECT run_id, status, started, duration_s, now FROM runs ORDER BY rowid DESC LIMIT ?", (limit,)
         )
-        return [Run(r[0], _status(r[1]), r[2], r[3] or 0.0, r[4]) for r in rows]
+        with self._told():
+            return [Run(r[0], _status(r[1]), r[2], r[3] or 0.0, r[4]) for r in rows]
 
     def read_run(self, run_id: str) -> Run | None:
         """Return a run with its steps, or None."""
         for run in self.list_runs(KEPT_RUNS + 1):
             if run.run_id == run_id:
                 rows = self._read("SELECT result FROM steps WHERE run_id = ? ORDER BY started", (run_id,))
-                return Run(
-                    run.run_id, run.status, run.started, run.duration_s, run.now, tuple(_result(r[0]) for r in rows)
-                )
+                with self._told():
+                    return replace(run, results=tuple(_result(r[0]) for r in rows))
         return None
 
     def last_results(self) -> dict[str, StepResult]:
@@ -147,6 +148,10 @@ class Journal:
             "ORDER BY runs.rowid",
             (),
         )
+        with self._told():
+            return self._newest(rows)
+
+    def _newest(self, rows: list[Any]) -> dict[str, StepResult]:
         newest = {step: (number, result) for step, _, result, number in rows}
         good = {step: result for step, status, result, _ in rows if status in _GOOD}
         found = {step: _result(text) for step, (_, text) in newest.items()}
@@ -164,16 +169,20 @@ class Journal:
         rows = self._read(
             f"SELECT run_id, result {_STEPS} WHERE step = ? ORDER BY runs.rowid DESC LIMIT ?", (step, limit)
         )
-        return [(row[0], _result(row[1])) for row in rows]
+        with self._told():
+            return [(row[0], _result(row[1])) for row in rows]
 
     def read_events(self, run_id: str) -> list[Event]:
         """Return a run's events in order."""
         rows = self._read("SELECT name, at, step, data FROM events WHERE run_id = ? ORDER BY rowid", (run_id,))
-        return [Event(row[0], row[1], row[2], json.loads(row[3])) for row in rows]
+        with self._told():
+            return [Event(row[0], row[1], row[2], json.loads(row[3])) for row in rows]
 
     def read_observations(self) -> dict[str, dict[str, Any]]:
         """Return the last observation of every source table."""
-        return {row[0]: json.loads(row[1]) for row in self._read("SELECT name, observation FROM observations", ())}
+        rows = self._read("SELECT name, observation FROM observations", ())
+        with self._told():
+            return {row[0]: dict(json.loads(row[1])) for row in rows}
 
     def _read(self, statement: str, row: tuple[Any, ...]) -> list[Any]:
         if not self.file.exists():
@@ -194,7 +203,15 @@ class Journal:
             self._connection = connection
         return self._connection
 
-    def _damaged(self, error: sqlite3.DatabaseError) -> StateError:
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Say of an entry that cannot be read back that the journal is damaged."""
+        try:
+            yield
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            raise self._damaged(error) from None
+
+    def _damaged(self, error: Exception) -> StateError:
         return StateError(f"the journal {self.file} cannot be used: {error}", fix="delete it: that loses history only")
 
 

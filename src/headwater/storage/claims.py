@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.core.commit import Commit, merge_positions
 from headwater.storage.commits import merges_positions
-from headwater.storage.disk import create_json, read_json
+from headwater.storage.disk import DamagedFileError, create_json, read_json, remove_tree
 from headwater.storage.folders import decode_name, encode_name, own_folder
 
 if TYPE_CHECKING:
@@ -42,12 +42,19 @@ def record_json(commit: Commit, kept: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_record(path: Path) -> Record | None:
-    """Return a commit that was made visible, or None when its file is gone."""
+    """Return a commit that was made visible, or None when its file is gone.
+
+    Raises:
+        DamagedFileError: The file is not what was written.
+    """
     data = read_json(path)
     if data is None:
         return None
-    known = {name: value for name, value in data["commit"].items() if name in Commit.__dataclass_fields__}
-    return Record(Commit(**known), data["kept"])
+    try:
+        known = {name: value for name, value in data["commit"].items() if name in Commit.__dataclass_fields__}
+        return Record(Commit(**known), data["kept"])
+    except (KeyError, TypeError, AttributeError):
+        raise DamagedFileError(f"{path} is damaged: it does not hold a commit") from None
 
 
 def list_producers(folder: Path) -> list[str]:
@@ -67,12 +74,18 @@ def is_retired(folder: Path) -> bool:
 
 
 def read_chain(last: Record | None, read: Callable[[Commit, int], Record | None]) -> list[Record]:
-    """Return the visible commits from the last that holds a whole position up to `last`, oldest first."""
+    """Return the visible commits from the last that holds a whole position up to `last`, oldest first.
+
+    Raises:
+        DamagedFileError: One of them is gone, so that it is not known how far the reader was.
+    """
     chain = [last] if last else []
     while chain and not chain[-1].commit.position.get("complete") and chain[-1].commit.previous is not None:
         before = read(chain[-1].commit, chain[-1].commit.previous)
         if before is None:
-            break
+            raise DamagedFileError(
+                f"commit {chain[-1].commit.previous}, which {chain[-1].commit.commit_id} follows, is gone"
+            )
         chain.append(before)
     return chain[::-1]
 
@@ -111,4 +124,4 @@ def retire_claims(folder: Path, listed: Sequence[Path] | None = None) -> None:
         claims[-1].with_suffix(_RETIRED).touch()
     for path in claims:
         if path.suffix != _RETIRED:
-            path.unlink(missing_ok=True)
+            remove_tree(path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from headwater.core.commit import Commit, Receipt
+from headwater.core.commit import Commit, Receipt, TableState
 from headwater.errors import StateError
 from headwater.storage.times import Ranges, join_ranges
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from headwater.contracts import Change
-    from headwater.core.commit import Column, TableState
+    from headwater.core.commit import Column
 
 POSITIONS_MERGED_EVERY = 50
 """Sequences between two commits whose position holds everything before it, so that few have to be read."""
@@ -90,6 +90,13 @@ def stale_commit(dataset: str, commit: Commit, found: int | None) -> StateError:
         fix="run again; if no other run is active, `headwater run --reset "
         + dataset
         + "` drops the table and makes it anew",
+    )
+
+
+def damaged_table(dataset: str, location: str, why: str) -> TableState:
+    """Return the state of a table of which it is not known what it holds."""
+    return TableState(
+        dataset, location=location, foreign=f"{dataset}: {why}; `headwater run --reset {dataset}` rebuilds it"
     )
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from headwater.core.commit import Column
 from headwater.errors import ConnectorError
+from headwater.storage.disk import DamagedFileError
 from headwater.storage.sql import quote_name
 
 if TYPE_CHECKING:
@@ -63,6 +66,9 @@ _MARK = "headwaterVersion"
 _COMPACTION = {"headwater": "compaction"}
 """What marks a version of the log that joins files of ours; its rows are the same."""
 
+_VERSION = re.compile(r"[0-9]{20}\.")
+"""What the name of an entry of the log begins with."""
+
 _READABLE = {"timestampNtz"}
 """Reader features of the Delta protocol that do not change what a plain Parquet file means."""
 
@@ -82,12 +88,51 @@ class LiveFile:
 
 
 def open_delta(folder: Path) -> DeltaTable | None:
-    """Open the table in a folder; None when there is none."""
+    """Open the table in a folder; None when there is none.
+
+    Raises:
+        DamagedFileError: There is a log, and it cannot be read.
+    """
     from deltalake import DeltaTable
 
-    if not (folder / "_delta_log").is_dir() or not DeltaTable.is_deltatable(str(folder)):
+    log = folder / "_delta_log"
+    if not os.path.lexists(log):
         return None
-    return DeltaTable(str(folder))
+    with reading_log(folder):
+        if not DeltaTable.is_deltatable(str(folder)):
+            if next(log.iterdir(), None) is None:
+                return None
+            raise ValueError("it holds no version of a table")
+        with os.scandir(log) as entries:  # the library passes over what is no file, and shows an older version
+            odd = [entry.name for entry in entries if _VERSION.match(entry.name) and not entry.is_file()]
+        if odd:
+            raise ValueError(f"{odd[0]} is not a file")
+        return DeltaTable(str(folder))
+
+
+class reading_log:  # noqa: N801
+    """Raises whatever goes wrong while a table's log is read as one error that names it.
+
+    Raises:
+        DamagedFileError: The log cannot be read.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.log = folder / "_delta_log"
+
+    def __enter__(self) -> None:
+        """Begin to listen for what goes wrong."""
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        """Explain an error of the library, or a panic, in which its own code may end."""
+        from deltalake.exceptions import DeltaError
+
+        if isinstance(error, OSError):
+            raise DamagedFileError(f"its log {self.log} cannot be read: {error.strerror or error}") from None
+        kinds = (DeltaError, ValueError, TypeError, LookupError, AttributeError, RuntimeError)
+        if isinstance(error, kinds) or type(error).__module__ == "pyo3_runtime":
+            told = str(error).partition("\n")[0]
+            raise DamagedFileError(f"its log {self.log} is damaged: {told}") from None
 
 
 def make_schema(connection: DuckDBPyConnection, columns: Sequence[Column]) -> Schema:

@@ -7,17 +7,25 @@ import json
 import os
 import re
 import shutil
+import zlib
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headwater.errors import ConnectorError
+from headwater.errors import ConnectorError, StateError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 _FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 _FULL_WORDS = re.compile(r"No space left on device|File too large|Disk quota exceeded|os error (28|27|122)\b")
+
+
+_SUM = re.compile(r'\{"crc32":"([0-9a-f]{8})",')
+
+
+class DamagedFileError(StateError):
+    """A file of Headwater's own in a store is not what was written there."""
 
 
 def sync_folder(folder: Path) -> None:
@@ -35,32 +43,58 @@ def sync_file(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def write_json(path: Path, content: Any) -> None:
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Replace a file by JSON, all or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with open(aside, "w", encoding="utf-8") as file:
-        json.dump(content, file, separators=(",", ":"), ensure_ascii=False)
+        file.write(_pack(content))
         file.flush()
         os.fsync(file.fileno())
     os.replace(aside, path)
     sync_folder(path.parent)
 
 
-def read_json(path: Path) -> Any:
-    """Return a file's JSON, or None when there is no such file."""
+def _pack(content: Mapping[str, Any]) -> str:
+    """Write JSON with a checksum of its text as the first key: a changed digit would be as good a number."""
+    text = json.dumps(content, separators=(",", ":"), ensure_ascii=False)
+    return f'{{"crc32":"{zlib.crc32(text.encode()):08x}",{text[1:]}'
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """Return what `write_json` or `create_json` wrote, or None when there is no such file.
+
+    Raises:
+        DamagedFileError: It is something else. A file of an earlier version has no checksum, and is taken as it is.
+    """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # which does not wait at a pipe
+        with open(descriptor, encoding="utf-8") as file:
+            text = file.read()
+        content = json.loads(text)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise DamagedFileError(f"{path} cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError):
+        raise DamagedFileError(f"{path} is damaged: it is not the JSON that was written") from None
+    summed = _SUM.match(text)
+    if not isinstance(content, dict) or (summed and int(summed[1], 16) != _sum_of(text, summed)):
+        raise DamagedFileError(f"{path} is damaged: it is not what was written")
+    content.pop("crc32", None)
+    return content
 
 
-def create_json(path: Path, content: Any) -> bool:
+def _sum_of(text: str, summed: re.Match[str]) -> int:
+    return zlib.crc32(f"{{{text[summed.end() :]}".encode())
+
+
+def create_json(path: Path, content: Mapping[str, Any]) -> bool:
     """Create a file with JSON; False when it exists already. A kill leaves it absent, cut short, or whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with open(path, "x", encoding="utf-8") as file:
-            json.dump(content, file, separators=(",", ":"), ensure_ascii=False)
+            file.write(_pack(content))
             file.flush()
             os.fsync(file.fileno())
     except FileExistsError:
@@ -108,8 +142,8 @@ def explain_full_disk(folder: str | Path, error: Exception) -> ConnectorError | 
 
 def remove_tree(folder: Path) -> tuple[int, int]:
     """Remove a file or folder; return how many files and bytes that were."""
-    if folder.is_file():
-        size_bytes = folder.stat().st_size
+    if os.path.lexists(folder) and (folder.is_symlink() or not folder.is_dir()):
+        size_bytes = folder.lstat().st_size
         folder.unlink()
         return 1, size_bytes
     files = [entry for entry in folder.rglob("*") if entry.is_file()] if folder.exists() else []

@@ -9,7 +9,7 @@ import shutil
 import uuid
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from headwater.errors import ConnectorError, StateError
 from headwater.storage.disk import explain_full_disk
@@ -19,6 +19,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _AWKWARD = re.compile(r"[^A-Za-z0-9_\-]")
+
+
+@runtime_checkable
+class _Notes(Protocol):
+    """A session that says whether stores may write down beside their files what they have found out."""
+
+    leaves_notes: bool
+
+
+def leaves_notes(session: object) -> bool:
+    """Whether a store may write down beside its files what it has found out."""
+    return not isinstance(session, _Notes) or session.leaves_notes
 
 
 def encode_name(name: str) -> str:

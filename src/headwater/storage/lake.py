@@ -18,6 +18,7 @@ from headwater.errors import ConnectorError, StateError
 from headwater.storage.claims import Record, complete_position, merge_chain, read_record, record_json
 from headwater.storage.commits import (
     Effect,
+    damaged_table,
     evolve_columns,
     foreign_table,
     make_receipt,
@@ -25,11 +26,18 @@ from headwater.storage.commits import (
     spell_as,
     stale_commit,
 )
-from headwater.storage.disk import link_file, remove_tree, report_full_disk, sync_folder, write_json
-from headwater.storage.folders import dataset_folder, list_datasets, own_folder, report_removed, scratch_folder
+from headwater.storage.disk import DamagedFileError, link_file, remove_tree, report_full_disk, sync_folder, write_json
+from headwater.storage.folders import (
+    dataset_folder,
+    leaves_notes,
+    list_datasets,
+    own_folder,
+    report_removed,
+    scratch_folder,
+)
 from headwater.storage.lake_clean import clean_table, drop_table
 from headwater.storage.lake_loads import Loads, list_numbers, load_folder, note_number, read_dropped, read_number
-from headwater.storage.lake_objects import Objects, find_lost, has_objects, name_objects
+from headwater.storage.lake_objects import Objects, find_damaged_objects, find_lost, has_objects, name_objects
 from headwater.storage.parquet import DataFile, cast_rows, find_damaged, scan_files, write_parquet
 from headwater.storage.rejects import scan_rejects, write_rejects
 from headwater.storage.sql import quote_name
@@ -72,19 +80,34 @@ class Lake:
             folder = dataset_folder(self._path, name)
             if not own_folder(folder).is_dir():
                 continue
-            loads = self._read_loads(folder)
-            staging = read_staging(folder, loads.last.commit.sequence if loads.last else None)
-            if loads.last or staging or read_number(folder) > loads.dropped:
-                states[name] = replace(self._see_objects(_describe_loads(name, loads), loads), staging=staging)
+            try:
+                state = self._describe(name, folder)
+            except DamagedFileError as error:
+                state = damaged_table(name, str(folder), error.what)
+            if state is not None:
+                states[name] = state
         return states
+
+    def _describe(self, name: str, folder: Path) -> TableState | None:
+        loads = self._read_loads(folder)
+        staging = read_staging(folder, loads.last.commit.sequence if loads.last else None)
+        if loads.last or staging or read_number(folder) > loads.dropped:
+            return replace(self._see_objects(_describe_loads(name, loads), loads), staging=staging)
+        return None
 
     def _see_objects(self, state: TableState, loads: Loads) -> TableState:
         """Return the state of a table, foreign when an object that its rows name is gone."""
         if state.foreign or not loads.last or not has_objects(state.columns):
             return state
-        with closing(self._session.cursor()) as connection:
-            paths = [file.path for file in loads.files()]
-            wrong = find_lost(connection, loads.folder, paths, loads.last.commit.sequence)
+        import duckdb
+
+        paths = [file.path for file in loads.files()]
+        try:
+            with closing(self._session.cursor()) as connection:
+                note = leaves_notes(self._session)
+                wrong = find_lost(connection, loads.folder, paths, loads.last.commit.sequence, note=note)
+        except duckdb.Error as error:
+            raise DamagedFileError(f"its data cannot be read: {str(error).partition(chr(10))[0]}") from None
         return replace(state, foreign=_tell_foreign(state.name, wrong))
 
     def _read_loads(self, folder: Path) -> Loads:
@@ -126,6 +149,10 @@ class Lake:
         folder = self._writable(table)
         with report_full_disk(folder):
             return self._objects.keep(folder, path)
+
+    def damaged_objects(self, table: str) -> list[str]:
+        """Return the places of a table's objects whose bytes are not those that their names tell."""
+        return find_damaged_objects(dataset_folder(self._path, table), Path(self._path))
 
     def commit(self, load: Load, change: Change, commit: Commit) -> Receipt:
         """Write a load's folder aside and rename it: who has seen the same loads gives his the same number."""
@@ -192,10 +219,13 @@ class Lake:
                 continue
             self._writable(name)
             read = partial(self._read_loads, folder)
-            with closing(self._session.cursor()) as connection:
-                results[name] = (
-                    drop_table(folder, read) if keep.get("drop") else clean_table(folder, read, keep, connection)
-                )
+            try:
+                with closing(self._session.cursor()) as connection:
+                    results[name] = (
+                        drop_table(folder, read) if keep.get("drop") else clean_table(folder, read, keep, connection)
+                    )
+            except DamagedFileError as error:
+                results[name] = MaintainResult(problem=damaged_table(name, "", error.what).foreign)
         return results
 
     def _writable(self, table: str) -> Path:
@@ -209,17 +239,15 @@ def _describe_loads(name: str, loads: Loads) -> TableState:
         return TableState(name, location=str(loads.folder))
     columns, files = loads.columns(), loads.files()
     rejects = [str(loads.folder / path) for path in loads.last.kept["rejects"]]
-    wrong = loads.foreign or find_damaged(
-        [*((file.path, file.size_bytes) for file in files), *((path, None) for path in rejects)]
-    )
-    foreign = _tell_foreign(name, wrong)
+    lost = find_damaged([*((file.path, file.size_bytes) for file in files), *((path, None) for path in rejects)])
+    foreign = _tell_foreign(name, loads.foreign or lost)
     return TableState(
         name,
         columns=columns,
         commit=loads.last.commit,
-        position=merge_chain(loads.chain()),
-        scan=scan_files(columns, [file.path for file in files], rows=sum(file.rows for file in files)),
-        rejects=scan_rejects(rejects),
+        position={} if loads.foreign else merge_chain(loads.chain()),
+        scan="" if lost else scan_files(columns, [file.path for file in files], rows=sum(file.rows for file in files)),
+        rejects="" if lost else scan_rejects(rejects),
         location=str(loads.folder),
         size_bytes=sum(file.size_bytes for file in files),
         foreign=foreign,

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.contracts import MaintainResult
 from headwater.storage.commits import WEEK_S
-from headwater.storage.disk import remove_tree
+from headwater.storage.disk import DamagedFileError, remove_tree
 from headwater.storage.folders import is_used, is_written, own_folder
-from headwater.storage.lake_loads import list_numbers, load_folder, note_dropped
+from headwater.storage.lake_loads import drop_damaged, list_numbers, load_folder, note_dropped
 from headwater.storage.lake_objects import list_objects, named_objects, remove_objects
 from headwater.storage.staging import remove_staging
 
@@ -27,13 +27,18 @@ if TYPE_CHECKING:
 
 
 def drop_table(folder: Path, read: Callable[[], Loads]) -> MaintainResult:
-    """Remove a table: its loads stop being read with one rename, then go; the count of loads goes on.
+    """Remove a table, damaged or not: its loads stop being read with one rename, then go; the count of loads goes on.
 
     What is removed was there before that rename: whoever makes the table anew meanwhile keeps all of it.
     """
     doomed = [path for path in own_folder(folder).glob("*/*/") if not is_used(path)]
     objects = list_objects(folder, before_s=math.inf)
-    existed, loads = False, read()
+    existed = False
+    try:
+        loads = read()
+    except DamagedFileError:
+        drop_damaged(folder)
+        existed, loads = True, read()
     while loads.last:
         existed = True
         note_dropped(folder, loads.last.commit.sequence)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from headwater.core.commit import Column
 from headwater.storage.claims import Record, read_chain
-from headwater.storage.disk import read_json, write_json
+from headwater.storage.disk import DamagedFileError, read_json, remove_tree, write_json
 from headwater.storage.folders import own_folder
 from headwater.storage.parquet import DataFile
 
@@ -112,6 +112,16 @@ def read_dropped(folder: Path) -> int:
     kept = (read_json(_dropped_path(folder)) or {}).get("sequence", 0)
     before = (read_json(_number_path(folder)) or {}).get("dropped", 0)
     return max(int(kept), int(before))
+
+
+def drop_damaged(folder: Path) -> None:
+    """Drop a table of which it cannot be read what it holds: no load that is there is read any more."""
+    for path in (_number_path(folder), _dropped_path(folder)):
+        try:
+            read_json(path)
+        except DamagedFileError:
+            remove_tree(path)
+    note_dropped(folder, max(read_number(folder), read_dropped(folder), *list_numbers(folder), 0))
 
 
 def note_dropped(folder: Path, sequence: int) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from headwater.contracts import ObjectCopy
 from headwater.core.commit import Column
-from headwater.storage.disk import link_file, read_json, sync_folder, write_json
+from headwater.storage.disk import DamagedFileError, link_file, read_json, sync_folder, write_json
 from headwater.storage.folders import own_folder, scratch_folder
 from headwater.storage.parquet import scan_files
 from headwater.storage.staging import list_chunks
@@ -98,6 +98,22 @@ class Objects:
         return place.relative_to(self._lake).as_posix()
 
 
+def find_damaged_objects(folder: Path, lake: Path) -> list[str]:
+    """Return the places below the lake of a table's objects whose bytes are not those that their names tell."""
+    damaged = []
+    for place in sorted(objects_folder(folder).glob("*/*")):
+        try:
+            with open(os.open(place, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as held:
+                whole = hashlib.file_digest(held, "sha256").hexdigest() == place.name[:64]
+        except FileNotFoundError:
+            continue  # maintenance has just removed it
+        except OSError:
+            whole = False
+        if not whole:
+            damaged.append(place.relative_to(lake).as_posix())
+    return damaged
+
+
 def _touch(place: Path) -> bool:
     """Make a file young: what is about to be named again is not old. False when it has just been removed."""
     try:
@@ -137,23 +153,25 @@ def has_objects(columns: Iterable[Column]) -> bool:
     return any(column.name == _COLUMN.name for column in columns)
 
 
-def find_lost(connection: DuckDBPyConnection, folder: Path, files: Sequence[str], sequence: int) -> str:
+def find_lost(connection: DuckDBPyConnection, folder: Path, files: Sequence[str], sequence: int, *, note: bool) -> str:
     """Say which object that the rows of some files, the table at a commit, name is gone, or "".
 
     The rows are read only when the commit or a folder of objects is another than when all objects were there last.
     """
     seen, places = own_folder(folder) / "objects.json", sorted(objects_folder(folder).glob("*/"))
-    stamp = [sequence, [[place.name, place.stat().st_mtime_ns] for place in places]]
-    if read_json(seen) == stamp:
-        return ""
+    stamp = {"sequence": sequence, "folders": [[place.name, place.stat().st_mtime_ns] for place in places]}
+    with suppress(DamagedFileError):  # only a cache
+        if read_json(seen) == stamp:
+            return ""
     prefix = f"{folder.parent.name}/{folder.name}/{objects_folder(folder).name}/"
     there = {entry.name for place in places for entry in place.iterdir()}
     rows = connection.execute(f"SELECT DISTINCT object FROM ({scan_files([_COLUMN], files)})").fetchall()
     for (name,) in rows:
         if str(name).startswith(prefix) and str(name).rpartition("/")[2] not in there:
             return f"its object {folder.parent.parent / name} is gone"
-    with suppress(OSError):  # only a cache
-        write_json(seen, stamp)
+    if note:
+        with suppress(OSError):  # only a cache
+            write_json(seen, stamp)
     return ""
 
 

@@ -25,7 +25,7 @@ from headwater.storage.claims import (
     read_chain,
     read_record,
 )
-from headwater.storage.commits import foreign_table, make_receipt, seal_commit, stale_commit
+from headwater.storage.commits import damaged_table, foreign_table, make_receipt, seal_commit, stale_commit
 from headwater.storage.delta import (
     commit_delta,
     enable_types,
@@ -35,8 +35,9 @@ from headwater.storage.delta import (
     list_live_files,
     open_delta,
     read_columns,
+    reading_log,
 )
-from headwater.storage.disk import link_file, report_full_disk, sync_folder
+from headwater.storage.disk import DamagedFileError, link_file, report_full_disk, sync_folder
 from headwater.storage.folders import dataset_folder, list_datasets, own_folder, report_removed, scratch_folder
 from headwater.storage.lakehouse_clean import Names, clean_table, drop_table
 from headwater.storage.lakehouse_compact import SMALL_FILE_BYTES, join_files
@@ -113,7 +114,10 @@ class Lakehouse:
         folder = dataset_folder(self._path, name)
         if not own_folder(folder).is_dir():
             return None
-        state = self._describe_table(name, folder)
+        try:
+            state = self._describe_table(name, folder)
+        except DamagedFileError as error:
+            return damaged_table(name, str(folder), error.what)
         staging = read_staging(folder, state.commit.sequence if state and state.commit else None)
         if staging is None:
             return state
@@ -129,7 +133,8 @@ class Lakehouse:
             return None if is_retired(folder) else TableState(name, location=str(folder))
         if last.record is None and not last.foreign:
             return None
-        state = _describe_last(name, folder, last)
+        with reading_log(folder):
+            state = _describe_last(name, folder, last)
         if mark:
             self._seen[name] = mark, state
         return state
@@ -192,10 +197,13 @@ class Lakehouse:
             if keep.get("drop"):
                 results[name] = drop_table(folder)
                 continue
-            joined = self._compact(name, folder) if keep.get("compact") else 0
-            only = keep.get("compact") == "only"
-            cleaned = MaintainResult() if only else clean_table(folder, keep, partial(_read_names, folder))
-            results[name] = replace(cleaned, files_compacted=joined)
+            try:
+                joined = self._compact(name, folder) if keep.get("compact") else 0
+                only = keep.get("compact") == "only"
+                cleaned = MaintainResult() if only else clean_table(folder, keep, partial(_read_names, folder))
+                results[name] = replace(cleaned, files_compacted=joined)
+            except DamagedFileError as error:
+                results[name] = MaintainResult(problem=damaged_table(name, "", error.what).foreign)
         return results
 
     def _compact(self, name: str, folder: Path) -> int:
@@ -232,15 +240,18 @@ def _log_mark(folder: Path) -> tuple[Any, ...] | None:
         newest = max(entry for entry in os.listdir(log) if entry.endswith(".json"))
         found = os.stat(log / newest)
         return os.stat(log).st_ino, newest, found.st_ino, found.st_mtime_ns, found.st_size
-    except (FileNotFoundError, ValueError):
+    except (OSError, ValueError):
         return None
 
 
 def _read_last(folder: Path) -> _Last | None:
     """Return the table in a folder with our last commit to it; None when there is no table."""
     table = open_delta(folder)
-    if table is None:
-        return None
+    with reading_log(folder):
+        return _find_last(folder, table) if table else None
+
+
+def _find_last(folder: Path, table: DeltaTable) -> _Last:
     producers = list_producers(folder)
     made = [(sequence, name) for name in producers if (sequence := table.transaction_version(name)) is not None]
     if not made:
@@ -261,10 +272,13 @@ def _describe_last(name: str, folder: Path, last: _Last) -> TableState:
     record = last.record
     rejects = record.kept["rejects"] if record else []
     state = _make_state(name, folder, columns, live, record.commit if record else None, rejects)
-    wrong = last.foreign or find_damaged([*live, *_reject_files(folder, rejects)])
+    lost = find_damaged([*live, *_reject_files(folder, rejects)])
+    wrong = last.foreign or lost
     foreign = f"{name}: {wrong}; `headwater run --reset {name}` rebuilds it" if wrong else ""
     position = merge_chain(_chain(folder, record))
-    return replace(state, position=position, foreign=foreign, scan=state.scan if readable else "")
+    if lost or not readable:
+        state = replace(state, scan="", rejects="" if lost else state.rejects)
+    return replace(state, position=position, foreign=foreign)
 
 
 def _make_state(

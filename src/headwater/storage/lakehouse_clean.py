@@ -88,7 +88,7 @@ def drop_table(folder: Path) -> MaintainResult:
     """
     claims = list_claims(folder)
     kept = (own_folder(folder) / "commits", folder / "_delta_log")
-    doomed = [path for path in folder.rglob("*") if path.is_file() and not any(path.is_relative_to(k) for k in kept)]
+    doomed = [path for path in folder.rglob("*") if not path.is_dir() and not any(path.is_relative_to(k) for k in kept)]
     gone = own_folder(folder) / f"dropped-{uuid.uuid4().hex}"
     existed = True
     try:
@@ -97,7 +97,7 @@ def drop_table(folder: Path) -> MaintainResult:
         existed = False
     retire_claims(folder, claims)
     files = size_bytes = 0
-    for path in [*doomed, *own_folder(folder).glob("dropped-*/")]:
+    for path in [*doomed, *own_folder(folder).glob("dropped-*")]:
         with suppress(FileNotFoundError):
             counted = remove_tree(path)
             files, size_bytes = files + counted[0], size_bytes + counted[1]

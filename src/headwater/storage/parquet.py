@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,11 +57,13 @@ def find_damaged(files: Iterable[tuple[str, int | None]]) -> str:
     """Say which of some files, each with the size it was written with (None: not known), is not as it was, or ""."""
     for path, size_bytes in files:
         try:
-            found = os.stat(path).st_size
-        except FileNotFoundError:
+            found = os.stat(path)
+        except OSError:
             return f"its file {path} is gone"
-        if size_bytes is not None and found != size_bytes:
-            return f"its file {path} has {found:,} bytes instead of {size_bytes:,}"
+        if not stat.S_ISREG(found.st_mode):
+            return f"its file {path} is not a file any more"
+        if size_bytes is not None and found.st_size != size_bytes:
+            return f"its file {path} has {found.st_size:,} bytes instead of {size_bytes:,}"
     return ""
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from headwater.contracts import StageResult
 from headwater.core.commit import Column, StagedPart, Staging
 from headwater.errors import ConnectorError
-from headwater.storage.disk import read_json, remove_tree, sync_folder, write_json
+from headwater.storage.disk import DamagedFileError, read_json, remove_tree, sync_folder, write_json
 from headwater.storage.folders import decode_name, encode_name, is_used, own_folder, report_removed
 from headwater.storage.parquet import DataFile, cast_rows, scan_files, write_parquet
 
@@ -57,7 +57,7 @@ def stage_chunk(
 ) -> StageResult:
     """Write a chunk on top of the commit `sequence`; the manifest is written before the load's first chunk."""
     place = staging_folder(folder, load.load_id)
-    known = read_json(place / "manifest.json")
+    known = _read_staged(place / "manifest.json")
     if known is None or known["sequence"] != sequence:
         remove_tree(place)
         with report_removed(load.table):
@@ -88,7 +88,7 @@ def read_staging(folder: Path, sequence: int | None) -> Staging | None:
     """Return the newest load that has staged rows on top of the commit `sequence`."""
     newest: tuple[int, Staging] | None = None
     for place in (own_folder(folder) / "staging").glob("*/"):
-        manifest = read_json(place / "manifest.json")
+        manifest = _read_staged(place / "manifest.json")
         if manifest is None or manifest["sequence"] != sequence:
             continue
         written_ns = (place / "manifest.json").stat().st_mtime_ns
@@ -110,9 +110,17 @@ def list_chunks(place: Path) -> list[tuple[str, dict[str, Any], StagedFiles]]:
 def _read_chunks(place: Path) -> list[tuple[int, str, dict[str, Any]]]:
     """Return when each chunk was finished, its id, and what is kept of it; in order."""
     suffix = ".chunk.json"
-    read = [(decode_name(path.name.removesuffix(suffix)), read_json(path)) for path in place.glob(f"*{suffix}")]
+    read = [(decode_name(path.name.removesuffix(suffix)), _read_staged(path)) for path in place.glob(f"*{suffix}")]
     chunks = [(int(data["staged_ns"]), name, data) for name, data in read if data is not None]
     return sorted(chunks, key=lambda chunk: chunk[:2])
+
+
+def _read_staged(path: Path) -> dict[str, Any] | None:
+    """Read a file of a staged load; a damaged one was never written: its rows are read again from the source."""
+    try:
+        return read_json(path)
+    except DamagedFileError:
+        return None
 
 
 def _files_of(place: Path, data: dict[str, Any]) -> StagedFiles:
@@ -154,7 +162,7 @@ def remove_staging(folder: Path, *, sequence: int | None, age_s: float, now_s: f
         if is_used(place):
             continue
         with suppress(FileNotFoundError):  # its own writer removes it, too
-            manifest = read_json(place / "manifest.json")
+            manifest = _read_staged(place / "manifest.json")
             stale = manifest is not None and manifest["sequence"] != sequence
             if stale or place.stat().st_mtime < now_s - age_s:
                 counted = remove_tree(place)

@@ -70,7 +70,7 @@ class Warehouse:
         if not self._file.open():
             self._taken = None if self._file.exists() else set()
             return {}
-        with closing(self._file.cursor()) as connection, self._file.errors():
+        with closing(self._file.cursor()) as connection, self._file.reading():
             connection.execute("BEGIN")
             states = self._read(connection, tables)
             if tables is None:
@@ -225,7 +225,7 @@ class Warehouse:
         import duckdb
 
         results: dict[str, MaintainResult] = {}
-        with closing(self._file.cursor()) as own:
+        with closing(self._file.cursor()) as own, self._file.reading():
             for name in tables:
                 with self._file.transaction(own):
                     results[name] = self._maintain_table(own, name, keep)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import threading
 import time
 from contextlib import closing, contextmanager, suppress
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from headwater.errors import BusyError, ConnectorError, StateError
 from headwater.storage.disk import explain_full_disk
+from headwater.storage.folders import leaves_notes
 from headwater.storage.sql import quote_name, quote_text
 
 if TYPE_CHECKING:
@@ -42,6 +44,10 @@ _CREATE_CATALOG = (
 
 _LEFT = ".left"
 """Ending of the file that says how a session left the warehouse's file: only a cache, it may be deleted."""
+
+
+class DamagedStoreError(StateError):
+    """The warehouse's file cannot be read: nothing is known of any of its tables."""
 
 
 @runtime_checkable
@@ -99,7 +105,7 @@ class WarehouseFile:
             raise ConnectorError(f"{self.path} is opened for reading only", fix="write with `headwater run`")
         if self._ready:
             return True
-        with self.lock, closing(self.cursor()) as connection, self.errors():
+        with self.lock, closing(self.cursor()) as connection, self.reading():
             if not self._attached and not self._attach(connection, write=write):
                 return False
             if write:
@@ -118,6 +124,7 @@ class WarehouseFile:
             if not write:
                 return False
             Path(self.path).parent.mkdir(parents=True, exist_ok=True)
+        self._check_kind()
         new = not self.exists()
         self._attach_waiting(connection)
         self.trusted = self.sure = new or self._is_as_left()  # asked while it is held: nobody writes after it
@@ -131,6 +138,45 @@ class WarehouseFile:
         if not self._session.read_only and isinstance(self._session, _Closes):
             self._session.at_close(self._settle, self._remember)
         return True
+
+    def _check_kind(self) -> None:
+        """Refuse what is no file, before the engine waits for it or takes it for a new one.
+
+        Raises:
+            DamagedStoreError: There is a folder or pipe in place of the file or its log, or nothing is left in it.
+        """
+        for path in (self.path, f"{self.path}.wal"):
+            if os.path.exists(path) and not os.path.isfile(path):
+                raise self._damaged(f"{path} is not a file")
+        known = os.path.exists(self.path + _LEFT) or os.path.exists(f"{self.path}.wal")
+        if self.exists() and known and not os.path.getsize(self.path):
+            raise self._damaged("the file is empty")
+
+    def _damaged(self, why: str) -> DamagedStoreError:
+        """Return the error for a file that cannot be read, with the way out: what is in it can be made again."""
+        there = [path for path in (self.path, f"{self.path}.wal") if os.path.lexists(path)] or [self.path]
+        moves = "; ".join(f"mv {shlex.quote(path)} {shlex.quote(path)}.damaged" for path in there)
+        return DamagedStoreError(
+            f"the warehouse {self.path} is damaged: {why}",
+            fix=f"restore it, or move it away ({moves}) and run: its models are built again from what they read, its "
+            "source tables loaded anew; the history of snapshots, and rows that a source no longer has, are only in "
+            "the old file",
+        )
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Raise whatever the engine cannot do with the file itself as an error that says so.
+
+        Raises:
+            DamagedStoreError: The file is damaged.
+        """
+        import duckdb
+
+        try:
+            with self.errors():
+                yield
+        except duckdb.Error as error:
+            raise self._damaged(str(error).partition("\n")[0]) from None
 
     def _attach_waiting(self, connection: DuckDBPyConnection) -> None:
         """Attach the file; while another process holds it, wait as long as the session says."""
@@ -192,7 +238,7 @@ class WarehouseFile:
 
     def remember_read(self) -> None:
         """Do so from a session that only reads, once it has compared everything: nobody can write meanwhile."""
-        if self._session.read_only and self.sure and not self.trusted:
+        if self._session.read_only and self.sure and not self.trusted and leaves_notes(self._session):
             self._left = self._stamp()
             self._remember()
             self.trusted = True

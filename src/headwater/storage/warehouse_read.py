@@ -73,11 +73,18 @@ def _describe(
 
 def compare_content(connection: DuckDBPyConnection, state: TableState) -> TableState:
     """Return a state that says how the table differs from what its commit left, if it does."""
+    import duckdb
+
     if state.commit is None or not state.commit.content:
         return state
     table, name = physical_table(state.name), state.name
-    columns = read_columns(connection, table)
-    how = tell_difference(connection, table, columns, state.commit.content, state.commit.rows)
+    try:
+        columns = read_columns(connection, table)
+        how = tell_difference(connection, table, columns, state.commit.content, state.commit.rows)
+    except duckdb.Error as error:
+        told = str(error).partition("\n")[0]
+        text = f"{name} cannot be read: {told}; `headwater run --reset {name}` drops it and makes it anew"
+        return replace(state, foreign=text)
     if not how:
         return state
     text = f"{name} was changed by somebody else: {how}; `headwater run --reset {name}` drops it and makes it anew"

@@ -37,11 +37,12 @@ class DuckDBSession:
         read_only: Warehouse files are attached read-only.
         wait_s: How long to wait for a warehouse's file that another process holds.
         tell: Called with a line about who is waited for.
+        leaves_notes: Stores may write down beside their files what they have found out.
     """
 
     def __init__(
         self, engine: EngineSpec, spill: Path, *, read_only: bool = False, wait_s: float = 0.0,
-        tell: Callable[[str], None] = lambda _: None,
+        tell: Callable[[str], None] = lambda _: None, leaves_notes: bool = True,
     ) -> None:  # fmt: skip
         import duckdb
 
@@ -59,6 +60,7 @@ class DuckDBSession:
         connection.execute("SET GLOBAL TimeZone = 'UTC'")
         self.wait_s = wait_s
         self.tell = tell
+        self.leaves_notes = leaves_notes
         self._begin(connection, read_only)
 
     def _begin(self, connection: DuckDBPyConnection, read_only: bool) -> None:

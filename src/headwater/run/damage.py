@@ -1,0 +1,50 @@
+"""Whose fault an error of the engine is: data of a store that cannot be read, or the query that reads it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from headwater.core.plan import TransformStep
+from headwater.errors import StateError
+from headwater.project.references import redact
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from headwater.core.plan import Step
+    from headwater.run.context import RunContext
+
+
+def blame_step(error: Exception, step: Step, context: RunContext) -> Exception:
+    """Return the error of a step, or the one of the damaged table that it met."""
+    inputs = step.inputs if isinstance(step, TransformStep) else ()
+    return find_damage(error, (*inputs, step.dataset), context) or error
+
+
+def find_damage(error: Exception, datasets: Iterable[str], context: RunContext) -> StateError | None:
+    """Return an error that names the table whose data cannot be read, if one of these cannot; else None.
+
+    The tables and their quarantines are read to their end, which only an error of a kind that damage makes is worth;
+    one that comes through Arrow has lost its kind.
+    """
+    import duckdb
+
+    kinds = (
+        duckdb.IOException, duckdb.InvalidInputException, duckdb.SerializationException, duckdb.InternalException,
+        duckdb.FatalException, OSError,
+    )  # fmt: skip
+    if not isinstance(error, kinds) and type(error) is not duckdb.Error:
+        return None
+    for name in datasets:
+        state = context.states.get(name)
+        if state is None or not state.scan:
+            continue
+        try:
+            with context.cursor() as connection:
+                for query in (state.scan, state.rejects):
+                    if query:
+                        connection.execute(f"SELECT max(hash(t)) FROM ({query}) AS t").fetchall()
+        except duckdb.Error as found:
+            told = redact(str(found).partition("\n")[0], context.project.secrets)
+            return StateError(f"{name}: its data cannot be read: {told}", fix=state.way_out)
+    return None
