@@ -151,7 +151,7 @@ def test_a_full_load_takes_another_type(tmp_path: Path, store: str) -> None:
     ("rule", "says"),
     [
         ("prepare: [{cast: {nme: bigint}}]", "cast names column 'nme', which is not there"),
-        ("prepare: [{sql: {n: 'lenght(item)'}}]", "is not valid"),
+        ("prepare: [{sql: {n: 'length(itm)'}}]", "is not valid"),
         ("reject_if: {x: 'prce > 1'}", "reject_if"),
         ("key: idd", "key names column 'idd'"),
         ("load: incremental\ncursor: at", "has no column 'at', which is its cursor"),

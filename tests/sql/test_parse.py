@@ -236,7 +236,7 @@ def test_volatile_functions_are_found_whatever_their_case_and_form() -> None:
 
 def test_functions_that_read_from_outside_are_found() -> None:
     found = parse_query("select * from read_csv('x.csv'), (select 1 from Read_Parquet('y')), range(3), glob('*')")
-    assert [place.name for place in found.readers] == ["read_csv", "read_parquet", "glob"]
+    assert [place.name for place in found.refused] == ["read_csv", "read_parquet", "glob"]
 
 
 @pytest.mark.parametrize(

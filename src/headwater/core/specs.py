@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from headwater.core.types import normalize_type
-from headwater.core.values import Duration, Limit, Ratio, Words
+from headwater.core.values import Duration, Limit, PathText, Ratio, Words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -302,7 +302,7 @@ class ModelSpec(DescribedSpec):
 class StoreSpec(Spec):
     """Where a store lives; a path is relative to the project."""
 
-    path: str
+    path: Annotated[PathText, Field(min_length=1)]
 
 
 class StoresSpec(Spec):

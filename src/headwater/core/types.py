@@ -33,6 +33,12 @@ _SIMPLE = {
 _READ_AS = {"EPOCH_S": "TIMESTAMP WITH TIME ZONE", "EPOCH_MS": "TIMESTAMP WITH TIME ZONE"}
 """Spellings allowed in a source's `columns` only: numbers since 1970-01-01 UTC, landed as instants."""
 
+_MOST_LISTS = 32
+_ARRAY = re.compile(r"(.*[^\s])\s*\[\s*(\d{0,6})\s*\]", re.DOTALL)
+_NESTED = re.compile(r"(STRUCT|MAP|UNION|ENUM)\s*(\(.*\))?", re.IGNORECASE | re.DOTALL)
+_PART = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|(?P<open>\()|(?P<close>\))|[\w ,\[\]]""")
+"""What stands between the parentheses of a nested type: names, words, numbers, texts; nothing that ends a type."""
+
 
 class Fidelity(StrEnum):
     """What a landing does to values."""
@@ -64,11 +70,12 @@ def normalize_type(text: str) -> str:
     upper = stripped.upper()
     if upper in _READ_AS:
         return upper
-    if stripped.endswith("]"):
-        inner, _, size = stripped.rpartition("[")
-        return f"{normalize_type(inner)}[{size}"
-    if upper.startswith(("STRUCT", "MAP", "UNION", "ENUM")):
-        return upper[: upper.find("(")] + stripped[stripped.find("(") :] if "(" in stripped else upper
+    if stripped.count("[") <= _MOST_LISTS and (array := _ARRAY.fullmatch(stripped)):
+        return f"{normalize_type(array[1])}[{array[2]}]"
+    if nested := _NESTED.fullmatch(stripped):
+        if nested[2] and not _is_closed(nested[2]):
+            raise ValueError(f"{text!r} is not a type")
+        return nested[1].upper() + (nested[2] or "")
     match = re.fullmatch(r"([A-Z_ 0-9]+?)\s*(?:\(\s*(\d+)\s*(?:,\s*(\d+)\s*)?\))?", upper)
     name = _ALIASES.get(match[1], match[1]) if match else ""
     if not match or name not in _SIMPLE:
@@ -76,6 +83,19 @@ def normalize_type(text: str) -> str:
     if name == "DECIMAL":
         return _decimal(match[2], match[3])
     return name
+
+
+def _is_closed(parts: str) -> bool:
+    """Whether a text is one pair of parentheses, with parts of types between them."""
+    depth, at = 0, 0
+    while at < len(parts):
+        part = _PART.match(parts, at)
+        if part is None or (at and not depth):
+            return False
+        at = part.end()
+        depth += part.lastgroup == "open"
+        depth -= part.lastgroup == "close"
+    return not depth
 
 
 def _decimal(width: str | None, scale: str | None) -> str:

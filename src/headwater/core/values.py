@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema
+
+from headwater.core.texts import is_hidden, visible
 
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)\s*$")
 _RATIO = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*%\s*$")
+
+
+_SIZE = re.compile(r"^\s*([0-9]{1,15}(?:\.[0-9]{1,6})?)\s*((?:[KMGT]i?)?B|)\s*$", re.IGNORECASE | re.ASCII)
+_BYTES = {
+    "": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30,
+    "TIB": 1 << 40,
+}  # fmt: skip
 
 
 def parse_duration(text: object) -> timedelta:
@@ -66,6 +76,27 @@ def parse_limit(text: object) -> int | float:
     raise ValueError(f"{stripped!r} is neither a number of rows nor a percentage")
 
 
+def parse_size(text: object) -> int:
+    """Read "2 GB", "500 MiB" or a number of bytes.
+
+    Raises:
+        ValueError: It is no number above zero with a unit of bytes.
+    """
+    match = _SIZE.match(str(text))
+    size_bytes = int(Decimal(match[1]) * _BYTES[match[2].upper()]) if match else 0
+    if size_bytes <= 0 or isinstance(text, bool):
+        raise ValueError(
+            f"{str(text)!r} is not a size; write a number of bytes, or one with a unit, like 500 MB or 2 GB"
+        )
+    return size_bytes
+
+
+def _check_path(text: str) -> str:
+    if hidden := next((character for character in text if is_hidden(character)), ""):
+        raise ValueError(f"the path holds {visible(hidden, one_line=True)}, which nobody sees")
+    return text
+
+
 def _words(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
@@ -91,6 +122,23 @@ Limit = Annotated[
     WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": r"^\d+(\.\d+)?%$"}]}),
 ]
 """A number of rows (int) or a share of them (float between 0 and 1)."""
+
+Size = Annotated[
+    int,
+    BeforeValidator(parse_size),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 1},
+                {"type": "string", "pattern": r"^\d+(\.\d+)?\s*([KMGT]i?)?B$", "examples": ["2 GB"]},
+            ]
+        }
+    ),
+]
+"""A number of bytes."""
+
+PathText = Annotated[str, AfterValidator(_check_path)]
+"""A path as people write it: any text whose characters are all seen."""
 
 Words = Annotated[
     list[str],

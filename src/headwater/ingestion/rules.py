@@ -12,6 +12,7 @@ from headwater.ingestion.layers import DEDUPED, INTERNAL, cast_layer, replace_la
 from headwater.ingestion.masking import mask_sql
 from headwater.sql.exact import EPOCHS, FLOATS, exact_cast_sql, exact_text
 from headwater.sql.placeholders import quote_identifier, quote_text
+from headwater.sql.sealed import connect_sealed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -103,8 +104,7 @@ class RuleCompiler:
         import duckdb
 
         if self._binder is None:
-            self._binder = duckdb.connect()
-            self._binder.execute("SET TimeZone = 'UTC'")
+            self._binder = connect_sealed()
         nulls = ", ".join(f"CAST(NULL AS {c.type}) AS {quote_identifier(c.name)}" for c in self.columns)
         text = query.replace("{empty}", f"SELECT {nulls} LIMIT 0")
         try:

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 from headwater.core.graph import Graph, Location
 from headwater.core.project import Project, UnitTest
 from headwater.core.specs import EngineSpec, ProjectSpec, StoresSpec, UnitTestSpec
+from headwater.core.texts import visible
 from headwater.errors import ProjectError, ProjectErrors
 from headwater.project.cache import ParseCache, digest
 from headwater.project.documents import Document, parse_document, read_text
 from headwater.project.models import ModelReader
+from headwater.project.names import folded, name_problem
 from headwater.project.references import References, find_plain_secrets, redact
 from headwater.project.sources import SCHEMA_SUFFIX, SourceReader
 from headwater.project.validate import suggest, validate
@@ -21,6 +23,8 @@ from headwater.project.wiring import build_graph
 from headwater.sql.placeholders import CLOCK, literal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from headwater.core.project import Model, SourceTable
 
 PROJECT_FILE = "headwater.yaml"
@@ -28,6 +32,7 @@ RESERVED_NAMESPACES = {
     "system", "_system", "quarantine", "information_schema", "pg_catalog", "temp", "memory", "_hw", "_headwater",
 }  # fmt: skip
 _YAML = (".yaml", ".yml")
+_FIX_NAME = "name it with letters, digits, - and _"
 LATER_FOLDERS = ("products", "metrics", "dashboards", "ml", "apps", "domains")
 """Folders of the architecture that nothing reads yet: a file in them is an unknown word, never silently accepted."""
 
@@ -103,9 +108,12 @@ class _Loader:
         if document is None or declared is None:
             return None, self._all_errors()
         stores, engine = self._environment(project, document)
+        environment = self.environment if self.environment in declared.environments else ""
         if not self.errors:
             self.cache.save()
-        project = dataclasses.replace(project, graph=graph, stores=stores, engine=engine, warnings=tuple(self.warnings))
+        project = dataclasses.replace(
+            project, graph=graph, stores=stores, engine=engine, environment=environment, warnings=tuple(self.warnings)
+        )
         return project, self._all_errors()
 
     def _broken_names(self) -> set[str]:
@@ -146,6 +154,7 @@ class _Loader:
             return None
         data = self.references.resolve(document, document.data, (), self.errors)
         spec = validate(ProjectSpec, data, document, (), self.errors)
+        self._check_environments(spec.environments if spec else (), document)
         for name, value in spec.vars.items() if spec else ():
             place = document.place(("vars", name))
             if name in CLOCK:
@@ -157,6 +166,18 @@ class _Loader:
                 self.variables[name] = None
                 self._error(place, f"{name}: {error}", "write a number, a text, a list, or {value: …, type: …}")
         return spec
+
+    def _check_environments(self, names: Iterable[str], document: Document) -> None:
+        """An environment's name is part of the names of its journal and lease."""
+        seen: dict[str, str] = {}
+        for name in names:
+            place, twin = document.place(("environments", name)), seen.setdefault(folded(name), name)
+            if problem := name_problem(name):
+                self._error(place, f"the environment {visible(name)!r} {problem}", _FIX_NAME)
+            elif twin != name:
+                self._error(place, f"the environments {twin} and {name} differ only in case", "rename one")
+            elif name == "default":
+                self._error(place, "the environment default has the name of the one without a name", _FIX_NAME)
 
     def _environment(self, project: Project, document: Document) -> tuple[StoresSpec, EngineSpec]:
         """Return where the chosen environment has its stores: every one that is used is stated, or shared."""
@@ -190,25 +211,32 @@ class _Loader:
                 if to not in sources and to not in models and not {to, to.partition(".")[0]} & broken:
                     what = f"a relationship to {to}, which nothing declares"
                     self._error(place, what, suggest(to, [*sources, *models]))
-                for other in self._tables_of(place, check.sql) if check.sql else ():
-                    self._error(place, f"a check of {name} reads {other}", "only `this` can be read in a check's SQL")
+                if check.sql:
+                    self._check_sql(place, name, check.sql)
 
-    def _tables_of(self, place: Location, sql: str) -> list[str]:
-        """Return the datasets that a check's SQL reads beside `this`."""
+    def _check_sql(self, place: Location, name: str, sql: str) -> None:
+        """A check's SQL reads its own table, and asks nothing else of the engine."""
 
-        def parse() -> list[str] | str:
+        def parse() -> dict[str, Any]:
             from headwater.sql.parse import parse_query
 
             try:
-                return [table.name for table in parse_query(sql).tables if table.name.lower() != "main.this"]
+                parsed = parse_query(sql)
             except ProjectError as error:
-                return error.what
+                return {"error": error.what}
+            errors = [found.error(declared=True) for found in parsed.refused]
+            others = [table.name for table in parsed.tables if table.name.lower() != "main.this"]
+            return {"others": others, "refused": [[error.what, error.fix] for error in errors]}
 
-        found = self.cache.get(digest("check", sql), parse)
-        if isinstance(found, str):
-            self._error(place, f"a check's SQL: {found}", "write one SELECT of the rows that are wrong, from this")
-            return []
-        return list(found)
+        found = self.cache.get(digest("check judged", sql), parse)
+        if "error" in found:
+            fix = "write one SELECT of the rows that are wrong, from this"
+            self._error(place, f"a check's SQL: {found['error']}", fix)
+            return
+        for what, fix in found["refused"]:
+            self._error(place, f"a check of {name}: {what}", fix)
+        for other in found["others"]:
+            self._error(place, f"a check of {name} reads {other}", "only `this` can be read in a check's SQL")
 
     def _check_folders(self) -> None:
         for folder in LATER_FOLDERS:
@@ -219,7 +247,9 @@ class _Loader:
     # ------------------------------------------------------------------------------------------- sources, models
 
     def _sources(self, spec: ProjectSpec) -> dict[str, SourceTable]:
-        reader = SourceReader(self.references, self._document, spec.defaults.into, self.environment, self.errors)
+        reader = SourceReader(
+            self.references, self._document, spec.defaults.into, self.environment, self.errors, cache=self.cache
+        )
         tables: dict[str, SourceTable] = {}
         files: dict[str, str] = {}
         for file in self._files("sources", *_YAML):
@@ -309,13 +339,16 @@ class _Loader:
             (name, f"folder models/{name.partition('.')[0]}", model.location) for name, model in models.items()
         ]
         for name, owner, place in everything:
+            for part in name.split("."):
+                if problem := name_problem(part):
+                    self._error(place, f"the name {visible(part)!r} {problem}", _FIX_NAME)
             namespace = name.partition(".")[0]
-            known, first = owners.setdefault(namespace.lower(), (owner, place))
+            known, first = owners.setdefault(folded(namespace), (owner, place))
             if known != owner:
                 what = f"the namespace {namespace} belongs to the {known} ({first}) and to the {owner}"
                 self._error(place, what, "rename one; names that differ only in case are the same")
-            elif spellings.setdefault(name.lower(), name) != name:
-                self._error(place, f"{name} and {spellings[name.lower()]} differ only in case", "rename one")
+            elif (twin := spellings.setdefault(folded(name), name)) != name:
+                self._error(place, f"{name} and {twin} differ only in case", "rename one")
             if namespace.lower() in RESERVED_NAMESPACES:
                 self._error(place, f"the namespace {namespace} is reserved", "choose another name")
             if "__" in name or name.count(".") != 1:

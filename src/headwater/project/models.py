@@ -66,7 +66,7 @@ class ModelReader:
         spec = validate(ModelSpec, document.data, document, (), self.errors)
         found = find_placeholders(body)
         query, shifts = self._fill_variables(drop_semicolons(body), path)
-        entry = self.cache.get(digest("query", query), lambda: self._parse(query))
+        entry = self.cache.get(digest("query judged", query), lambda: self._parse(query))
         if "error" in entry:
             what, fix, line, column = entry["error"]
             raise ProjectError(what, fix=fix, path=path, line=line, column=column_before(shifts, line, column))
@@ -74,9 +74,7 @@ class ModelReader:
         def place(line: int, column: int) -> Location:
             return Location(path, line, column_before(shifts, line, column))
 
-        for reader, line, column in entry["readers"]:
-            fix = "declare it in sources/ and name the dataset here"
-            what = f"{reader}() reads data that no source declares"
+        for what, fix, line, column in entry["refused"]:
             self.errors.append(ProjectError.at(place(line, column), what, fix))
         if spec is None:
             return None
@@ -125,10 +123,11 @@ class ModelReader:
             parsed = parse_query(probe)
         except ProjectError as error:
             return {"error": [error.what, error.fix, *place(error.line, error.column)]}
+        refused = [found.error(declared=True) for found in parsed.refused]
         return {
             "tables": [[found.name, *place(found.line, found.column)] for found in parsed.tables],
             "volatile": [found.name for found in parsed.volatile],
-            "readers": [[found.name, *place(found.line, found.column)] for found in parsed.readers],
+            "refused": [[e.what, e.fix, *place(e.line, e.column)] for e in refused],
             "canonical": digest(canonical_text(query)),
         }
 

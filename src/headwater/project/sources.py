@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from headwater.contracts import Source
+    from headwater.project.cache import ParseCache
     from headwater.project.documents import Document
     from headwater.project.references import References
 
@@ -59,6 +60,7 @@ class SourceReader:
     environment: str = ""
     errors: list[ProjectError] = field(default_factory=list)
     claimed: dict[str, str] = field(default_factory=dict)
+    cache: ParseCache | None = None
 
     def read(self, file: Path) -> Iterator[SourceTable]:
         """Read one source: its tables without problems."""
@@ -115,7 +117,29 @@ class SourceReader:
         spec = validate(table_type, values, document, ("tables", name), self.errors)
         if spec is not None:
             self._check_load(document, kind, name, spec)
+            self._check_expressions(document, name, spec)
         return spec
+
+    def _check_expressions(self, document: Document, name: str, spec: IngestSpec) -> None:
+        """An expression sees one row, and asks nothing else of the engine."""
+        for key, sql, order in expressions_of(spec):
+            for what, fix in self._judge(sql, order=order):
+                self._error(document, ("tables", name, *key), f"{name}: {'.'.join(map(str, key))}: {what}", fix)
+
+    def _judge(self, sql: str, *, order: bool) -> list[list[str]]:
+        def judge() -> list[list[str]]:
+            from headwater.sql.parse import parse_expression
+
+            try:
+                parsed = parse_expression(sql, order=order)
+            except ProjectError as error:
+                return [[error.what, error.fix]]
+            errors = [found.error(declared=True) for found in parsed.refused]
+            read = [f"it reads {table.name}" for table in parsed.tables]
+            return [[e.what, e.fix] for e in errors] + [[what, "an expression sees its own row only"] for what in read]
+
+        key = digest("expression judged", "order" if order else "", sql)
+        return list(self.cache.get(key, judge)) if self.cache else judge()
 
     def _check_load(self, document: Document, kind: str, name: str, spec: IngestSpec) -> None:
         """Refuse what no load of the kind can do, before one is begun."""
@@ -179,8 +203,19 @@ class SourceReader:
                 found[name] = dict(body["columns"])
         return found
 
-    def _error(self, document: Document, key: tuple[str, ...], what: str, fix: str) -> None:
+    def _error(self, document: Document, key: tuple[str | int, ...], what: str, fix: str) -> None:
         self.errors.append(ProjectError.at(document.place(key), what, fix))
+
+
+def expressions_of(spec: IngestSpec) -> Iterator[tuple[tuple[str | int, ...], str, bool]]:
+    """Yield (key, SQL, whether it is an order) of every expression that a table is declared with."""
+    for rule, sql in spec.reject_if.items():
+        yield ("reject_if", rule), sql, False
+    for index, step in enumerate(spec.prepare):
+        for column, sql in (step.sql or {}).items():
+            yield ("prepare", index, "sql", column), sql, False
+        if step.dedupe is not None and step.dedupe.order:
+            yield ("prepare", index, "dedupe", "order"), step.dedupe.order, True
 
 
 @cache

@@ -69,8 +69,8 @@ def run_query(context: RunContext, connection: DuckDBPyConnection, sql: str, for
     import duckdb
 
     parsed = parse_query(sql)
-    if parsed.readers:
-        raise ProjectError(f"{parsed.readers[0].name}() reads outside the project", fix="query datasets by their names")
+    if parsed.refused:
+        raise parsed.refused[0].error()
     shown: list[str] = []
     try:
         for place in parsed.tables:

@@ -19,6 +19,7 @@ from headwater.core.commit import Column
 from headwater.core.cursor import effective_lag
 from headwater.core.layers import Family
 from headwater.core.specs import Spec
+from headwater.core.values import PathText
 from headwater.errors import ConnectorError, ProjectError, Retryable, Terminal
 from headwater.sources.one_statement import one_statement
 from headwater.sources.sqlite_catalogue import describe_table, file_version, find_table
@@ -47,7 +48,7 @@ class SqliteBusyError(ConnectorError, Retryable):
 class SqliteConnection(Spec):
     """Which file: `path`, relative to the project."""
 
-    path: str = Field(min_length=1)
+    path: Annotated[PathText, Field(min_length=1)]
 
 
 class SqliteTable(Spec):

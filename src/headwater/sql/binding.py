@@ -11,6 +11,7 @@ from headwater.core.commit import Column
 from headwater.errors import ProjectError
 from headwater.sql.parse import NO_PLACE, place_of
 from headwater.sql.placeholders import quote_dataset, quote_identifier
+from headwater.sql.sealed import connect_sealed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,11 +35,7 @@ class Binder:
     """
 
     def __init__(self) -> None:
-        import duckdb
-
-        self._connection: DuckDBPyConnection = duckdb.connect(config={"threads": 1})
-        self._connection.execute("SET TimeZone = 'UTC'")
-        self._connection.execute("SET errors_as_json = true")
+        self._connection: DuckDBPyConnection = connect_sealed(errors_as_json=True)
         self._namespaces: set[str] = set()
 
     def add(self, dataset: str, columns: Sequence[Column]) -> None:

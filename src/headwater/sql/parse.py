@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from headwater.errors import ProjectError
+from headwater.sql.functions import ALLOWED, Why
+from headwater.sql.guard import NOWHERE, find_refused
 from headwater.sql.placeholders import quote_text
 
 if TYPE_CHECKING:
@@ -23,16 +26,7 @@ VOLATILE = frozenset({
 })  # fmt: skip
 """Functions whose value depends on more than their arguments."""
 
-READERS = frozenset({
-    "arrow_scan", "delta_scan", "glob", "iceberg_scan", "mysql_query", "mysql_scan", "pandas_scan",
-    "parquet_file_metadata", "parquet_metadata", "parquet_scan", "parquet_schema", "postgres_query",
-    "postgres_scan", "query", "query_table", "read_avro", "read_blob", "read_csv", "read_csv_auto", "read_json",
-    "read_json_auto", "read_json_objects", "read_json_objects_auto", "read_ndjson", "read_ndjson_auto",
-    "read_ndjson_objects", "read_parquet", "read_text", "read_xlsx", "sniff_csv", "sqlite_scan", "st_read",
-})  # fmt: skip
-"""Table functions that read data no edge of the graph leads to."""
-
-NO_PLACE = 2**64 - 1
+NO_PLACE = NOWHERE
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,25 +39,42 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class Refused(Place):
+    """What a query calls and may not: a function's name in small letters, anything else in capitals."""
+
+    why: Why = Why.UNKNOWN
+
+    def error(self, *, declared: bool = False) -> ProjectError:
+        """Return it as an error at its place; `declared`: it stands in the project, not in somebody's question."""
+        called = self.name if self.name.isupper() else f"{self.name}()"
+        what, fix = str(self.why), self.why.fix
+        if self.why is Why.UNKNOWN and (near := get_close_matches(self.name, ALLOWED, 1)):
+            fix = f"did you mean {near[0]}()?"
+        if declared and self.why is Why.READS:
+            what, fix = "reads data that no source declares", "declare it in sources/ and name the dataset here"
+        return ProjectError(f"{called} {what}", fix=fix, line=self.line, column=self.column)
+
+
+@dataclass(frozen=True, slots=True)
 class Parsed:
     """What a query reads.
 
     Attributes:
         tables: Datasets in the order of first mention, as `namespace.dataset` (a bare name is `main.name`).
         volatile: Volatile functions it calls.
-        readers: Table functions that read from outside the graph.
+        refused: What it calls and may not: what reaches outside the graph, or changes the session.
     """
 
     tables: tuple[Place, ...]
     volatile: tuple[Place, ...]
-    readers: tuple[Place, ...]
+    refused: tuple[Refused, ...]
 
 
 @cache
 def _connection() -> DuckDBPyConnection:
-    import duckdb
+    from headwater.sql.sealed import connect_sealed
 
-    return duckdb.connect(config={"threads": 1})
+    return connect_sealed()
 
 
 def serialize_query(text: str) -> str:
@@ -80,6 +91,42 @@ def parse_query(text: str) -> Parsed:
     Raises:
         ProjectError: The text is not exactly one SELECT; line and column are those of the text.
     """
+    try:
+        return _read(text, _parse_select(text))
+    except RecursionError:
+        raise ProjectError("SQL: it is nested too deeply", fix="take it apart, by WITH or in models") from None
+
+
+def parse_expression(text: str, *, order: bool = False) -> Parsed:
+    """Parse one expression, or with `order` what stands behind ORDER BY; it can then stand in parentheses anywhere.
+
+    Raises:
+        ProjectError: The text is anything else, as `1) FROM t --` is; line and column are those of the text.
+    """
+    before, around = ("SELECT 1 ORDER BY ", "SELECT rank() OVER (ORDER BY ") if order else ("SELECT ", "SELECT (")
+    alone = f"{before}{text}\n"
+    try:
+        node = _parse_select(alone)
+        _parse_select(f"{around}{text}\n)")
+        if not _is_expression(node, ["ORDER_MODIFIER"] if order else []):
+            raise ProjectError("it is not one expression", fix="write one expression over the columns of a row")
+        return _read(alone, node)
+    except RecursionError:
+        raise ProjectError("SQL: it is nested too deeply", fix="take it apart") from None
+
+
+def _is_expression(node: dict[str, Any], modifiers: list[str]) -> bool:
+    """Whether a query is one expression and nothing else, but for modifiers."""
+    bare = _parse_select("SELECT 1")
+    clauses = ("cte_map", "from_table", "where_clause", "group_expressions", "having", "sample", "qualify")
+    if node["type"] != bare["type"] or [modifier["type"] for modifier in node["modifiers"]] != modifiers:
+        return False
+    return len(node["select_list"]) == 1 and all(
+        _without_place(node[clause]) == _without_place(bare[clause]) for clause in clauses
+    )
+
+
+def _parse_select(text: str) -> dict[str, Any]:
     tree: dict[str, Any] = json.loads(serialize_query(text))
     if tree.get("error"):
         raise _syntax_error(text, tree)
@@ -87,9 +134,19 @@ def parse_query(text: str) -> Parsed:
     if len(statements) != 1:
         found = "is empty" if not statements else f"holds {len(statements)} statements"
         raise ProjectError(f"a model is one SELECT; this file {found}", fix="write one SELECT without a second one")
+    node: dict[str, Any] = statements[0]["node"]
+    return node
+
+
+def _without_place(node: Any) -> Any:
+    return {key: value for key, value in node.items() if key != "query_location"} if isinstance(node, dict) else node
+
+
+def _read(text: str, node: dict[str, Any]) -> Parsed:
     reader = _Reader(text)
-    reader.walk(statements[0]["node"], {})
-    return Parsed(_in_order(reader.tables), _in_order(reader.volatile), _in_order(reader.readers))
+    reader.walk(node, {})
+    refused = {Refused(name, *place_of(text, offset), why) for name, why, offset in find_refused(node)}
+    return Parsed(_in_order(reader.tables), _in_order(reader.volatile), tuple(sorted(refused, key=_position)))
 
 
 def place_of(text: str, offset: int) -> tuple[int, int]:
@@ -131,7 +188,6 @@ class _Reader:
         self.text = text
         self.tables: dict[str, Place] = {}
         self.volatile: dict[str, Place] = {}
-        self.readers: dict[str, Place] = {}
 
     def walk(self, node: Any, scope: Mapping[str, _Cte | None]) -> None:
         if isinstance(node, list):
@@ -154,8 +210,6 @@ class _Reader:
             self._note(self.volatile, VOLATILE, node.get("function_name", ""), node)
         elif kind == "COLUMN_REF" and len(node.get("column_names", ())) == 1:
             self._note(self.volatile, VOLATILE, node["column_names"][0], node)
-        elif kind == "TABLE_FUNCTION":
-            self._note(self.readers, READERS, node["function"].get("function_name", ""), node)
         for key, value in node.items():
             if key != "cte_map" and isinstance(value, dict | list):
                 self.walk(value, scope)
