@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 from typing import Any
@@ -83,6 +84,7 @@ def main() -> None:
 
 
 def _call() -> None:
+    from headwater.cli.out import say
     from headwater.errors import HeadwaterError
 
     try:
@@ -90,19 +92,21 @@ def _call() -> None:
     except click.exceptions.Exit as leave:
         sys.exit(leave.exit_code)
     except click.Abort:
-        click.echo("stopped", err=True)
+        say("stopped", err=True)
         sys.exit(130)
     except click.ClickException as error:
-        error.show()
+        shown = io.StringIO()
+        error.show(shown)
+        say(shown.getvalue().rstrip("\n"), err=True)
         sys.exit(error.exit_code)
     except HeadwaterError as error:
-        click.echo(f"{error}", err=True)
+        say(f"{error}", err=True)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
     except OSError as error:
-        click.echo(f"{error.filename or 'the file system'}: {error.strerror or error}{_mend(error)}", err=True)
+        say(f"{error.filename or 'the file system'}: {error.strerror or error}{_mend(error)}", err=True)
         sys.exit(1)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from headwater.cli.options import attended, errors_as_json, json_option, load, offline_option, print_json
+from headwater.cli.options import attended, errors_as_json, json_option, load, offline_option
+from headwater.cli.out import print_json, say
 
 
 @click.command()
@@ -32,12 +33,12 @@ def _check(ctx: click.Context, write_schemas: bool, strict: bool, offline: bool,
         )  # fmt: skip
         return code
     for note in dict.fromkeys((*bound.unchecked, *bound.notes)):
-        click.echo(f"note: {note}")
+        say(f"note: {note}")
     for file in written:
-        click.echo(f"wrote {file}")
+        say(f"wrote {file}")
     known = sum(columns is not None for columns in bound.schemas.values())
     verdict = "no problems" if not bound.unchecked else f"no problems in what was checked, {len(bound.unchecked)} not"
-    click.echo(
+    say(
         f"{project.name}: {len(project.sources)} source tables, {len(project.models)} models, "
         f"{len(project.tests)} unit tests; {known} of {len(bound.schemas)} schemas known; {verdict}"
     )

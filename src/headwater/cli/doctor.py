@@ -30,11 +30,11 @@ def command(ctx: click.Context, as_json: bool) -> None:
             return code
         for finding in found:
             what = f": {finding.what}" if finding.what else ""
-            click.echo(f"{_MARKS[finding.state]} {finding.about} {finding.name}{what}")
+            say(f"{_MARKS[finding.state]} {finding.about} {finding.name}{what}")
             if finding.fix:
-                click.echo(f"    {finding.fix}")
+                say(f"    {finding.fix}")
         damaged = sum(finding.state == "damaged" for finding in found)
-        click.echo(f"{damaged} damaged" if damaged else "all is well")
+        say(f"{damaged} damaged" if damaged else "all is well")
         return code
 
     ctx.exit(errors_as_json(body, as_json))

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from headwater.cli.options import errors_as_json, json_option, load, print_json, tell_problems
+from headwater.cli.options import errors_as_json, json_option, load, tell_problems
+from headwater.cli.out import print_json, say
 
 if TYPE_CHECKING:
     from headwater.api import LoadedProject
@@ -83,7 +84,7 @@ def _draw(loaded: LoadedProject, level: str, form: str | None, output: str | Non
     Path(output).write_bytes(drawn if isinstance(drawn, bytes) else drawn.encode())
     if show and _has_browser():
         webbrowser.open(Path(output).resolve().as_uri())
-    click.echo(output)
+    say(output)
 
 
 def _form_of(output: str | None) -> str:

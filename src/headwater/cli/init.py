@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from headwater.cli.options import errors_as_json, json_option, print_json
+from headwater.cli.options import errors_as_json, json_option
+from headwater.cli.out import print_json, say
 from headwater.errors import ProjectError
 
 _FILES = {
@@ -63,8 +64,8 @@ def command(ctx: click.Context, folder: str, as_json: bool) -> None:
         if as_json:
             print_json({"folder": folder, "files": written})
             return 0
-        click.echo(f"made a project in {folder}: {', '.join(written)}")
-        click.echo("next: headwater plan, headwater run, headwater draw --open")
+        say(f"made a project in {folder}: {', '.join(written)}")
+        say("next: headwater plan, headwater run, headwater draw --open")
         return 0
 
     ctx.exit(errors_as_json(body, as_json))

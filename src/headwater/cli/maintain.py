@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from headwater.cli.options import errors_as_json, json_option, load, print_json
+from headwater.cli.options import errors_as_json, json_option, load
+from headwater.cli.out import print_json, say
 from headwater.core.values import parse_duration
 
 
@@ -28,20 +29,20 @@ def command(ctx: click.Context, /, keep: str, as_json: bool, **wishes: Any) -> N
             age_s = parse_duration(keep).total_seconds()
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint="--keep") from None
-        results = load(ctx).maintain(age_s=age_s, tell=lambda text: click.echo(text, err=True), **wishes)
+        results = load(ctx).maintain(age_s=age_s, tell=lambda text: say(text, err=True), **wishes)
         broken = {name: result.problem for name, result in results.items() if result.problem}
         if as_json:
             print_json({name: asdict(result) for name, result in results.items()})
             return 1 if broken else 0
         for problem in broken.values():
-            click.echo(problem, err=True)
+            say(problem, err=True)
         for name, result in results.items():
             if result.dropped or result.files_removed or result.staging_removed:
                 what = "dropped" if result.dropped else f"{result.files_removed} files, {result.bytes_removed:,} bytes"
-                click.echo(f"{name}: {what}, staging of {result.staging_removed} loads")
+                say(f"{name}: {what}, staging of {result.staging_removed} loads")
             if result.files_compacted:
-                click.echo(f"{name}: {result.files_compacted} small files joined")
-        click.echo(f"{len(results) - len(broken) - ('temporary data' in results)} tables looked at")
+                say(f"{name}: {result.files_compacted} small files joined")
+        say(f"{len(results) - len(broken) - ('temporary data' in results)} tables looked at")
         return 1 if broken else 0
 
     ctx.exit(errors_as_json(body, as_json))

@@ -1,13 +1,13 @@
-"""What several commands share: loading the project, JSON, selections, the clock."""
+"""What several commands share: loading the project, selections, the clock."""
 
 from __future__ import annotations
 
-import json
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from headwater.cli.out import print_json, say
 from headwater.errors import HeadwaterError, ProjectErrors
 
 if TYPE_CHECKING:
@@ -46,24 +46,19 @@ def load(ctx: click.Context, *, whole: bool = False, offline: bool = False) -> L
             raise
         raise find_problems(*place, offline=offline, attended=attended()) from None
     for warning in loaded.project.warnings:
-        click.echo(f"warning: {warning}", err=True)
+        say(f"warning: {warning}", err=True)
     return loaded
 
 
 def tell_problems(loaded: LoadedProject) -> None:
     """Say on standard error what is damaged and was done without."""
     for problem in loaded.problems:
-        click.echo(f"warning: {problem}", err=True)
+        say(f"warning: {problem}", err=True)
 
 
 def attended() -> bool:
     """Whether a person watches: only then a run proposes schemas that nobody declared."""
     return sys.stdin.isatty() and sys.stderr.isatty()
-
-
-def print_json(value: Any) -> None:
-    """Print a value as indented JSON."""
-    click.echo(json.dumps(value, indent=2, default=str, ensure_ascii=False))
 
 
 def parse_clock(text: str | None) -> datetime | None:

@@ -17,11 +17,11 @@ from headwater.cli.options import (
     now_option,
     offline_option,
     parse_clock,
-    print_json,
     select_option,
     tell_problems,
     to_option,
 )
+from headwater.cli.out import print_json, say
 
 if TYPE_CHECKING:
     from headwater.core.plan import Plan, Step
@@ -65,15 +65,15 @@ def print_plan(plan: Plan) -> None:
     skipped = [step for step in plan.steps if step.decision == "skip"]
     for step in plan.steps:
         if plan.selected or step.decision != "skip":
-            click.echo(f"{_MARKS[step.decision.value]} {step.node:<{width}}  {step.reason}{_spans(step)}{_size(step)}")
+            say(f"{_MARKS[step.decision.value]} {step.node:<{width}}  {step.reason}{_spans(step)}{_size(step)}")
     if skipped:
-        click.echo(f". {len(skipped)} steps have nothing to do")
+        say(f". {len(skipped)} steps have nothing to do")
     for one in plan.breaks:
-        click.echo(f"! {one}")
+        say(f"! {one}")
     for note in plan.notes:
-        click.echo(f"note: {note}")
+        say(f"note: {note}")
     for orphan in plan.orphans:
-        click.echo(f"orphan: {orphan} is no longer declared there; `headwater maintain --drop-orphans` drops it")
+        say(f"orphan: {orphan} is no longer declared there; `headwater maintain --drop-orphans` drops it")
 
 
 def _size(step: Step) -> str:

@@ -8,9 +8,9 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-import click
-
+from headwater.cli.out import say, say_json
 from headwater.core.run import Event, Run, Status, StepResult
+from headwater.core.texts import visible
 from headwater.project.references import redact
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Progress:
         parts = ", ".join(f"{number} {status.value}" for status, number in counts.items())
         rejected = sum(result.rejected for result in run.results if result.step.endswith("/load"))
         more = f"; {rejected:,} row{'s' if rejected != 1 else ''} to quarantine" if rejected else ""
-        click.echo(f"{run.status.value} in {run.duration_s:.1f} s: {parts or 'nothing to do'}{more}")
+        say(f"{run.status.value} in {run.duration_s:.1f} s: {parts or 'nothing to do'}{more}")
 
 
 def _tell_warning(event: Event) -> str:
@@ -74,9 +74,9 @@ class PlainProgress(Progress):
         """Print finished steps and warnings."""
         result = event.data.get("result")
         if isinstance(result, StepResult) and result.status is not Status.SKIPPED:
-            click.echo(redact(format_result(result), self.secrets))
+            say(redact(format_result(result), self.secrets))
         elif event.name == "warning":
-            click.echo(redact(_tell_warning(event), self.secrets))
+            say(redact(_tell_warning(event), self.secrets))
 
 
 class JsonProgress(Progress):
@@ -86,7 +86,7 @@ class JsonProgress(Progress):
         """Print the event."""
         data = {k: asdict(v) if isinstance(v, StepResult) else v for k, v in event.data.items()}
         line = json.dumps({"event": event.name, "at": event.at, "step": event.step, **data}, default=str)
-        click.echo(redact(line, self.secrets))
+        say_json(redact(line, self.secrets))
 
     def print_summary(self, run: Run) -> None:
         """The last event says it."""
@@ -125,9 +125,12 @@ class LiveProgress(PlainProgress):
             self._running.pop(event.step, None)
         result = event.data.get("result")
         if isinstance(result, StepResult) and result.status is not Status.SKIPPED:
-            self._console.print(redact(format_result(result), self.secrets), highlight=False, markup=False)
+            self._print(format_result(result))
         elif event.name == "warning":
-            self._console.print(redact(_tell_warning(event), self.secrets), highlight=False, markup=False)
+            self._print(_tell_warning(event))
+
+    def _print(self, text: str) -> None:
+        self._console.print(visible(redact(text, self.secrets)), highlight=False, markup=False)
 
     def _render(self) -> Any:
         from rich.text import Text

@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from headwater.cli.options import errors_as_json, json_option, load
+from headwater.core.texts import visible, visible_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -58,6 +59,8 @@ def _write(answer: Answer, form: str, output: str | None, limit: int) -> None:
             _write_binary(answer, form, sink)
         return
     texts = _table(answer, limit) if form == "table" else _csv(answer) if form == "csv" else _json(answer)
+    if form == "csv" and output is None and sys.stdout.isatty():  # exact, but for a terminal
+        texts = map(visible, texts)
     with _file(output, "w") if output else nullcontext(sys.stdout) as sink:
         for text in texts:
             sink.write(text)
@@ -119,7 +122,8 @@ def _json(answer: Answer) -> Iterator[str]:
     names = [json.dumps(name, ensure_ascii=False) for name in answer.schema.names]
     before = "[\n "
     for row in (row for batch in answer.batches for row in _rows(batch)):
-        yield before + "{" + ", ".join(f"{n}: {value or 'null'}" for n, value in zip(names, row, strict=True)) + "}"
+        pairs = ", ".join(f"{n}: {value or 'null'}" for n, value in zip(names, row, strict=True))
+        yield visible_json(f"{before}{{{pairs}}}")
         before = ",\n "
     yield "\n]\n" if before == ",\n " else "[]\n"
 
@@ -134,8 +138,8 @@ def _table(answer: Answer, limit: int) -> Iterator[str]:
     for batch in answer.batches:
         total += batch.num_rows
         kept += _rows(batch.slice(0, max(limit - len(kept), 0)) if limit else batch)
-    names = answer.schema.names
-    rows = [["NULL" if value is None else value for value in row] for row in kept]
+    names = [visible(name, one_line=True) for name in answer.schema.names]
+    rows = [["NULL" if value is None else visible(value, one_line=True) for value in row] for row in kept]
     widths = [min(max([len(name), *(len(row[index]) for row in rows)]), 60) for index, name in enumerate(names)]
     yield "  ".join(f"{name:<{width}}" for name, width in zip(names, widths, strict=True)).rstrip() + "\n"
     yield "  ".join("-" * width for width in widths) + "\n"

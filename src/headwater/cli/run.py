@@ -17,10 +17,10 @@ from headwater.cli.options import (
     load,
     now_option,
     parse_clock,
-    print_json,
     select_option,
     to_option,
 )
+from headwater.cli.out import print_json, say
 
 if TYPE_CHECKING:
     from typing import TextIO
@@ -88,19 +88,19 @@ def command(
 
 
 def _tell(text: str) -> None:
-    click.echo(text, err=True)
+    say(text, err=True)
 
 
 def _proposer() -> Any:
     """Return what announces a proposed schema file when a person watches, else None: nothing is inferred unattended."""
-    return (lambda text: click.echo(text, err=True)) if attended() else None
+    return (lambda text: say(text, err=True)) if attended() else None
 
 
 def _begin(plan: Plan, context: RunContext, progress: Any, openlineage: TextIO | None = None) -> None:
     """Show the plan's size, and let the first Ctrl-C stop at the next boundary, the second at once."""
     progress.begin(plan)
     for note in plan.notes if not plan.steps else ():
-        click.echo(f"note: {note}", err=True)
+        say(f"note: {note}", err=True)
     if openlineage is not None:
         from headwater.run.openlineage import OpenLineage
 
@@ -110,7 +110,7 @@ def _begin(plan: Plan, context: RunContext, progress: Any, openlineage: TextIO |
         if context.stopping.is_set():
             leave()
         context.stopping.set()
-        click.echo("stopping at the next boundary; once more stops at once", err=True)
+        say("stopping at the next boundary; once more stops at once", err=True)
 
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)

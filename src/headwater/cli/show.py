@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from headwater.cli.options import errors_as_json, json_option, load, print_json
+from headwater.cli.options import errors_as_json, json_option, load
+from headwater.cli.out import print_json, say
 from headwater.core.graph import Role, node_name
+from headwater.core.texts import visible
 from headwater.errors import ProjectError, StateError
 
 if TYPE_CHECKING:
@@ -80,7 +82,7 @@ def describe_runs(loaded: LoadedProject, step: str, before: str) -> list[dict[st
     try:
         before_it, results = loaded.history(before, 10), loaded.history(step, 5)
     except StateError as error:  # the journal is damaged: what is there is shown without its history
-        click.echo(f"warning: {error}", err=True)
+        say(f"warning: {error}", err=True)
         return []
     failed = {run_id: result.error for run_id, result in before_it}
     return [
@@ -132,18 +134,18 @@ def describe_rejects(loaded: LoadedProject, name: str) -> dict[str, Any]:
 def _print(about: dict[str, Any]) -> None:
     for key, value in about.items():
         if isinstance(value, list) and value and isinstance(value[0], dict):
-            click.echo(f"{key}:")
+            say(f"{key}:")
             for item in value:
-                click.echo("  " + ", ".join(f"{k}={_words(v)}" for k, v in item.items() if v not in (None, "", [], ())))
+                say("  " + ", ".join(f"{k}={_words(v)}" for k, v in item.items() if v not in (None, "", [], ())))
         elif key == "decided_by":
             for kind, names in value.items():
-                click.echo(f"decided by {kind}: {', '.join(names)}")
+                say(f"decided by {kind}: {', '.join(names)}")
         elif value not in (None, "", [], {}):
             text = ", ".join(str(item) for item in value) if isinstance(value, list) else value
-            click.echo(f"{key}: {text}")
+            say(f"{key}: {text}")
 
 
 def _words(value: Any) -> str:
     """Write a list of words without brackets."""
     plain = isinstance(value, list) and all(isinstance(item, str) for item in value)
-    return " ".join(value) if plain else str(value)
+    return visible(" ".join(value) if plain else str(value), one_line=True)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from headwater.cli.options import errors_as_json, json_option, load, print_json, tell_problems
+from headwater.cli.options import errors_as_json, json_option, load, tell_problems
+from headwater.cli.out import print_json, say
 from headwater.core.graph import Role, node_name
 from headwater.errors import StateError
 
@@ -70,17 +71,17 @@ def _print(rows: list[dict[str, Any]], runs: list[dict[str, Any]]) -> None:
     heads = ("dataset", "store", "status", "rows", "version", "age", "rejected")
     table = [[_cell(row[head]) for head in heads] for row in rows]
     widths = [max([len(head), *(len(row[i]) for row in table)]) for i, head in enumerate(heads)]
-    click.echo("  ".join(f"{head:<{width}}" for head, width in zip(heads, widths, strict=True)).rstrip())
+    say("  ".join(f"{head:<{width}}" for head, width in zip(heads, widths, strict=True)).rstrip())
     for row, cells in zip(rows, table, strict=True):
-        click.echo("  ".join(f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True)).rstrip())
+        say("  ".join(f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True)).rstrip())
         if row["error"]:
-            click.echo(f"  {row['error']}")
+            say(f"  {row['error']}")
         for warning in row["warnings"]:
-            click.echo(f"  warning: {warning}")
+            say(f"  warning: {warning}")
         for note in row["notes"]:
-            click.echo(f"  ! {note}")
+            say(f"  ! {note}")
     for run in runs:
-        click.echo(f"run {run['run_id']}: {run['status']}, {run['duration_s']:.1f} s, {run['started'][:19]} UTC")
+        say(f"run {run['run_id']}: {run['status']}, {run['duration_s']:.1f} s, {run['started'][:19]} UTC")
 
 
 def _cell(value: Any) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from headwater.cli.options import errors_as_json, json_option, load, print_json
+from headwater.cli.options import errors_as_json, json_option, load
+from headwater.cli.out import print_json, say
 
 
 @click.command()
@@ -23,14 +24,14 @@ def command(ctx: click.Context, names: tuple[str, ...], as_json: bool) -> None:
             print_json([asdict(result) for result in results])
             return 1 if failed else 0
         for result in results:
-            click.echo(f"{'✓' if result.passed else '✕'} {result.name}")
+            say(f"{'✓' if result.passed else '✕'} {result.name}")
             for row in result.missing:
-                click.echo(f"  missing:    {row}")
+                say(f"  missing:    {row}")
             for row in result.unexpected:
-                click.echo(f"  unexpected: {row}")
+                say(f"  unexpected: {row}")
             if result.error:
-                click.echo(f"  {result.location}: {result.error}")
-        click.echo(f"{len(results) - len(failed)} passed, {len(failed)} failed")
+                say(f"  {result.location}: {result.error}")
+        say(f"{len(results) - len(failed)} passed, {len(failed)} failed")
         return 1 if failed else 0
 
     ctx.exit(errors_as_json(body, as_json))

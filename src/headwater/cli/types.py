@@ -6,7 +6,8 @@ from dataclasses import asdict
 
 import click
 
-from headwater.cli.options import errors_as_json, json_option, load, print_json
+from headwater.cli.options import errors_as_json, json_option, load
+from headwater.cli.out import print_json, say
 
 _HEADINGS = ("column", "source type", "read as", "landed as", "fidelity", "")
 
@@ -33,11 +34,11 @@ def _types(ctx: click.Context, source: str, as_json: bool) -> int:
     tables = dict.fromkeys((column.table, column.store) for column in found)
     for table, store in tables:
         rows = [(c.column, c.source, c.read, c.landed, c.fidelity, c.remark) for c in found if c.table == table]
-        click.echo(f"{table} into the {store}")
+        say(f"{table} into the {store}")
         widths = [max(len(row[i]) for row in (_HEADINGS, *rows)) for i in range(len(_HEADINGS))]
         for row in (_HEADINGS, *rows):
             line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-            click.echo(f"  {line.rstrip()}")
+            say(f"  {line.rstrip()}")
     for note in notes:
-        click.echo(f"note: {note}")
+        say(f"note: {note}")
     return 0 if is_lossless(found) else 1

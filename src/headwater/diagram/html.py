@@ -11,7 +11,9 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape
 
+from headwater.core.texts import visible
 from headwater.diagram.lanes import place_in_lanes
+from headwater.diagram.metrics import clean
 from headwater.diagram.picture import LEVELS, copy_graph, group_id
 from headwater.diagram.shapes import ICONS
 from headwater.diagram.status import SYMBOLS
@@ -56,8 +58,8 @@ def write_html(
     }
     shown = layouts[level].picture
     parts = {
-        "title": escape(f"{title} · Headwater" if title else "Headwater"),
-        "heading": escape(title or "Headwater"),
+        "title": escape(f"{clean(title)} · Headwater" if title else "Headwater"),
+        "heading": escape(clean(title) or "Headwater"),
         "style": _asset("map.css").replace("/*dark*/", page_style()),
         "levels": "".join(_switch(name, checked=name == level) for name in LEVELS),
         "counts": _counts(layouts["datasets"].picture),
@@ -147,6 +149,6 @@ def _box_data(
         "role": node.role.value if node and not grouped else "",
         "status": box.badge.word if box.badge else "",
         "said": box.badge.text if box.badge else "",
-        "error": result.error if result and not grouped else "",
+        "error": visible(result.error) if result and not grouped else "",
         **({"members": members[box.id]} if grouped else {}),
     }

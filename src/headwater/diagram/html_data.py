@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.contracts import SYSTEM_COLUMNS
 from headwater.core.graph import Role, node_name
+from headwater.core.texts import visible
 from headwater.project.references import redact
 from headwater.quality import compile_scan
 
@@ -157,9 +158,9 @@ def _say_rule(rule: PrepareRule) -> str:
 
 
 def _redacted(value: Any, secrets: Collection[str]) -> Any:
-    """Free every text of secrets, however deep it stands."""
+    """Free every text of secrets, and of what a page would obey, however deep it stands."""
     if isinstance(value, str):
-        return redact(value, secrets)
+        return visible(redact(value, secrets))
     if isinstance(value, dict):
         return {key: _redacted(inner, secrets) for key, inner in value.items()}
     if isinstance(value, list):

@@ -6,6 +6,8 @@ import unicodedata
 from functools import lru_cache
 from itertools import accumulate, takewhile
 
+from headwater.core.texts import is_hidden
+
 _ASCII = (
     318, 401, 460, 838, 637, 951, 780, 275, 391, 391, 500, 838, 318, 361, 318, 337,
     637, 637, 637, 637, 637, 637, 637, 637, 637, 637, 337, 337, 838, 838, 838, 556,
@@ -73,4 +75,4 @@ def clean(text: str) -> str:
 
 
 def _printable(char: str) -> bool:
-    return unicodedata.category(char) not in ("Cc", "Cs") and char not in "\ufffe\uffff"
+    return not is_hidden(char)

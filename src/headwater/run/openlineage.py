@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from headwater.core.plan import ExtractStep, LoadStep, Step, TransformStep
 from headwater.core.run import Event, Status, StepResult
 from headwater.core.specs import CHECK_KINDS
+from headwater.core.texts import visible_json
 from headwater.plan.bind import visible_columns
 from headwater.plan.lineage import Lineage, trace_project
 from headwater.project.cache import ParseCache
@@ -134,7 +135,7 @@ class OpenLineage:
             "producer": self._producer,
             "schemaURL": _EVENT,
         }
-        self._out.write(json.dumps(_redact(event, self.project.secrets), ensure_ascii=False) + "\n")
+        self._out.write(visible_json(json.dumps(_redact(event, self.project.secrets), ensure_ascii=False)) + "\n")
         self._out.flush()
 
     # -------------------------------------------------------------------------------------------- runs and jobs

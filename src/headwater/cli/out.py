@@ -1,0 +1,25 @@
+"""The one way out of the command line: nothing is written to a terminal or a log that it would obey or hide."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from headwater.core.texts import visible, visible_json
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print a text for people, whatever characters are in it."""
+    click.echo(visible(text), err=err)
+
+
+def say_json(text: str) -> None:
+    """Print a JSON text; the characters that a terminal would obey are escaped, so its values stay exact."""
+    click.echo(visible_json(text))
+
+
+def print_json(value: Any) -> None:
+    """Print a value as indented JSON."""
+    say_json(json.dumps(value, indent=2, default=str, ensure_ascii=False))
