@@ -6,7 +6,8 @@ from dataclasses import asdict
 
 import click
 
-from headwater.cli.options import errors_as_json, json_option, print_json
+from headwater.cli.options import errors_as_json, json_option
+from headwater.cli.out import print_json, say
 
 _MARKS = {"ok": "✓", "note": "·", "damaged": "✕"}
 

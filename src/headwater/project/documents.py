@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from headwater.core.graph import Location
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Key = tuple[str | int, ...]
+
+MAX_DEPTH = 100
+"""How deep a document may be nested."""
+
+MAX_REPEATED = 10_000
+"""How many values aliases may repeat in a document."""
 
 _NULLS = {"", "null", "Null", "NULL", "~"}
 _UNQUOTED_REFERENCE = re.compile(r"""[{\[,]\s*(?:(?:"[^"]*"|'[^']*'|[^\s"'{}\[\],:]+)\s*:\s*)?\$\{(?:env|file):""")
@@ -72,23 +79,56 @@ def parse_document(text: str, path: str, first_line: int = 1) -> Document:
         ProjectError: Not YAML, a tab as indentation, a key twice, an unquoted `${env:…}` in a flow mapping, a tag,
             more than one document.
     """
-    from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError
     from ruamel.yaml.reader import ReaderError
 
     if not text.strip():
         return Document(path, None, {}, first_line)
+    places: dict[Key, Location] = {}
     try:
-        node = YAML(typ="rt", pure=True).compose(text)
+        node = _parser().compose(text)
+        data = _Converter(path, first_line, places).convert(node, ()) if node is not None else None
     except MarkedYAMLError as error:
         raise _yaml_error(text, path, first_line, error) from None
+    except RecursionError:
+        raise ProjectError(
+            "not YAML: it is nested too deeply", fix="write it flatter", path=path, line=first_line
+        ) from None
     except ReaderError as error:
         line = first_line + text.count("\n", 0, error.position)
         what = f"not YAML: the character {chr(error.character)!r} is not allowed"
         raise ProjectError(what, fix="remove it", path=path, line=line) from None
-    places: dict[Key, Location] = {}
-    data = _Converter(path, first_line, places).convert(node, ()) if node is not None else None
     return Document(path, data, places, first_line)
+
+
+def _parser() -> Any:
+    """Return a parser that gives up where a document is nested too deeply: its work grows with the depth squared."""
+    from ruamel.yaml import YAML
+
+    parser = YAML(typ="rt", pure=True)
+    parser.Scanner = _bounded_scanner()
+    return parser
+
+
+@cache
+def _bounded_scanner() -> Any:
+    from ruamel.yaml.scanner import RoundTripScanner, ScannerError
+
+    class Bounded(RoundTripScanner):  # type: ignore[misc,unused-ignore]
+        def fetch_flow_collection_start(self, *arguments: Any, **more: Any) -> None:
+            super().fetch_flow_collection_start(*arguments, **more)
+            self._check(len(self.flow_context))
+
+        def add_indent(self, column: int) -> bool:
+            added = bool(super().add_indent(column))
+            self._check(len(self.indents))
+            return added
+
+        def _check(self, depth: int) -> None:
+            if depth > MAX_DEPTH:
+                raise ScannerError(None, None, "it is nested too deeply", self.reader.get_mark())
+
+    return Bounded
 
 
 def _yaml_error(text: str, path: str, first_line: int, error: Any) -> ProjectError:
@@ -110,6 +150,8 @@ class _Converter:
     def __init__(self, path: str, first_line: int, places: dict[Key, Location]) -> None:
         self.path, self.first_line, self.places = path, first_line, places
         self._open: list[Any] = []
+        self._met: dict[int, Any] = {}
+        self._repeated = 0
 
     def location(self, node: Any) -> Location:
         return Location(self.path, self.first_line + node.start_mark.line, node.start_mark.column + 1)
@@ -119,8 +161,11 @@ class _Converter:
 
         if str(node.tag or "").startswith("!"):
             raise self.error(f"the tag {node.tag} is not known", "write the value without a tag", node)
+        if id(node) in self._met:
+            self._repeat(node)
         if isinstance(node, ScalarNode):
-            return self.scalar(node)
+            return self._met.setdefault(id(node), self.scalar(node))
+        self._met.setdefault(id(node), None)
         if any(node is outer for outer in self._open):
             raise self.error("an alias stands within what it names", "write the value out", node)
         self._open.append(node)
@@ -128,6 +173,12 @@ class _Converter:
         value = convert(node, key)
         self._open.pop()
         return value
+
+    def _repeat(self, node: Any) -> None:
+        """Count what aliases make of a document: a few lines could name more than any memory holds."""
+        self._repeated += 1
+        if self._repeated > MAX_REPEATED:
+            raise self.error(f"aliases repeat more than {MAX_REPEATED:,} values", "write the values out", node)
 
     def sequence(self, node: Any, key: Key) -> list[Any]:
         for index, item in enumerate(node.value):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -17,7 +17,7 @@ from headwater.contracts import Chunk, ChunkEnd, Reading, TableDescription
 from headwater.core.commit import Column
 from headwater.core.layers import Family
 from headwater.core.specs import IngestSpec, Spec, missing_columns
-from headwater.core.values import Words
+from headwater.core.values import PathText, Size, Words
 from headwater.errors import ProjectError
 from headwater.sources.encodings import Encoding
 from headwater.sources.files_csv import CsvReader
@@ -37,6 +37,7 @@ from headwater.sources.files_parquet import find_damaged_parquet, parquet_column
 from headwater.sources.files_scan import CsvScan, empty_query
 from headwater.sources.files_walk import list_to_read
 from headwater.sources.files_zip import Unpacked
+from headwater.sources.packed import check_unpacked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -63,7 +64,7 @@ _EXTRA = {
 class FilesConnection(Spec):
     """Where the files are: a folder relative to the project, the project's own when left out."""
 
-    path: str = ""
+    path: PathText = ""
 
 
 class FilesTable(IngestSpec):
@@ -74,9 +75,10 @@ class FilesTable(IngestSpec):
     are, and the table is their catalogue.
     The other keys are for CSV and TSV: `null_values` are texts that mean NULL (the empty one by default),
     `timestamp_format` and `date_format` are in strptime's language.
+    `max_unpacked` is how much a packed file may hold; by default 100 MB and 200 times its own size.
     """
 
-    path: str = Field(min_length=1)
+    path: Annotated[PathText, Field(min_length=1)]
     format: Format | None = None
     delimiter: str | None = Field(None, min_length=1, max_length=1)
     quote: str = Field('"', max_length=1)
@@ -85,6 +87,7 @@ class FilesTable(IngestSpec):
     null_values: Words = Field(default_factory=lambda: [""])
     timestamp_format: str = ""
     date_format: str = ""
+    max_unpacked: Size | None = None
 
     @model_validator(mode="after")
     def _objects_are_left_alone(self) -> FilesTable:
@@ -169,7 +172,7 @@ class Files:
             manifest = make_manifest(files, ledger, incremental=request.incremental)
         if options.kind == "objects":
             return ObjectRead(self._base, options.path, table, request, dict(manifest)).begin()
-        unpacked = Unpacked.of(self._root, self._base, manifest_files(manifest))
+        unpacked = Unpacked.of(self._root, self._base, manifest_files(manifest), options.max_unpacked)
         return _FileRead(self._base, table, request, dict(manifest), unpacked).begin()
 
 
@@ -304,6 +307,7 @@ class _FileRead:
             position["complete"] = True
         connection, base, members = self.request.connection, self.unpacked.base, self.unpacked.members(group)
         lenient = self.request.ingest.schema_policy == "discard_value"
+        check_unpacked(base, members, options.max_unpacked)
         kept = self._kept(columns)
         unknown = () if lenient else tuple(column.name for column in columns if column not in kept)
         if options.kind == "parquet":

@@ -188,6 +188,15 @@ def find_damaged_packed(base: str, files: Sequence[File]) -> Iterator[File]:
             yield file
 
 
+def unpacking(packed: BinaryIO, path: str) -> BinaryIO:
+    """Return what an open packed file holds; its own place tells how much of it was read."""
+    if path.endswith(".zst"):
+        import pyarrow as pa
+
+        return cast("BinaryIO", pa.CompressedInputStream(pa.PythonFile(packed, mode="r"), "zstd"))
+    return cast("BinaryIO", gzip.GzipFile(fileobj=packed, mode="rb"))
+
+
 def csv_options(dialect: Dialect) -> dict[str, Any]:
     """Return the dialect as Python's csv module takes it."""
     if dialect.quote:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from headwater.errors import ProjectError
 from headwater.sources.files_listing import File, FileFormatError, check_unchanged
+from headwater.sources.packed import allowed_bytes, too_large
 from headwater.temporary import temporary_folder
 
 if TYPE_CHECKING:
@@ -38,14 +39,15 @@ class Unpacked:
     base: str
     _members: dict[str, list[File]] = field(default_factory=dict)
     _folder: str = ""
+    _max_unpacked: int | None = None
     _opened: ExitStack = field(default_factory=ExitStack)
 
     @classmethod
-    def of(cls, root: str, base: str, files: Sequence[File]) -> Self:
-        """Unpack the archives among some files.
+    def of(cls, root: str, base: str, files: Sequence[File], max_unpacked: int | None = None) -> Self:
+        """Unpack the archives among some files; `max_unpacked`: see `packed`.
 
         Raises:
-            FileFormatError: An archive is damaged or encrypted, or holds no file.
+            FileFormatError: An archive is damaged or encrypted, holds no file, or more than it may.
             ProjectError: An archive was listed by an absolute path.
         """
         archives = [file for file in files if is_archive(file.path)]
@@ -56,7 +58,7 @@ class Unpacked:
                 f"{archives[0].path} is an archive in a table with an absolute path",
                 fix="make the folder the source's path, and the table's path relative to it",
             )
-        unpacked = cls(base)
+        unpacked = cls(base, _max_unpacked=max_unpacked)
         unpacked._folder = str(unpacked._opened.enter_context(temporary_folder(root)))
         try:
             for file in files:
@@ -83,7 +85,10 @@ class Unpacked:
             return [file]
         try:
             with zipfile.ZipFile(os.path.join(self.base, file.path)) as archive:
-                members = [self._extract(archive, member, file) for member in archive.infolist() if _counts(member)]
+                wanted = [member for member in archive.infolist() if _counts(member)]
+                if sum(member.file_size for member in wanted) > allowed_bytes(file.size_bytes, self._max_unpacked):
+                    raise too_large(file.path, self._max_unpacked)
+                members = [self._extract(archive, member, file) for member in wanted]
         except _DAMAGE as error:
             check_unchanged(self.base, [file])
             raise FileFormatError(

@@ -20,6 +20,7 @@ from headwater.sources.logs_lines import LineReader
 from headwater.sources.logs_look import Log, read_logs
 from headwater.sources.logs_spec import LogsConnection, LogsTable
 from headwater.sources.logs_text import LogText
+from headwater.sources.packed import check_unpacked
 from headwater.sql.placeholders import quote_identifier, quote_text
 
 if TYPE_CHECKING:
@@ -134,6 +135,8 @@ class _LogRead:
         for number, part in enumerate(following.parts):
             last = number + 1 == len(following.parts)
             text = self._text(part, part.log)
+            if not part.log.offset:
+                check_unpacked(self.base, [part.file], self.request.options.max_unpacked)
             while True:
                 name = f"log-{number:05d}-{text.log.offset}"
                 if name in self.request.finished:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from headwater.core.specs import IngestSpec, LoadMode, Spec, StoreName, TypeName
+from headwater.core.values import PathText, Size
 from headwater.errors import ProjectError
 from headwater.sources.encodings import Encoding
 from headwater.sources.logs_format import own_format
@@ -15,7 +16,7 @@ from headwater.sources.logs_format import own_format
 class LogsConnection(Spec):
     """Where the logs are: a folder relative to the project, the project's own when left out."""
 
-    path: str = ""
+    path: PathText = ""
 
 
 class LogsTable(IngestSpec):
@@ -24,14 +25,16 @@ class LogsTable(IngestSpec):
     `path` may hold `*`, `?`, `[…]` and `**`; let it match the rotated files too. `format` is a name, or `pattern` is a
     regular expression of RE2 with a named group per column; `types` says what is not text, and timestamps are read by
     `time_format` (in strptime's language). `json` needs `columns`. A line that is not text of `encoding` is a reject.
+    `max_unpacked` is how much a packed file may hold; by default 100 MB and 200 times its own size.
     """
 
-    path: str = Field(min_length=1)
+    path: Annotated[PathText, Field(min_length=1)]
     format: Literal["common", "combined", "json", "syslog", "rfc3164", "rfc5424"] | None = None
     pattern: str = ""
     types: dict[str, TypeName] = Field(default_factory=dict)
     time_format: str = ""
     encoding: Encoding = "utf-8"
+    max_unpacked: Size | None = None
     load: LoadMode = "incremental"
     into: StoreName = "lake"
 

@@ -14,6 +14,7 @@ from headwater.errors import ConnectorError, Retryable, Terminal
 from headwater.sources.rest_deadline import Deadline
 from headwater.sources.rest_links import next_link
 from headwater.sources.rest_rate import budget_of, read_retry_after
+from headwater.sources.rest_unpack import ACCEPTED, CutOffError, PackedError, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -112,7 +113,8 @@ class Client:
         self._stopped = threading.Event()
         timeout_s = min(spec.timeout.total_seconds(), patience_s)
         self._answer_s = min(ANSWER_TIMEOUTS * timeout_s, patience_s)
-        self._http = httpx.Client(timeout=timeout_s, limits=httpx.Limits(max_connections=64))
+        limits = httpx.Limits(max_connections=64)
+        self._http = httpx.Client(timeout=timeout_s, limits=limits, headers={"Accept-Encoding": ACCEPTED})
         self._deadline = Deadline()
         self._deadline.watch(self._http)
         if spec.rate is not None:
@@ -236,7 +238,7 @@ class Client:
             ):
                 budget_of(_host(str(url))).learn(response.headers)
                 blocks, size_bytes = [], 0
-                for block in response.iter_bytes():
+                for block in unpack(response.headers.get("content-encoding", ""), response.iter_raw()):
                     blocks.append(block)
                     size_bytes += len(block)
                     if size_bytes > MAX_BODY_BYTES:
@@ -245,7 +247,9 @@ class Client:
                             fix="ask for smaller pages",
                         )
                 return response, b"".join(blocks)
-        except (httpx.TransportError, httpx.DecodingError) as error:
+        except PackedError as error:
+            raise RestError(f"{self.show(str(url))}: {error}", fix="ask for smaller pages, packed once") from None
+        except (httpx.TransportError, CutOffError) as error:
             raise PassingError(self._credentials.hide(f"{type(error).__name__}: {error}".rstrip(": "))) from error
         except RuntimeError as error:
             if self._stopped.is_set():
