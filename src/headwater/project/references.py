@@ -10,12 +10,14 @@ import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+from headwater.core.secrets import MIN_SECRET_LENGTH, URL
+from headwater.core.secrets import redact as redact
 from headwater.core.values import Plain
 from headwater.errors import ProjectError
 from headwater.project.documents import read_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from headwater.project.documents import Document, Key
@@ -23,14 +25,11 @@ if TYPE_CHECKING:
 _REFERENCE = re.compile(r"\$\{(?:(env|file):([^}]*)|[A-Za-z_][^}]*)\}")
 _SECRET_KEY = re.compile(r"(password|passwd|secret|token|api_?key|private_?key)$", re.IGNORECASE)
 _SECRET_IN_TEXT = re.compile(r"://[^/\s:@]+:[^@\s$]+@|\b(password|pwd)\s*=\s*[^\s;$]", re.IGNORECASE)
-_URL = re.compile(r"(https?://)(?:[^/\s]*@)?([\w.-]+|\[[\da-f:]+\])(:\d+)?([/?#][^@\s]*)?", re.IGNORECASE)
 _PASSWORDS = re.compile(
     r"://[^/\s:@]*:(?P<password>[^\s@]+)@|://(?P<user>[^/\s:@]+)@"
     r"|\w*(?:password|passwd|pwd|secret|token|api_?key)\s*=\s*(?P<word>[^\s&;#]+)|[?&](?:key|sig)=(?P<key>[^\s&;#]+)",
     re.IGNORECASE,
 )
-
-_MIN_SECRET_LENGTH = 4
 
 
 def read_env_file(root: Path) -> dict[str, str]:
@@ -44,7 +43,7 @@ def read_env_file(root: Path) -> dict[str, str]:
         return {}
     found = {}
     for line in read_text(file, ".env").splitlines():
-        match = re.match(r"\s*(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(.*?)\s*$", line)
+        match = re.match(r"(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(.*)", line.strip())
         if match:
             value = match[2]
             if len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'":
@@ -77,7 +76,7 @@ class References:
             except ProjectError as error:
                 errors.append(ProjectError.at(place, error.what, error.fix))
                 return match[0]
-            self.secrets.update(secret for secret in _secrets_of(value) if len(secret) >= _MIN_SECRET_LENGTH)
+            self.secrets.update(secret for secret in _secrets_of(value) if len(secret) >= MIN_SECRET_LENGTH)
             return value
 
         return _REFERENCE.sub(replace, str(data))
@@ -98,18 +97,9 @@ class References:
         return read_text(file, name).rstrip("\r\n")
 
 
-def redact(text: str, secrets: Iterable[str]) -> str:
-    """Remove secret values from a text; of a URL the host stays."""
-    for secret in sorted(secrets, key=len, reverse=True):
-        if secret in text:
-            url = _URL.fullmatch(secret)
-            text = text.replace(secret, f"{url[1]}{url[2]}{url[3] or ''}/***" if url else "***")
-    return text
-
-
 def _secrets_of(value: str) -> Iterator[str]:
     """Yield what is secret of a value: the whole of it, and each password within it, as written and decoded."""
-    url = _URL.fullmatch(value)
+    url = URL.fullmatch(value)
     if url is None or "@" in value or url[4] not in (None, "/"):
         yield value
     for found in _PASSWORDS.finditer(value):
