@@ -94,11 +94,11 @@ SECRETS = st.text(
     st.one_of(st.characters(categories=("L", "N", "P", "S", "Zs")), st.sampled_from("'\"\\/+ %&<>=\n\t$#;é🔑")),
     min_size=6,
     max_size=40,
-).filter(lambda s: len(set(s)) > 3 and s == s.strip() and s.strip("*"))
+).filter(lambda s: len(set(s)) > 3 and s == s.strip() and s.strip("*") and "§" not in s)
 
 
 @pytest.mark.parametrize("way", WAYS)
-@settings(max_examples=60)
+@settings(max_examples=15)
 @given(secret=SECRETS)
 @example(secret="tök\"en'🔑-0123456789")
 @example(secret="p@ss/w ord+%&<>'\"\\\n.x")
@@ -106,9 +106,9 @@ SECRETS = st.text(
 @example(secret="https://h.example/T0/B0/x?key=1")
 def test_it_is_found_however_it_is_written(way: str, secret: str) -> None:
     written = WAYS[way](secret)
-    told = redact(f"before {written} after |", [secret])
-    assert told.startswith("before ")
-    assert told.endswith(" after |")
+    told = redact(f"§ {written} §", [secret])
+    assert told.startswith("§ ")
+    assert told.endswith(" §")
     assert "***" in told
     assert WAYS[way](secret) not in told
     assert decoded(told).isdisjoint(parts(secret)), told
@@ -128,6 +128,7 @@ def decoded(text: str) -> set[str]:
     return {whole[at : at + 6] for whole in found for at in range(len(whole) - 5)}
 
 
+@settings(max_examples=30)
 @given(st.lists(SECRETS, min_size=1, max_size=4), st.sampled_from(sorted(WAYS)))
 def test_none_of_several_stays(secrets: list[str], way: str) -> None:
     text = " | ".join(WAYS[way](secret) for secret in secrets)
@@ -136,6 +137,7 @@ def test_none_of_several_stays(secrets: list[str], way: str) -> None:
     assert redact(told, secrets) == told
 
 
+@settings(max_examples=50)
 @given(SECRETS, st.integers(MIN_SECRET_LENGTH, 39), st.sampled_from(["…", "..."]))
 def test_a_part_before_a_cut_is_found(secret: str, length: int, cut: str) -> None:
     length = min(length, len(secret) - 1)

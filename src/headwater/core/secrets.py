@@ -30,6 +30,7 @@ URL = re.compile(r"(https?://)(?:[^/\s]*@)?([\w.-]+|\[[\da-f:]+\])(:\d+)?([/?#][
 _BREAK = r"(?:\r?\n[ \t>]*|\\+r\\+n|\\+n)?"
 """What may stand between two characters of a secret in a text whose lines were wrapped."""
 
+_PERCENT = f"%{_BREAK}(?:2{_BREAK}5{_BREAK})*"
 _LETTERS = {"\n": "n", "\r": "r", "\t": "t"}
 _MIN_BASE64 = 5
 _END_OF_BASE64 = r"(?:[\w+/-]?={1,2}|[\w+/-]?(?:%3[dD]){1,2})?"
@@ -83,7 +84,7 @@ def _patterns(secret: str) -> tuple[re.Pattern[str], ...]:
 def _spellings(character: str) -> str:
     """Return a pattern of the ways to write a character; each begins with a character of its own, which is quick."""
     code, raw = ord(character), character.encode(errors="surrogatepass")
-    ways = [re.escape(character), _BREAK.join(f"%(?:25)*{_hex(f'{byte:02x}')}" for byte in raw)]
+    ways = [re.escape(character), _BREAK.join(f"{_PERCENT}{_hex(f'{byte:02x}')}" for byte in raw)]
     units = character.encode("utf-16-be", errors="surrogatepass").hex()
     ways.append("".join(rf"\\\\*u{_hex(units[at : at + 4])}" for at in range(0, len(units), 4)))
     ways.append("".join(rf"\\\\*x{_hex(f'{byte:02x}')}" for byte in raw))
