@@ -103,3 +103,30 @@ def test_a_variable_of_the_process_is_no_table(session: DuckDBSession) -> None:
     assert orders.num_rows == 1
     with pytest.raises(duckdb.CatalogException):
         session.cursor().execute("SELECT * FROM orders")
+
+
+def test_a_sealed_session_reaches_the_stores_and_nothing_else(tmp_path: Path) -> None:
+    for name in ("store", "linked", "elsewhere"):
+        (tmp_path / name).mkdir()
+        duckdb.sql("SELECT 1 AS id").write_parquet(str(tmp_path / name / "x.parquet"))
+    (tmp_path / "link").symlink_to("linked")
+    (tmp_path / "store" / "out").symlink_to(tmp_path / "elsewhere")
+    with DuckDBSession(EngineSpec(threads=1, memory_limit="60MB"), tmp_path / "spill", read_only=True) as session:
+        session.seal([tmp_path / "store", tmp_path / "link", tmp_path / "spill", tmp_path / "w.duckdb"])
+        connection = session.cursor()
+        for folder in ("store", "link"):
+            assert connection.execute(f"FROM read_parquet('{tmp_path}/{folder}/x.parquet')").fetchall() == [(1,)]
+        session.show_query("m.a", "SELECT 1 AS id")
+        with session.aside() as aside:
+            aside.show_query("m.b", "SELECT 2 AS id")
+            assert aside.cursor().execute("FROM m.b").fetchall() == [(2,)]
+        spilled = "SELECT count(*) FROM (SELECT DISTINCT i, md5(i::VARCHAR) FROM range(1000000) t(i))"
+        assert connection.execute(spilled).fetchone() == (1_000_000,)
+        for statement in (
+            f"FROM '{tmp_path}/elsewhere/x.parquet'", f"FROM '{tmp_path}/store/../elsewhere/x.parquet'",
+            f"FROM '{tmp_path}/store/out/x.parquet'", "FROM read_text('/etc/hostname')", f"ATTACH '{tmp_path}/x.db'",
+            f"COPY (SELECT 1) TO '{tmp_path}/elsewhere/y.csv'", "SET threads = 2", "SET enable_external_access = true",
+            "SET GLOBAL lock_configuration = false", "SET allowed_directories = ['/']", "INSTALL httpfs",
+        ):  # fmt: skip
+            with pytest.raises(duckdb.Error):
+                connection.execute(statement)

@@ -8,6 +8,7 @@ import pytest
 
 from headwater.api import load
 from headwater.errors import ProjectError
+from headwater.sql.parse import Parsed
 from tests.run.projects import STORES
 from tests.run.runner import HEADER, put, rows, run, run_well, source
 
@@ -99,6 +100,17 @@ def test_what_is_not_a_select_over_the_datasets_is_refused(project: Path, sql: s
 )
 def test_functions_that_read_elsewhere_are_refused(project: Path, function: str) -> None:
     assert f"{function}() reads outside the project" in refused(project, f"select * from {function}('x')")
+
+
+@pytest.mark.parametrize(
+    "sql", ["from read_text('/etc/hostname')", "select * from glob('/*')", "from read_csv('/etc/passwd')"]
+)
+def test_the_engine_itself_reaches_nothing_but_the_stores(
+    project: Path, monkeypatch: pytest.MonkeyPatch, sql: str
+) -> None:
+    """What the list of functions would let through stops at the engine's own locks."""
+    monkeypatch.setattr("headwater.run.query.parse_query", lambda _: Parsed((), (), ()))
+    assert "file system operations are disabled" in refused(project, sql)
 
 
 @pytest.mark.parametrize("name", ["warehouse.orders", "m.warehouse", "v.each", "v.counted", "system.lake__orders"])

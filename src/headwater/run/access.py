@@ -170,12 +170,17 @@ class Access:
                 with ExitStack() as opened:
                     session, connectors = opened.enter_context(self.reading())
                     context = self.context(session, connectors, read_states(self.project, connectors.stores)[0])
+                    session.seal([*self._store_places(), place_of(self.project.root)])
                     connection = opened.enter_context(context.cursor())
                     answer = run_query(context, connection, sql, form)
                     stack.push(opened.pop_all())
                     return answer
 
             yield self._or_ask(read, lambda folder: ask_query(self.project.root, folder, sql, form, stack))
+
+    def _store_places(self) -> list[Path]:
+        stores = self.project.stores
+        return [Path(self.project.root, getattr(stores, kind).path) for kind in self.project.stated_stores]
 
     def table(self, sql: str, form: str) -> Any:
         """Return all rows of one SELECT as an Arrow table; when the run that answers ends, they are read anew."""

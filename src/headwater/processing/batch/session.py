@@ -9,10 +9,10 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from headwater.contracts import SYSTEM_COLUMNS
-from headwater.sql.placeholders import quote_dataset, quote_identifier
+from headwater.sql.placeholders import quote_dataset, quote_identifier, quote_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
     from typing import Self
 
@@ -81,6 +81,23 @@ class DuckDBSession:
     def cursor(self) -> DuckDBPyConnection:
         """Return a connection of its own to the shared instance."""
         return self._connection.cursor()
+
+    def seal(self, places: Iterable[str | Path]) -> None:
+        """Let the instance reach these files and folders only, from now on, and lock its settings.
+
+        Args:
+            places: Where the stores are, and where what does not fit in memory goes.
+        """
+        reached = {path for place in places for path in (os.path.abspath(place), os.path.realpath(place))}
+        listed = ", ".join(quote_text(path) for path in sorted(reached))
+        files = ", ".join(quote_text(f"{path}{ending}") for path in sorted(reached) for ending in ("", ".wal"))
+        for statement in (
+            f"SET GLOBAL allowed_directories = [{listed}]",
+            f"SET GLOBAL allowed_paths = [{files}]",
+            "SET GLOBAL enable_external_access = false",
+            "SET GLOBAL lock_configuration = true",
+        ):
+            self._connection.execute(statement)
 
     @contextmanager
     def aside(self) -> Iterator[DuckDBSession]:
