@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import resource
 import zipfile
 from pathlib import Path
 
@@ -212,3 +213,73 @@ def test_what_is_damaged_in_the_middle_is_named_with_what_to_do(tmp_path: Path, 
     assert "in/good" not in error
     assert "fix: mend the file or take it out of the folder" in error
     assert str(tmp_path) not in error
+
+
+# -------------------------------------------------------------------------------------------------------------- bombs
+
+BOMB_BYTES = 150_000_000
+
+
+def bomb(folder: Path, name: str, form: str) -> None:
+    """Pack 150 MB of one character into some kilobytes."""
+    begin = content(form, [{"id": 1, "item": "x"}]).rstrip()[:-1]
+    data = begin + b" " * BOMB_BYTES
+    if name.endswith(".zip"):
+        archive(folder, name, {f"a.{form}": data})
+    else:
+        pack(folder, name, data)
+    assert (folder / name).stat().st_size < 300_000
+
+
+@pytest.mark.parametrize("ending", ["gz", "zst", "zip"])
+@pytest.mark.parametrize("form", ["csv", "jsonl", "json"])
+def test_a_packed_file_that_holds_far_more_than_it_is_is_an_error(tmp_path: Path, form: str, ending: str) -> None:
+    name = f"in/a.{ending}" if ending == "zip" else f"in/a.{form}.{ending}"
+    bomb(tmp_path, name, form)
+    more = f"{COLUMNS}, format: {form}"
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    error = run(project(tmp_path, name, more))["s.t/extract"].error
+    assert f"{name} unpacks to far more than its size can explain" in error
+    assert "max_unpacked: 20 GB" in error
+    assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 < 100_000_000
+
+
+@pytest.mark.parametrize("name", ["in/a.csv.gz", "in/a.csv.zst", "in/a.zip"])
+def test_how_much_a_packed_file_may_hold_can_be_declared(tmp_path: Path, name: str) -> None:
+    data = content("csv", ROWS * 3000)
+    archive(tmp_path, name, {"a.csv": data}) if name.endswith("zip") else pack(tmp_path, name, data)
+    error = run(project(tmp_path, name, f"{COLUMNS}, format: csv, max_unpacked: 50 kB"))["s.t/extract"].error
+    assert f"{name} unpacks to more than 50,000 bytes" in error
+    run_well(project(tmp_path, name, f"{COLUMNS}, format: csv, max_unpacked: 1 MB"))
+    assert rows(tmp_path, "select count(*) from s.t") == [(15_000,)]
+
+
+def test_a_packed_log_that_holds_far_more_than_it_is_is_an_error(tmp_path: Path) -> None:
+    pack(tmp_path, "in/a.log.gz", b"x" * BOMB_BYTES)
+    text = "kind: logs\ntables:\n  t: {path: in/*.gz, pattern: '(?P<word>.*)'}\n"
+    write(tmp_path, {"headwater.yaml": "name: packed\n", "sources/s.yaml": text})
+    assert "in/a.log.gz unpacks to far more" in run(tmp_path)["s.t/extract"].error
+
+
+@pytest.mark.parametrize("form", ["json", "jsonl"])
+@pytest.mark.parametrize("deep", [b"[" * 500_000, b'{"a":' * 200_000, b"[" * 50_000 + b"]" * 50_000])
+def test_json_that_is_nested_without_end_is_an_error_or_a_reject(tmp_path: Path, form: str, deep: bytes) -> None:
+    line = b'{"id": 1, "item": ' + deep
+    pack(tmp_path, f"in/a.{form}", line + (b"}" if deep.endswith(b"]") else b"") + b"\n")
+    result = run(project(tmp_path, f"in/*.{form}"))["s.t/extract"]
+    assert result.error or result.status is Status.DONE
+    assert "Traceback" not in result.error
+    assert "recursion" not in result.error
+
+
+@pytest.mark.parametrize("size", ["0", "-1", "2 XB", "GB", "1e9", "many", "true", "1 GB 2"])
+def test_a_size_that_is_none(size: str) -> None:
+    with pytest.raises(ValueError, match="is not a size"):
+        FilesTable.model_validate({"path": "a.csv", "max_unpacked": size})
+
+
+@pytest.mark.parametrize(
+    ("size", "read"), [("2 GB", 2 * 10**9), ("1.5MiB", 3 << 19), (7, 7), ("10", 10), ("1 kb", 1000), ("3 B", 3)]
+)
+def test_a_size_is_read(size: object, read: int) -> None:
+    assert FilesTable.model_validate({"path": "a.csv", "max_unpacked": size}).max_unpacked == read

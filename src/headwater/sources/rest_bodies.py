@@ -66,6 +66,9 @@ def parse_page(answer: Answer, records: str, client: Client, *, may_lack: bool =
         found = find_records(body, parse_path(records))
     except msgspec.DecodeError as error:
         raise _explain(answer, body, client, str(error)) from None
+    except RecursionError:
+        what = f"{client.show(answer.url)}: the answer is nested too deeply"
+        raise RestError(what, fix="ask for less in one answer, or tell those who make the API") from None
     if found is None and not may_lack:
         raise RestError(
             f"{client.show(answer.url)}: there is no {records} in the answer: {client.show_body(body)}",
