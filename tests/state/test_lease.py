@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from headwater.errors import BusyError
-from headwater.state import Lease
+from headwater.state import Lease, find_holder
 
 HOLDER = """
 import sys
 from pathlib import Path
-from headwater.state import Lease
+from headwater.state import Lease, find_holder
 with Lease(Path(sys.argv[1]), sys.argv[2]):
     print("held", flush=True)
     sys.stdin.read()
@@ -103,3 +103,27 @@ def test_the_file_is_empty_after_use(tmp_path: Path) -> None:
     with Lease(tmp_path) as lease:
         assert lease.file.stat().st_size > 0
     assert lease.file.stat().st_size == 0
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 4096, '{"process_id": "x", "folder": 5}', "[1]", "\0", "{", '{"process_id": null}']
+)
+def test_a_lease_that_holds_nonsense_names_nobody(tmp_path: Path, text: str) -> None:
+    (tmp_path / "lease").write_text(text, encoding="utf-8")
+    assert find_holder(tmp_path)[0] == 0
+    with Lease(tmp_path):
+        assert find_holder(tmp_path) == (os.getpid(), "")
+
+
+def test_a_link_in_the_place_of_a_lease_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("all of it", encoding="utf-8")
+    (tmp_path / "lease").symlink_to("precious")
+    assert find_holder(tmp_path) == (0, "")
+    with pytest.raises(OSError, match="symbolic"):
+        Lease(tmp_path).__enter__()
+    assert (tmp_path / "precious").read_text(encoding="utf-8") == "all of it"
+
+
+def test_a_pipe_in_the_place_of_a_lease_holds_nobody_up(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "lease")
+    assert find_holder(tmp_path) == (0, "")

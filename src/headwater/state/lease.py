@@ -35,7 +35,7 @@ class Lease:
 
     def __enter__(self) -> Self:
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        self._descriptor = os.open(self.file, os.O_RDWR | os.O_CREAT, 0o600)
+        self._descriptor = _open(self.file, os.O_RDWR | os.O_CREAT)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | (0 if self.wait else fcntl.LOCK_NB))
         except BlockingIOError:
@@ -70,7 +70,7 @@ class Lease:
 def find_holder(folder: Path, environment: str = "") -> tuple[int, str]:
     """Return the process that holds a project's lease, by its own word, and its folder where it can be asked."""
     try:
-        descriptor = os.open(Lease(folder, environment).file, os.O_RDONLY)
+        descriptor = _open(Lease(folder, environment).file, os.O_RDONLY)
     except OSError:
         return 0, ""
     try:
@@ -78,6 +78,11 @@ def find_holder(folder: Path, environment: str = "") -> tuple[int, str]:
     finally:
         os.close(descriptor)
     return _process_id(said), str(said.get("folder", ""))
+
+
+def _open(file: Path, flags: int) -> int:
+    """Open the lease itself: never what a link in its place leads to, and no pipe that nobody writes."""
+    return os.open(file, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
 
 
 def _process_id(said: dict[str, Any]) -> int:
@@ -88,6 +93,6 @@ def _process_id(said: dict[str, Any]) -> int:
 def _read(descriptor: int) -> dict[str, Any]:
     try:
         said = json.loads(os.pread(descriptor, 4096, 0))
-    except ValueError:
+    except (OSError, ValueError, RecursionError):
         return {}
     return said if isinstance(said, dict) else {}
