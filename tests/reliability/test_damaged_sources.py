@@ -290,7 +290,7 @@ def test_a_damaged_source_gives_what_another_reader_gives_or_an_error(
     con: DuckDBPyConnection, tmp_path: Path, form: str
 ) -> None:
     good = FORMATS[form](tmp_path)
-    outcomes = {check(con, tmp_path, form, good, SEED * 1_000_000 + number) for number in range(9)}
+    outcomes = {check(con, tmp_path, form, good, SEED * 1_000_000 + number) for number in range(13)}
     assert outcomes <= {"told", "nothing", "read"}
 
 
@@ -298,5 +298,5 @@ def test_a_damaged_source_gives_what_another_reader_gives_or_an_error(
 @pytest.mark.parametrize("form", list(TOLD))
 def test_a_damaged_source_many_times(con: DuckDBPyConnection, tmp_path: Path, form: str) -> None:
     good = FORMATS[form](tmp_path)
-    for number in range(210):
+    for number in range(330):
         check(con, tmp_path, form, good, SEED * 1_000_000 + 10_000 + number)

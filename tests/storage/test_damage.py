@@ -292,3 +292,53 @@ def test_old_commits_without_a_checksum_are_read(built: Callable[[Path, str], No
     write(tmp_path, {"in/3.csv": "id\n3\n"})
     run_well(tmp_path)
     assert rows(tmp_path, "from s.a") == [(1,), (2,), (3,)]
+
+
+def test_a_load_of_the_lake_without_its_commit_is_no_older_table(
+    built: Callable[[Path, str], None], tmp_path: Path
+) -> None:
+    built(tmp_path, "lake")
+    (tmp_path / "data/lake/s/a/load=00000002/_commit.json").unlink()
+    assert "load=00000002 has lost its _commit.json" in told(lambda: rows(tmp_path, "from s.a"))
+    assert "fix: headwater run --reset s.a" in run(tmp_path)["s.a/extract"].error
+    load(tmp_path).reset(["s.a"])
+    run_well(tmp_path)
+    assert rows(tmp_path, "from s.a") == [(1,), (2,)]
+
+
+@pytest.mark.parametrize(("old", "new"), [('\\"id\\"', '\\"jd\\"'), ("part-", "pbrt-"), ('"remove"', '"rexove"')])
+def test_a_changed_word_of_the_delta_log_is_no_other_table(tmp_path: Path, old: str, new: str) -> None:
+    write(
+        tmp_path,
+        {
+            "headwater.yaml": "name: d\n",
+            "sources/s.yaml": "kind: files\ntables: {a: {path: in/*.csv, into: lakehouse, columns: {id: bigint}}}\n",
+        },
+    )
+    for number in (1, 2):
+        write(tmp_path, {f"in/{number}.csv": f"id\n{number}\n"})
+        run_well(tmp_path)
+    changed = 0
+    for entry in sorted((tmp_path / "data/lakehouse/s/a/_delta_log").glob("*.json")):
+        text = entry.read_text()
+        changed += text.count(old)
+        entry.write_text(text.replace(old, new))
+    assert changed
+    assert "s.a" in told(lambda: rows(tmp_path, "from s.a"))
+    assert "headwater run --reset s.a" in run(tmp_path)["s.a/extract"].error
+    load(tmp_path).reset(["s.a"])
+    run_well(tmp_path)
+    assert rows(tmp_path, "from s.a") == [(1,), (2,)]
+
+
+@pytest.mark.parametrize("store", ["lake", "lakehouse"])
+def test_data_that_cannot_be_read_is_told_with_its_table(
+    built: Callable[[Path, str], None], tmp_path: Path, store: str
+) -> None:
+    built(tmp_path, store)
+    for file in (tmp_path / "data" / store / "s/a").rglob("part-*.parquet"):
+        zeros(file)
+    write(tmp_path, {"models/m/n.sql": f"/* headwater\nstore: {store}\n*/\nselect count(id) + 1 as n from s.a\n"})
+    for error in (told(lambda: rows(tmp_path, "from s.a")), run(tmp_path)["m.n/transform"].error):
+        assert "s.a: its data cannot be read" in error
+        assert "fix: headwater run --reset s.a" in error

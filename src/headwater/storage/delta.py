@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -15,7 +16,7 @@ from headwater.storage.disk import DamagedFileError
 from headwater.storage.sql import quote_name
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     import pyarrow as pa
@@ -68,6 +69,9 @@ _COMPACTION = {"headwater": "compaction"}
 
 _VERSION = re.compile(r"[0-9]{20}\.")
 """What the name of an entry of the log begins with."""
+
+_CONTENT = "headwater.content"
+"""What a version of ours says of the whole table, see `find_altered`."""
 
 _READABLE = {"timestampNtz"}
 """Reader features of the Delta protocol that do not change what a plain Parquet file means."""
@@ -228,6 +232,30 @@ def find_foreign(folder: Path, table: DeltaTable, after: int) -> str:
     return "" if table.version() >= after else f"it is at version {table.version()}, before ours ({after})"
 
 
+def find_altered(folder: Path, table: DeltaTable, columns: Sequence[Column], files: Sequence[LiveFile]) -> str:
+    """Return that the log tells of other columns or files than were committed, or "": its text has no checksum."""
+    said = (_read_info(folder, table.version()) or {}).get(_CONTENT)
+    if said in (None, _content(columns, {file.name: file.size_bytes for file in files})):
+        return ""
+    return f"its log {folder / '_delta_log'} is damaged: it tells of other columns or files than were committed"
+
+
+def _content(columns: Sequence[Column], files: Mapping[str, int]) -> str:
+    """Return a digest of what a version of a table is: its columns, and its files with their sizes."""
+    text = json.dumps([[[c.name, c.type, c.source_type] for c in columns], sorted(files.items())])
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _content_after(table: DeltaTable | None, change: DeltaChange) -> str:
+    kept = table is not None and not change.whole
+    schema = table.schema() if table is not None and kept else change.schema
+    files = {file.name: file.size_bytes for file in list_live_files(table)} if table is not None and kept else {}
+    for file in change.removes:
+        files.pop(file.name, None)
+    files |= {file.path.rpartition("/")[2]: file.size_bytes for file in change.adds}
+    return _content(read_columns(schema), files)
+
+
 def log_entry(folder: Path, version: int) -> Path:
     """Return the file of one version of a table's log."""
     return folder / "_delta_log" / f"{version:020d}.json"
@@ -286,7 +314,7 @@ def commit_delta(
 
     adds, removes = _list_actions(change, data_change=True)
     properties = CommitProperties(
-        custom_metadata={"headwater": f"{app_id}@{sequence}", _MARK: mark},
+        custom_metadata={"headwater": f"{app_id}@{sequence}", _MARK: mark, _CONTENT: _content_after(table, change)},
         max_commit_retries=0,
         app_transactions=[Transaction(app_id=app_id, version=sequence)],
     )
@@ -306,7 +334,9 @@ def compact_delta(table: DeltaTable, change: DeltaChange, mark: str) -> None:
     from deltalake.transaction import CommitProperties
 
     adds, removes = _list_actions(change, data_change=False)
-    properties = CommitProperties(custom_metadata={**_COMPACTION, _MARK: mark}, max_commit_retries=0)
+    properties = CommitProperties(
+        custom_metadata={**_COMPACTION, _MARK: mark, _CONTENT: _content_after(table, change)}, max_commit_retries=0
+    )
     table.create_write_transaction([*adds, *removes], "append", change.schema, commit_properties=properties)
 
 

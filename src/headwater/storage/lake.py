@@ -115,7 +115,11 @@ class Lake:
         records, foreign, expected = [], "", None
         for number in (number for number in list_numbers(folder) if number > dropped):
             record = self._read_load(load_folder(folder, number))
-            if record is None or 0 < (record.commit.previous or 0) <= dropped:  # of a writer that a drop came upon
+            if record is None and number <= noted:  # else a folder that nobody committed
+                raise DamagedFileError(f"{load_folder(folder, number)} has lost its _commit.json")
+            if record is None:
+                continue
+            if 0 < (record.commit.previous or 0) <= dropped:  # of a writer that a drop came upon
                 continue
             if record.commit.previous != expected:
                 foreign = f"{load_folder(folder, record.commit.previous or 0)} is gone"

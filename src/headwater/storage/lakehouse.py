@@ -29,6 +29,7 @@ from headwater.storage.commits import damaged_table, foreign_table, make_receipt
 from headwater.storage.delta import (
     commit_delta,
     enable_types,
+    find_altered,
     find_foreign,
     find_unreadable,
     lacks_types,
@@ -268,11 +269,13 @@ def _find_last(folder: Path, table: DeltaTable) -> _Last:
 def _describe_last(name: str, folder: Path, last: _Last) -> TableState:
     readable = not find_unreadable(last.table)
     columns = read_columns(last.table.schema())
-    live = [(str(folder / file.name), file.size_bytes) for file in list_live_files(last.table)] if readable else []
+    files = list_live_files(last.table) if readable else []
+    live = [(str(folder / file.name), file.size_bytes) for file in files]
     record = last.record
     rejects = record.kept["rejects"] if record else []
     state = _make_state(name, folder, columns, live, record.commit if record else None, rejects)
     lost = find_damaged([*live, *_reject_files(folder, rejects)])
+    lost = lost or (find_altered(folder, last.table, columns, files) if readable else "")
     wrong = last.foreign or lost
     foreign = f"{name}: {wrong}; `headwater run --reset {name}` rebuilds it" if wrong else ""
     position = merge_chain(_chain(folder, record))
