@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack, suppress
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from headwater.contracts import MaintainResult
@@ -23,7 +23,7 @@ from headwater.project.references import redact
 from headwater.project.schema_files import find_unconfirmed, refuse_unconfirmed, write_proposals
 from headwater.run.access import Access
 from headwater.run.beside import answer_questions
-from headwater.run.context import RunContext, utc_now
+from headwater.run.context import RunContext, aware_clock, utc_now
 from headwater.run.execute import execute
 from headwater.run.journalist import Journalist
 from headwater.run.upkeep import maintain_stores
@@ -134,7 +134,7 @@ class LoadedProject:
         breaks = self._access.breaks(observed, bound)
         self._refuse(observed, bound, attended)
         raise_errors(bound, breaks)
-        plan = build_plan(self.project, self._with_notes(observed, bound), now or datetime.now(UTC), wish)
+        plan = build_plan(self.project, self._with_notes(observed, bound), aware_clock(now), wish)
         return replace(plan, breaks=breaks)
 
     def test(self, names: Sequence[str] = ()) -> list[UnitTestResult]:
@@ -174,7 +174,7 @@ class LoadedProject:
             ProjectErrors: Models that would not run; nothing has run.
             BusyError: Another run holds the project, or another process the warehouse's file.
         """
-        clock = now or datetime.now(UTC)
+        clock = aware_clock(now)
         with (
             Lease(self._access.folder, self.project.environment, wait=wait) as lease,
             self._access.journal() as journal,
@@ -329,7 +329,7 @@ class LoadedProject:
         with suppress(HeadwaterError):
             states = self.states()
             rejects = self._count_rejects(states)
-        results, clock = self._access.history(Journal.last_results) or {}, now or datetime.now(UTC)
+        results, clock = self._access.history(Journal.last_results) or {}, aware_clock(now)
         return describe_nodes(self.project, results, states or {}, rejects, clock, asked=states is not None)
 
     def write_schemas(self) -> list[str]:

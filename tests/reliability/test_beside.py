@@ -10,6 +10,7 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
@@ -24,7 +25,7 @@ from headwater.errors import BusyError, ProjectError
 from headwater.run.access import Access
 from headwater.run.beside import ask_query, ask_states
 from headwater.state import find_holder
-from headwater.temporary import folder_named
+from headwater.temporary import folder_named, temporary_folder
 from tests.reliability.test_two_runs import PAUSED, run, wait_for
 from tests.run.projects import change_files, files_project, write
 
@@ -223,7 +224,8 @@ def test_the_end_of_a_run_breaks_off_what_it_is_asked(folder: Path) -> None:
             asking.sendall(json.dumps({"ask": "query", "sql": LONG}).encode() + b"\n")
             wait_until(lambda: cpu_s(holder.pid) > begun_s + 0.3)
         assert holder.returncode == 0
-        assert [one.recv(10) for one in (asking, *silent)] == [b""] * 20
+        assert asking.makefile().read() == '{"heard": true}\n'
+        assert [one.recv(10) for one in silent] == [b""] * 19
 
 
 def test_an_answer_is_whole_or_asked_for_again(folder: Path) -> None:
@@ -302,3 +304,55 @@ def test_a_file_that_another_program_holds_is_busy_still(folder: Path) -> None:
             load(folder).query("select 1 from shop.orders")
         assert caught.value.process_id == other.pid
         other.communicate("")
+
+
+def test_a_run_that_is_stopped_is_not_waited_for_without_end(folder: Path) -> None:
+    with held(folder) as holder:
+        holder.send_signal(signals.SIGSTOP)
+        try:
+            asked = headwater(folder, "query", "select 1 as a from shop.orders")
+        finally:
+            holder.send_signal(signals.SIGCONT)
+    assert asked.returncode == 3
+    assert f"process {holder.pid}" in asked.stderr
+
+
+def test_who_is_turned_away_keeps_nothing_open(folder: Path) -> None:
+    with temporary_folder(folder) as place, socket.socket(socket.AF_UNIX) as listener, ExitStack() as stack:
+        listener.bind(os.path.relpath(place / "q"))
+        listener.listen(32)
+
+        def turn_away() -> None:
+            with suppress(OSError):
+                while True:
+                    listener.accept()[0].close()
+
+        turning = threading.Thread(target=turn_away, daemon=True)
+        turning.start()
+        before = len(os.listdir("/proc/self/fd"))
+        for _ in range(20):
+            assert ask_query(str(folder), place.name, "select 1", "text", stack) is None
+        assert len(os.listdir("/proc/self/fd")) <= before + 1
+        listener.shutdown(socket.SHUT_RDWR)
+        turning.join(10)
+
+
+@pytest.mark.parametrize("form", ["csv", "json"])
+def test_an_answer_that_breaks_off_behind_rows_is_told_beside_them(folder: Path, form: str) -> None:
+    broken = "select case when range > 500000 then error('here it ends') else range end as n from range(1000000)"
+    done = headwater(folder, "query", broken, "--format", form)
+    assert done.returncode == 2
+    assert "here it ends" in done.stderr
+    assert "here it ends" not in done.stdout
+    assert done.stdout.count("\n") > 100_000
+    kept = headwater(folder, "query", broken, "--format", form, "-o", "out")
+    assert kept.returncode == 2
+    assert not Path("out").exists()
+
+
+def test_a_pipe_is_written_as_it_is_and_a_file_keeps_its_mode(folder: Path) -> None:
+    Path("kept.csv").touch(mode=0o600)
+    assert headwater(folder, "query", "select 1 as a", "--format", "csv", "-o", "kept.csv").returncode == 0
+    assert (stat.S_IMODE(Path("kept.csv").stat().st_mode), Path("kept.csv").read_text()) == (0o600, "a\n1\n")
+    piped = headwater(folder, "query", "select 1 as a", "--format", "csv", "-o", "/dev/stdout")
+    assert (piped.returncode, piped.stdout) == (0, "a\n1\n")

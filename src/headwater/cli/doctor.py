@@ -16,7 +16,7 @@ _MARKS = {"ok": "✓", "note": "·", "damaged": "✕"}
 @json_option
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> None:
-    """Look over versions, extras, project, journal, lease and every table to its last row; changes nothing.
+    """Look over versions, extras, project, journal, lease and every table to its last row; changes none of it.
 
     Exits with 1 when something is damaged, and says the command that mends it.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import sys
 from contextlib import contextmanager, nullcontext, suppress
 from typing import IO, TYPE_CHECKING, Any
@@ -11,7 +12,9 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from headwater.cli.options import errors_as_json, json_option, load
+from headwater.cli.out import say
 from headwater.core.texts import visible, visible_json
+from headwater.errors import HeadwaterError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,7 +38,7 @@ def command(ctx: click.Context, sql: str, form: str, output: str | None, limit: 
     """Run one SELECT over the datasets by name, whichever store they are in. Read-only."""
 
     def body() -> int:
-        from headwater.run.beside import AnswerEndedError
+        from headwater.run.query import AnswerEndedError
 
         chosen = "json" if as_json else form
         if chosen in _BINARY and output is None and sys.stdout.isatty():
@@ -44,42 +47,67 @@ def command(ctx: click.Context, sql: str, form: str, output: str | None, limit: 
         while True:
             try:
                 with loaded.stream(sql, form=_FORMATS[chosen]) as answer:
-                    _write(answer, chosen, output, limit)
-                return 0
+                    return _write(answer, chosen, output, limit)
             except AnswerEndedError:
-                if output is None and chosen != "table":  # what was printed cannot be taken back
+                if output is not None and not _is_file(output):  # what went into a pipe cannot be taken back
                     raise
 
     ctx.exit(errors_as_json(body, as_json))
 
 
-def _write(answer: Answer, form: str, output: str | None, limit: int) -> None:
+def _write(answer: Answer, form: str, output: str | None, limit: int) -> int:
+    """Write the rows; an error behind rows that were printed is told beside them. Returns the exit code."""
     if form in _BINARY:
         with _file(output, "wb") if output else nullcontext(sys.stdout.buffer) as sink:
-            _write_binary(answer, form, sink)
-        return
+            return _print(_binary(answer, form, sink), sink, output)
     texts = _table(answer, limit) if form == "table" else _csv(answer) if form == "csv" else _json(answer)
     if form == "csv" and output is None and sys.stdout.isatty():  # exact, but for a terminal
         texts = map(visible, texts)
     with _file(output, "w") if output else nullcontext(sys.stdout) as sink:
-        for text in texts:
-            sink.write(text)
+        return _print(texts, sink, output)
+
+
+def _print(parts: Iterator[Any], sink: IO[Any], output: str | None) -> int:
+    begun = False
+    try:
+        for part in parts:
+            sink.write(part)
+            begun = True
+    except HeadwaterError as error:
+        if output is not None or not begun:
+            raise
+        sink.flush()
+        say(f"{error}", err=True)
+        return error.exit_code
+    return 0
+
+
+def _is_file(output: str) -> bool:
+    """Whether a name is a file's, or will be: no pipe, no device, nothing that another process has opened."""
+    try:
+        return stat.S_ISREG(os.stat(output).st_mode) and not output.startswith(("/dev/", "/proc/"))
+    except OSError:
+        return True
 
 
 @contextmanager
 def _file(output: str, mode: str) -> Iterator[IO[Any]]:
     """Open a file that takes its name only when it is whole; a device or a pipe is written as it is."""
+    if not _is_file(output):
+        with open(output, mode, encoding=None if "b" in mode else "utf-8") as sink:
+            yield sink
+        return
     place = os.path.realpath(output)
-    aside = place if os.path.exists(place) and not os.path.isfile(place) else f"{place}.{os.getpid()}.part"
+    aside = f"{place}.{os.getpid()}.part"
     try:
         with _open(aside, mode, output) as sink:
             yield sink
-        if aside != place:
-            os.replace(aside, place)
+        with suppress(FileNotFoundError):
+            os.chmod(aside, stat.S_IMODE(os.stat(place).st_mode))
+        os.replace(aside, place)
     finally:
-        if aside != place:
-            with suppress(OSError):
-                os.unlink(aside)
+        with suppress(OSError):
+            os.unlink(aside)
 
 
 def _open(aside: str, mode: str, output: str) -> IO[Any]:
@@ -90,7 +118,8 @@ def _open(aside: str, mode: str, output: str) -> IO[Any]:
         raise
 
 
-def _write_binary(answer: Answer, form: str, sink: IO[bytes]) -> None:
+def _binary(answer: Answer, form: str, sink: IO[bytes]) -> Iterator[bytes]:
+    """Write batches into the sink; what is still to be written there is nothing, after each of them."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -98,6 +127,7 @@ def _write_binary(answer: Answer, form: str, sink: IO[bytes]) -> None:
     with writer:
         for batch in answer.batches:
             writer.write_batch(batch)
+            yield b""
 
 
 def _csv(answer: Answer) -> Iterator[str]:

@@ -27,9 +27,9 @@ from headwater.plan.observe import (
     read_states,
 )
 from headwater.project.cache import ParseCache
-from headwater.run.beside import AnswerEndedError, ask_query, ask_states
+from headwater.run.beside import ask_query, ask_states
 from headwater.run.context import RunContext, utc_now
-from headwater.run.query import run_query
+from headwater.run.query import AnswerEndedError, run_query
 from headwater.state import Journal, Lease, find_holder
 from headwater.temporary import place_of, remove_left, temporary_folder
 

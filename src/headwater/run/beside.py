@@ -19,9 +19,9 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from headwater.core.commit import Column, Commit, TableState
-from headwater.errors import BusyError, HeadwaterError, ProjectError
+from headwater.errors import HeadwaterError, ProjectError
 from headwater.project.references import redact
-from headwater.run.query import FORMS, Answer, run_query
+from headwater.run.query import FORMS, Answer, AnswerEndedError, run_query
 from headwater.temporary import folder_named, temporary_folder
 
 if TYPE_CHECKING:
@@ -38,15 +38,14 @@ _QUESTION_BYTES = 1_000_000
 _ASKING_S = 5.0
 """How long an asker may take to put the question."""
 
+_HEARD_S = 10.0
+"""How long an asker waits for a sign that the run hears him: a stopped one does not."""
+
 _MOST_ASKERS = 32
 """Who is one too many is turned away and asks again."""
 
 _LAST_ANSWERS_S = 2.0
 """How long the end of a run waits for answers that it has broken off, all together."""
-
-
-class AnswerEndedError(BusyError):
-    """The run that was answering has ended."""
 
 
 @dataclass(slots=True)
@@ -112,6 +111,7 @@ class Questions:
 
     def _reply(self, question: dict[str, Any], asking: socket.socket) -> None:
         """Answer from a copy of what the run knows, through views of its own: nothing of the run itself is touched."""
+        _send(asking, {"heard": True})
         context = self.context
         states = dict(context.states)
         if question.get("ask") == "states":
@@ -265,18 +265,20 @@ def ask_query(root: str, folder: str, sql: str, form: str, stack: ExitStack) -> 
     Raises:
         ProjectError: As for `run_query`.
     """
-    header, stream = stack.enter_context(_ask(root, folder, {"ask": "query", "sql": sql, "form": form}))
-    if header is None:
-        return None
-    if "error" in header:
-        raise ProjectError(**header["error"])
     import pyarrow as pa
 
-    try:
-        reader = pa.ipc.open_stream(stream)
-    except (OSError, pa.ArrowInvalid):
-        return None
-    return Answer(reader.schema, _batches(reader, stream))
+    with ExitStack() as asked:
+        header, stream = asked.enter_context(_ask(root, folder, {"ask": "query", "sql": sql, "form": form}))
+        if header is None:
+            return None
+        if "error" in header:
+            raise ProjectError(**header["error"])
+        try:
+            reader = pa.ipc.open_stream(stream)
+        except (OSError, pa.ArrowInvalid):
+            return None
+        stack.push(asked.pop_all())
+        return Answer(reader.schema, _batches(reader, stream))
 
 
 def _batches(reader: Any, stream: Any) -> Iterator[Any]:
@@ -302,12 +304,15 @@ def _ask(root: str, folder: str, question: dict[str, Any]) -> Iterator[tuple[dic
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
         if place is not None:
             with suppress(OSError, ValueError):
+                asking.settimeout(_HEARD_S)
                 with _reached(place) as path:
                     asking.connect(path)
                 _send(asking, question)
                 asking.shutdown(socket.SHUT_WR)
                 stream = asking.makefile("rb")
-                header = json.loads(stream.readline())
+                if json.loads(stream.readline()):  # it has heard; the answer takes as long as it takes
+                    asking.settimeout(None)
+                    header = json.loads(stream.readline())
         try:
             yield header, stream
         finally:

@@ -149,3 +149,10 @@ class RunContext:
 def utc_now() -> str:
     """Return the wall clock as ISO text, UTC."""
     return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def aware_clock(now: datetime | None) -> datetime:
+    """Return a run's clock: the wall clock unless one is given, which is in UTC where it says nothing else."""
+    if now is None:
+        return datetime.now(UTC)
+    return now if now.tzinfo else now.replace(tzinfo=UTC)

@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from headwater.contracts import REJECT_COLUMNS
-from headwater.errors import HeadwaterError, ProjectError, StateError
+from headwater.errors import BusyError, HeadwaterError, ProjectError, StateError
 from headwater.processing.batch.session import WHOLE
 from headwater.project.references import redact
 from headwater.project.validate import suggest
@@ -35,6 +35,10 @@ FORMS = ("arrow", "parquet", "text", "json")
 
 ANSWER_ROWS = 122_880
 """Rows of a batch of an answer."""
+
+
+class AnswerEndedError(BusyError):
+    """Who was answering has ended, or broken it off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +87,9 @@ def run_query(context: RunContext, connection: DuckDBPyConnection, sql: str, for
 
 
 def _explain(error: Exception, shown: list[str], context: RunContext) -> HeadwaterError:
-    """Say what is wrong: data of a table that cannot be read, or else the query."""
+    """Say what is wrong: data of a table that cannot be read, or else the query; nothing is, when it was broken off."""
+    if str(error).startswith("INTERRUPT"):  # what comes through Arrow has lost its type
+        return AnswerEndedError("the query was broken off", fix="ask again")
     return find_damage(error, shown, context) or explain_error(redact(str(error), context.project.secrets))
 
 
