@@ -207,3 +207,14 @@ def test_a_failed_first_load_of_several_chunks_holds_nothing(tmp_path: Path, mon
         assert "3 of 6 rows are rejects" in run(folder)["shop.orders/load"].error
         assert "shop.orders holds nothing yet" in refused(folder, "from shop.orders")
         assert "shop.orders holds nothing yet" in refused(folder, "from quarantine.shop__orders")
+
+
+@pytest.mark.parametrize("name", ["xé", "XÉ", "xİ"])
+def test_a_cte_hides_only_what_the_engine_takes_for_it(tmp_path: Path, name: str) -> None:
+    """DuckDB takes A for a, and É not for é: a reference that is no CTE to it is a file outside the project."""
+    (tmp_path / "xé.csv").write_text("secret\n1\n")
+    put(tmp_path, {"headwater.yaml": "name: ctes\n"})
+    other = name.swapcase() if name != "xİ" else "xi̇"
+    sql = f'with "{tmp_path}/[{name}].csv" as (select 1 as a) select * from "{tmp_path}/[{other}].csv"'
+    with pytest.raises(ProjectError, match=r"no dataset is named|outside the project"):
+        load(tmp_path).query(sql)

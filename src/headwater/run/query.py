@@ -15,7 +15,7 @@ from headwater.project.references import redact
 from headwater.project.validate import suggest
 from headwater.run.damage import find_damage
 from headwater.sql.binding import explain_error
-from headwater.sql.parse import parse_query
+from headwater.sql.parse import fold_name, parse_query
 from headwater.sql.placeholders import quote_identifier
 from headwater.sql.spelling import as_held, as_json, as_text
 from headwater.sql.tokens import drop_semicolons
@@ -140,12 +140,12 @@ def _name_whole_tables(sql: str) -> str:
 
 def _show(context: RunContext, written: str) -> list[str]:
     """Make a dataset, `system.<source>__<table>` or `quarantine.<source>__<table>` visible; return what is read."""
-    namespace, _, table = written.lower().partition(".")
+    namespace, _, table = fold_name(written).partition(".")
     whole = namespace in ("system", "quarantine")
     project = context.project
     names = [*project.sources] if whole else [*project.sources, *project.models, *context.states]
-    wanted = table.replace("__", ".", 1) if whole else written.lower()
-    dataset = next((name for name in names if name.lower() == wanted), None)
+    wanted = table.replace("__", ".", 1) if whole else fold_name(written)
+    dataset = next((name for name in names if fold_name(name) == wanted), None)
     if dataset is None:
         known = [f"{namespace}.{name.replace('.', '__')}" for name in names] if whole else names
         raise ProjectError(f"no dataset is named {written}", fix=suggest(written, known))

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
+from string import ascii_lowercase, ascii_uppercase
 from typing import TYPE_CHECKING, Any
 
 from headwater.errors import ProjectError
@@ -27,6 +28,8 @@ VOLATILE = frozenset({
 """Functions whose value depends on more than their arguments."""
 
 NO_PLACE = NOWHERE
+
+_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +152,11 @@ def _read(text: str, node: dict[str, Any]) -> Parsed:
     return Parsed(_in_order(reader.tables), _in_order(reader.volatile), tuple(sorted(refused, key=_position)))
 
 
+def fold_name(name: str) -> str:
+    """Return a name as DuckDB compares it: only A to Z are the same as a to z."""
+    return name.translate(_LOWER)
+
+
 def place_of(text: str, offset: int) -> tuple[int, int]:
     """Return line and column (from 1) of a byte offset in a text; (0, 0) for the parser's "nowhere"."""
     if offset >= NO_PLACE:
@@ -199,10 +207,10 @@ class _Reader:
     def _walk_node(self, node: dict[str, Any], scope: Mapping[str, _Cte | None]) -> None:
         kind = node.get("type")
         for entry in node["cte_map"]["map"] if "cte_map" in node else ():
-            scope = {**scope, str(entry["key"]).lower(): _Cte(entry["value"], scope)}
+            scope = {**scope, fold_name(str(entry["key"])): _Cte(entry["value"], scope)}
         if kind == "RECURSIVE_CTE_NODE":
             self.walk(node["left"], scope)
-            self.walk(node["right"], {**scope, str(node["cte_name"]).lower(): None})
+            self.walk(node["right"], {**scope, fold_name(str(node["cte_name"])): None})
             return
         if kind == "BASE_TABLE":
             self._read_table(node, scope)
@@ -216,8 +224,8 @@ class _Reader:
 
     def _read_table(self, node: dict[str, Any], scope: Mapping[str, _Cte | None]) -> None:
         catalog, schema, table = node["catalog_name"], node["schema_name"], node["table_name"]
-        if schema.lower() in ("", "recurring") and table.lower() in scope:
-            cte = scope[table.lower()]
+        if fold_name(schema) in ("", "recurring") and fold_name(table) in scope:
+            cte = scope[fold_name(table)]
             if cte is not None and not cte.read:
                 cte.read = True
                 self.walk(cte.body, cte.scope)
