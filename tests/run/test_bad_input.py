@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 QUARANTINE = "select _file, rule from quarantine.shop__orders"
+QUOTES = ("", chr(34))
 BIG = "x" * 5_000_000
 
 FILES: dict[str, tuple[bytes, int, list[str]]] = {
@@ -157,3 +158,16 @@ def test_odd_names_and_values_of_a_database(tmp_path: Path, store: str) -> None:
     assert (landed.rows, landed.rejected) == (4, 1)
     assert rows(tmp_path, "from m.a") == [(2, 0, 0), (3, None, None), (4, 100_000, 1), (5, 2, 1)]
     assert rows(tmp_path, "select rule from quarantine.shop__orders") == [("nul_byte",)]
+
+
+@pytest.mark.parametrize(("limit", "fails"), [("5", True), ("6", False), ("10%", True)])
+def test_the_lines_that_an_open_quote_swallows_count_against_max_rejected(
+    tmp_path: Path, limit: str, fails: bool
+) -> None:
+    lines = "".join(f"{number},{QUOTES[number == 15]}item,1\n" for number in range(1, 21))
+    put(tmp_path, {"sources/shop.yaml": source("lake", f"max_rejected: {limit}"), "in/1.csv": HEADER + lines})
+    loaded = run(tmp_path)["shop.orders/load"]
+    assert bool(loaded.error) == fails
+    if fails:
+        assert "6 of 20 rows are rejects" in loaded.error
+        assert "5 of them lines that others took in: a quote is not closed" in loaded.error
