@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import subprocess
@@ -16,9 +15,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.services.http import Reply, serve
+from tests.waiting import cpu_s, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 DEAF = """
 import sys, time, threading
@@ -68,18 +68,6 @@ def ends(child: subprocess.Popen[bytes]) -> str:
     return told.decode()
 
 
-def busy_s(process_id: int) -> float:
-    fields = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def wait_until(seen: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not seen():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 @pytest.mark.parametrize("presses", [1, 2])
 def test_a_command_that_hears_nothing_ends(tmp_path: Path, presses: int) -> None:
     with begun(sys.executable, "-c", DEAF, folder=tmp_path) as child:
@@ -96,7 +84,7 @@ LONG = "select sum(a.range * b.range % 7) from range(10000000) a, range(1000000)
 def test_a_query_ends(tmp_path: Path) -> None:
     folder = project(tmp_path, {})
     with begun(*headwater(folder, "query", LONG), folder=tmp_path) as child:
-        wait_until(lambda: busy_s(child.pid) > 3)
+        wait_until(lambda: cpu_s(child.pid) > 3)
         ends(child)
 
 

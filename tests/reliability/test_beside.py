@@ -11,7 +11,6 @@ import stat
 import subprocess
 import sys
 import threading
-import time
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -28,9 +27,10 @@ from headwater.state import find_holder
 from headwater.temporary import folder_named, temporary_folder
 from tests.reliability.test_two_runs import PAUSED, run, wait_for
 from tests.run.projects import change_files, files_project, write
+from tests.waiting import cpu_s, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 
 @pytest.fixture
@@ -200,19 +200,6 @@ def test_a_crafted_lease_leads_nowhere(folder: Path, tmp_path: Path) -> None:
 
 
 LONG = "select sum(a.range * b.range % 7) from range(10000000) a, range(1000000) b"
-
-
-def cpu_s(process_id: int) -> float:
-    """Seconds of CPU that a process has taken."""
-    fields = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def wait_until(seen: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not seen():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_the_end_of_a_run_breaks_off_what_it_is_asked(folder: Path) -> None:
