@@ -163,7 +163,7 @@ class Lake:
         folder = self._writable(load.table)
         with report_full_disk(folder), report_removed(load.table), scratch_folder(folder) as scratch:
             loads = self._read_loads(folder)
-            commit = commit.at(loads.next_number(commit.previous))
+            commit = commit.at(max(commit.sequence, loads.next_number(commit.previous)))
             _compare(loads, load, commit)
             aside = scratch / "load"
             aside.mkdir()
