@@ -245,3 +245,23 @@ def test_an_object_that_is_named_while_maintenance_sleeps_stays(
     images.store.maintain(["img.a"], {"drop": True} if drop else {"age_s": 0.0})
     assert Path(path, copy.place).read_text() == "a"
     assert ("again", copy.place) in rival.read()
+
+
+def test_two_first_loads_are_one(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A first load that was overtaken by another after it had read that there is none does not follow it unseen."""
+    slow, quick = make_writer("lake", path), make_writer("lake", path)
+    number = lake.Loads.next_number
+
+    def overtaken(loads: lake.Loads, previous: int | None) -> int:
+        monkeypatch.undo()
+        quick.write("append", rows_of({1: "quick"}))
+        return number(loads, previous)
+
+    monkeypatch.setattr(lake.Loads, "next_number", overtaken)
+    with pytest.raises(StateError):
+        slow.write("append", rows_of({1: "slow"}))
+    state = quick.store.describe()["shop.orders"]
+    assert (state.commit and state.commit.sequence, state.foreign) == (1, "")
+    assert quick.read() == [(1, "quick")]
+    for one in (slow, quick):
+        one.session.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import resource
+import shutil
 import signal
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +14,12 @@ import pytest
 from headwater.storage import lake_objects
 from headwater.storage.lake import Lake
 from headwater.testing.store_objects import CATALOGUE, rows_of_objects
+from headwater.testing.stores import rows_of
 
 from .children import make_writer, run_child
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from headwater.testing.stores import Writer
@@ -94,6 +96,55 @@ def test_an_object_that_is_named_again_is_young(tmp_path: Path, writer: Writer) 
     os.utime(place, (0, 0))
     assert writer.store.maintain(["shop.orders"], {"age_s": 60.0})["shop.orders"].files_removed == 1
     assert stored(tmp_path) == [named.place]
+
+
+def _lose_file(folder: Path) -> None:
+    next(folder.glob("load=00000001/*.parquet")).unlink()
+
+
+def _cut_file(folder: Path) -> None:
+    os.truncate(next(folder.glob("load=00000001/*.parquet")), 8)
+
+
+def _spoil_file(folder: Path) -> None:
+    place = next(folder.glob("load=00000001/*.parquet"))
+    place.write_bytes(bytes(place.stat().st_size))
+
+
+def _lose_first(folder: Path) -> None:
+    shutil.rmtree(folder / "load=00000001")
+
+
+def _lose_last(folder: Path) -> None:
+    shutil.rmtree(folder / "load=00000002")
+
+
+@pytest.mark.parametrize("damage", [_lose_file, _cut_file, _spoil_file, _lose_first, _lose_last])
+def test_no_object_goes_while_it_is_not_certain_what_is_named(
+    tmp_path: Path, writer: Writer, damage: Callable[[Path], None]
+) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).write_bytes(name.encode())
+        copy = lake_of(writer).keep_object("shop.orders", str(tmp_path / name))
+        writer.write("append", rows_of_objects({name: copy}), columns=CATALOGUE)
+        os.utime(tmp_path / "lake" / copy.place, (0, 0))
+    kept = stored(tmp_path)
+    damage(tmp_path / "lake/shop/orders")
+    cleaned = writer.store.maintain(["shop.orders"], {"age_s": 60.0})["shop.orders"]
+    assert "nothing was removed" in cleaned.problem
+    assert cleaned.files_removed == 0
+    assert stored(tmp_path) == kept
+
+
+def test_a_damaged_replaced_load_that_stays_keeps_everything(tmp_path: Path, writer: Writer) -> None:
+    for _ in range(3):
+        writer.write("replace", rows_of({1: "a"}))
+    folder = tmp_path / "lake/shop/orders"
+    os.truncate(next(folder.glob("load=00000002/*.parquet")), 8)
+    cleaned = writer.store.maintain(["shop.orders"], {"age_s": 0.0, "versions": 2})["shop.orders"]
+    assert (cleaned.files_removed, "nothing was removed" in cleaned.problem) == (0, True)
+    assert writer.store.maintain(["shop.orders"], {"age_s": 0.0})["shop.orders"].files_removed == 2
+    assert not writer.store.maintain(["shop.orders"], {"age_s": 0.0, "versions": 2})["shop.orders"].problem
 
 
 def _keep(sender: Any, folder: str, path: str, limit: int, deadly: bool) -> None:

@@ -113,7 +113,8 @@ class Lake:
     def _read_loads(self, folder: Path) -> Loads:
         noted, dropped = read_number(folder), read_dropped(folder)
         records, foreign, expected = [], "", None
-        for number in (number for number in list_numbers(folder) if number > dropped):
+        numbers = list_numbers(folder)
+        for number in (number for number in numbers if number > dropped):
             record = self._read_load(load_folder(folder, number))
             if record is None and number <= noted:  # else a folder that nobody committed
                 raise DamagedFileError(f"{load_folder(folder, number)} has lost its _commit.json")
@@ -125,7 +126,7 @@ class Lake:
                 foreign = f"{load_folder(folder, record.commit.previous or 0)} is gone"
             records.append(record)
             expected = number
-        return Loads(folder, tuple(records), foreign, dropped, noted)
+        return Loads(folder, tuple(records), foreign, dropped, noted, tuple(numbers))
 
     def _read_load(self, place: Path) -> Record | None:
         path = place / "_commit.json"

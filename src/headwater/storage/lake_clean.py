@@ -6,6 +6,7 @@ It may be stopped at any moment, for any time, while others commit: see `is_writ
 from __future__ import annotations
 
 import math
+import os
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -15,14 +16,16 @@ from headwater.storage.disk import DamagedFileError, remove_tree
 from headwater.storage.folders import is_used, is_written, own_folder
 from headwater.storage.lake_loads import drop_damaged, list_numbers, load_folder, note_dropped
 from headwater.storage.lake_objects import list_objects, named_objects, remove_objects
+from headwater.storage.parquet import find_damaged
 from headwater.storage.staging import remove_staging
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
     from duckdb import DuckDBPyConnection
 
+    from headwater.storage.claims import Record
     from headwater.storage.lake_loads import Loads
 
 
@@ -59,30 +62,65 @@ def clean_table(
     """Remove the data files of loads that were replaced, but for the newest `versions` and what is young.
 
     Then the objects that none of the loads that stay names: they are listed before it is read what is named, and none
-    is removed while some writer lives that might name one.
+    is removed while some writer lives that might name one. Where it is not certain what is named nothing is removed.
+
+    Raises:
+        DamagedFileError: A load, or a file of a load that stays, is gone or damaged.
     """
     age_s, now_s = float(keep.get("age_s", WEEK_S)), time.time()
     objects = list_objects(folder, before_s=now_s - age_s)
     written = is_written(folder)
     loads = read()
+    replaced = _find_replaced(loads, max(int(keep.get("versions", 1)) - 1, 0), now_s - age_s)
+    left = _files_left(loads, {record.commit.sequence for record in replaced})
+    sweeps = bool(objects) and not written
+    named = _read_named(connection, folder, left) if sweeps else set[str]()
     staged, files, size_bytes = remove_staging(
         folder, sequence=loads.last.commit.sequence if loads.last else None, age_s=age_s, now_s=now_s
     )
+    for record in replaced:
+        for path in load_folder(folder, record.commit.sequence).glob("*.parquet"):
+            counted = remove_tree(path)
+            files, size_bytes = files + counted[0], size_bytes + counted[1]
+    if sweeps:
+        removed = remove_objects(folder, objects, named)
+        files, size_bytes = files + removed[0], size_bytes + removed[1]
+    return MaintainResult(files, size_bytes, staging_removed=staged)
+
+
+def _find_replaced(loads: Loads, spare: int, before_s: float) -> list[Record]:
+    """Return the loads that readers do not see any more, made before a time; `spare` versions of the table are kept."""
     shown = {record.commit.sequence for record in loads.live}
     replaced = [record for record in loads.records if record.commit.sequence not in shown]
     snapshots = [record.commit.sequence for record in replaced if record.commit.replaces_all]
-    spare = max(int(keep.get("versions", 1)) - 1, 0)
-    oldest_kept = snapshots[-spare] if 0 < spare <= len(snapshots) else (0 if spare else None)
-    for record in replaced:
-        place = load_folder(folder, record.commit.sequence)
-        kept = oldest_kept is not None and record.commit.sequence >= oldest_kept
-        if kept or (place / "_commit.json").stat().st_mtime > now_s - age_s:
-            continue
-        for path in place.glob("*.parquet"):
-            counted = remove_tree(path)
-            files, size_bytes = files + counted[0], size_bytes + counted[1]
-    if objects and not written:
-        left = [file.path for file in loads.files(loads.records) if not file.is_damaged()]
-        removed = remove_objects(folder, objects, named_objects(connection, folder, left))
-        files, size_bytes = files + removed[0], size_bytes + removed[1]
-    return MaintainResult(files, size_bytes, staging_removed=staged)
+    oldest_kept = snapshots[-spare] if 0 < spare <= len(snapshots) else (0 if spare else math.inf)
+    return [
+        record
+        for record in replaced
+        if record.commit.sequence < oldest_kept
+        and (load_folder(loads.folder, record.commit.sequence) / "_commit.json").stat().st_mtime <= before_s
+    ]
+
+
+def _files_left(loads: Loads, doomed: Collection[int]) -> list[str]:
+    """Return the data files of the loads that stay; those of a replaced one may have been removed before."""
+    if loads.foreign:
+        raise DamagedFileError(f"{loads.foreign}: nothing was removed")
+    if loads.noted > max(loads.dropped, loads.last.commit.sequence if loads.last else 0):
+        raise DamagedFileError(f"{load_folder(loads.folder, loads.noted)} is gone: nothing was removed")
+    live = {file.path for file in loads.files()}
+    staying = [record for record in loads.records if record.commit.sequence not in doomed]
+    files = [file for file in loads.files(staying) if file.path in live or os.path.lexists(file.path)]
+    if wrong := find_damaged((file.path, file.size_bytes) for file in files):
+        raise DamagedFileError(f"{wrong}: nothing was removed")
+    return [file.path for file in files]
+
+
+def _read_named(connection: DuckDBPyConnection, folder: Path, files: Sequence[str]) -> set[str]:
+    import duckdb
+
+    try:
+        return named_objects(connection, folder, files)
+    except duckdb.Error as error:
+        told = str(error).partition("\n")[0]
+        raise DamagedFileError(f"its data cannot be read, and nothing was removed: {told}") from None

@@ -26,6 +26,7 @@ class Loads:
         foreign: Why they are not as we left them.
         dropped: The last number of a table of that name that was dropped.
         noted: The number of the last load there was, read before the loads were.
+        numbers: The numbers of all loads that had a folder, read or not.
     """
 
     folder: Path
@@ -33,6 +34,7 @@ class Loads:
     foreign: str = ""
     dropped: int = 0
     noted: int = 0
+    numbers: tuple[int, ...] = ()
 
     @property
     def last(self) -> Record | None:
@@ -65,11 +67,11 @@ class Loads:
     def next_number(self, previous: int | None) -> int:
         """Return the number of a load after `previous`, or of a first one: none that is or was there has it.
 
-        Nothing is read again for a load that has a predecessor: who came in between has taken the same number.
+        Nothing is read again: who came in between has taken the same number.
         """
         if previous is not None:
             return max(previous, self.noted) + 1
-        return max(read_number(self.folder), self.dropped, *list_numbers(self.folder), 0) + 1
+        return max(self.noted, self.dropped, *self.numbers) + 1
 
 
 def load_folder(folder: Path, sequence: int) -> Path:
