@@ -207,7 +207,10 @@ class Lake:
             raise stale_commit(load.table, commit, None)
         note_number(folder, commit.sequence)
         if wrong:
-            now = _describe_loads(load.table, self._read_loads(folder))
+            try:
+                now = _describe_loads(load.table, self._read_loads(folder))
+            except DamagedFileError as error:
+                now = damaged_table(load.table, str(folder), error.what)
             if now.commit is None or now.commit.sequence <= commit.sequence or now.foreign:
                 raise StateError(
                     f"{load.table}: load {commit.sequence} was made, but {now.foreign or wrong}",
