@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from headwater.errors import RunError, StateError
-from headwater.storage import lakehouse, lakehouse_compact
+from headwater.storage import lakehouse, lakehouse_clean, lakehouse_compact
+from headwater.storage.claims import retire_claims
 from headwater.storage.delta import commit_delta, compact_delta
 from headwater.storage.lakehouse import Lakehouse
+from headwater.storage.lakehouse_write import place_files
 from headwater.testing.stores import Writer, rows_of
 
-from .children import make_writer
+from .children import make_writer, run_child, write_and_die
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
+
+    from headwater.storage.delta import DeltaChange
+    from headwater.storage.lakehouse_write import Base, Written
 
 MODES = ["append", "merge", "replace", "overwrite_where", "record"]
 
@@ -119,9 +125,68 @@ def test_a_table_that_was_dropped_gets_no_version_of_before(
         assert other.read() == [(9, "anew")]
         other.write("append", rows_of({10: "anew"}))
         assert sorted(other.read()) == [(9, "anew"), (10, "anew")]
-    elif not first:
+    else:
         assert other.store.describe() == {}
+        other.write("append", rows_of({8: "anew"}))
+        assert other.read() == [(8, "anew")]
     writer.session.close()
+
+
+def test_a_drop_that_a_first_load_meets_leaves_no_table(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The version is written after the drop found no log, and before it takes the claims away."""
+    writer = make_writer("lakehouse", path)
+    other = Writer(Lakehouse(path, writer.session), writer.session)
+    placed, go = threading.Event(), threading.Event()
+    said: list[int] = []
+
+    def place(base: Base, written: Written) -> DeltaChange:
+        change = place_files(base, written)
+        placed.set()
+        assert go.wait(60)
+        return change
+
+    def retire(folder: Path, claims: Sequence[Path]) -> None:
+        go.set()
+        first.join(60)
+        retire_claims(folder, claims)
+
+    monkeypatch.setattr(lakehouse, "place_files", place)
+    monkeypatch.setattr(lakehouse_clean, "retire_claims", retire)
+    first = threading.Thread(
+        target=lambda: said.append(writer.write("append", rows_of({1: "a"})).commit.sequence), daemon=True
+    )
+    first.start()
+    assert placed.wait(60)
+    assert other.store.maintain([other.table], {"drop": True})[other.table].dropped
+    monkeypatch.undo()
+    assert said == [1]
+    assert other.store.describe() == {}
+    assert not [*folder_of(path).glob("*.parquet")]
+    other.write("append", rows_of({2: "anew"}))
+    assert other.read() == [(2, "anew")]
+    writer.session.close()
+
+
+@pytest.mark.parametrize("left", ["00000000000000000000.json#1", "_commit_x.json.tmp"])
+def test_a_first_version_that_was_killed_halfway_is_none(path: str, left: str) -> None:
+    run_child(write_and_die, "lakehouse", path, "claimed", "append", rows_of({1: "a"}), {})
+    log = folder_of(path) / "_delta_log"
+    log.mkdir()
+    (log / left).write_text("{")
+    writer = make_writer("lakehouse", path)
+    assert writer.described.foreign == ""
+    writer.write("append", rows_of({1: "a"}))
+    assert writer.read() == [(1, "a")]
+    writer.session.close()
+
+
+@pytest.mark.parametrize("left", ["_last_checkpoint", "00000000000000000020.checkpoint.parquet"])
+def test_a_log_whose_versions_are_gone_is_damaged(writer: Writer, other: Writer, path: str, left: str) -> None:
+    log = folder_of(path) / "_delta_log"
+    shutil.rmtree(log)
+    log.mkdir()
+    (log / left).write_text("{}")
+    assert "log" in other.described.foreign
 
 
 def test_an_error_after_the_version_was_written(writer: Writer, other: Writer, monkeypatch: pytest.MonkeyPatch) -> None:

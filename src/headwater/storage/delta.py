@@ -70,6 +70,9 @@ _COMPACTION = {"headwater": "compaction"}
 _VERSION = re.compile(r"[0-9]{20}\.")
 """What the name of an entry of the log begins with."""
 
+_HOLDS_VERSION = re.compile(r"[0-9]{20}\.(json|checkpoint.*parquet)|_last_checkpoint")
+"""What the name of an entry is that tells of a version; a kill may leave others, `….json#1` of an unfinished one."""
+
 _CONTENT = "headwater.content"
 """What a version of ours says of the whole table, see `find_altered`."""
 
@@ -104,7 +107,7 @@ def open_delta(folder: Path) -> DeltaTable | None:
         return None
     with reading_log(folder):
         if not DeltaTable.is_deltatable(str(folder)):
-            if next(log.iterdir(), None) is None:
+            if not any(_HOLDS_VERSION.fullmatch(name) for name in os.listdir(log)):
                 return None
             raise ValueError("it holds no version of a table")
         with os.scandir(log) as entries:  # the library passes over what is no file, and shows an older version

@@ -334,10 +334,9 @@ def _refuse_late(load: Load, commit: Commit, last: _Last | None) -> Iterator[Non
 def _write_commit(
     log: Log, version: int, last: _Last | None, delta: DeltaChange, commit: Commit, rejects: Sequence[str]
 ) -> None:
-    """Write the version that makes a claimed commit visible."""
-    if not claim_path(log.folder, commit.producer, commit.sequence).exists():
-        raise LostVersionError  # the table was dropped
-    if wrong := find_damaged(_reject_files(log.folder, rejects)):
+    """Write the version that makes a claimed commit visible; a drop of the table takes the claim away."""
+    claim, named = claim_path(log.folder, commit.producer, commit.sequence), _reject_files(log.folder, rejects)
+    if claim.exists() and (wrong := find_damaged(named)):
         raise ConnectorError(f"{wrong}: nothing was changed", fix="run again")
     table = last.table if last else None
     write_version(
@@ -345,6 +344,7 @@ def _write_commit(
         version,
         delta.adds,
         lambda mark: commit_delta(log.folder, table, delta, mark, commit.producer, commit.sequence),
+        stands=claim.exists,
     )
 
 

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 from headwater.contracts import MaintainResult
 from headwater.storage.claims import list_claims, retire_claims
 from headwater.storage.commits import WEEK_S
-from headwater.storage.disk import remove_tree
-from headwater.storage.folders import is_used, is_written, own_folder
+from headwater.storage.delta import list_live_files, open_delta
+from headwater.storage.disk import DamagedFileError, remove_tree
+from headwater.storage.folders import decode_name, is_used, is_written, own_folder
 from headwater.storage.staging import remove_staging
 
 if TYPE_CHECKING:
@@ -84,18 +85,16 @@ def drop_table(folder: Path) -> MaintainResult:
     """Remove a table; the last sequence stays claimed, so that a later table of that name goes on counting.
 
     What is removed was there before the log went: whoever makes the table anew meanwhile keeps all of it. A writer
-    that began before finds another log, or none.
+    that began before finds another log, or none, or that his claim is gone; the log that he made before that goes too.
     """
-    claims = list_claims(folder)
     kept = (own_folder(folder) / "commits", folder / "_delta_log")
     doomed = [path for path in folder.rglob("*") if not path.is_dir() and not any(path.is_relative_to(k) for k in kept)]
-    gone = own_folder(folder) / f"dropped-{uuid.uuid4().hex}"
-    existed = True
-    try:
-        os.rename(folder / "_delta_log", gone)
-    except FileNotFoundError:
-        existed = False
+    claims = list_claims(folder)  # after the files: whoever has placed one has claimed his commit before
+    existed = _move_log(folder)
     retire_claims(folder, claims)
+    for live in iter(lambda: _list_claimed(folder, claims), None):
+        existed = _move_log(folder) or existed
+        doomed += live
     files = size_bytes = 0
     for path in [*doomed, *own_folder(folder).glob("dropped-*")]:
         with suppress(FileNotFoundError):
@@ -106,3 +105,24 @@ def drop_table(folder: Path) -> MaintainResult:
             with suppress(OSError):
                 path.rmdir()
     return MaintainResult(files, size_bytes, dropped=existed)
+
+
+def _move_log(folder: Path) -> bool:
+    """Move a table's log away, so that the table is gone; False when there is none."""
+    try:
+        os.rename(folder / "_delta_log", own_folder(folder) / f"dropped-{uuid.uuid4().hex}")
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _list_claimed(folder: Path, claims: Sequence[Path]) -> list[Path] | None:
+    """Return the files of a table that one of some claims has made since its log was moved; None: there is none."""
+    with suppress(DamagedFileError):
+        table = open_delta(folder)
+        if table is None:
+            return None
+        for claim in claims:
+            if claim.suffix == ".json" and table.transaction_version(decode_name(claim.parent.name)) == int(claim.stem):
+                return [folder / file.name for file in list_live_files(table)]
+    return None

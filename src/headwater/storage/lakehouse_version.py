@@ -55,7 +55,13 @@ class LostVersionError(Exception):
     """A version was not written: somebody else wrote it, or the table was dropped; nothing is left of ours."""
 
 
-def write_version(log: Log, version: int, files: Sequence[DataFile], write: Callable[[str], None]) -> None:
+def write_version(
+    log: Log,
+    version: int,
+    files: Sequence[DataFile],
+    write: Callable[[str], None],
+    stands: Callable[[], bool] = lambda: True,
+) -> None:
     """Write one version of the log that names new files, and see that it is there, whatever came after it.
 
     The files are removed again only where no version can name them: where the version is somebody else's, or there is
@@ -66,14 +72,17 @@ def write_version(log: Log, version: int, files: Sequence[DataFile], write: Call
         version: The version after the one that was read.
         files: What it adds.
         write: Writes the version, with the mark that it is given.
+        stands: Whether the commit that the version makes visible still stands; a drop of the table revokes it.
 
     Raises:
-        LostVersionError: Somebody else was first.
+        LostVersionError: Somebody else was first, or the table was dropped.
         ConnectorError: A file to be named is not there, nothing was written.
         Exception: What `write` raised, when nothing was written.
     """
     from deltalake.exceptions import DeltaError
 
+    if not stands():
+        raise LostVersionError
     wrong = find_damaged((file.path, file.size_bytes) for file in files)
     if wrong:
         raise ConnectorError(f"a file is missing or cut short, and nothing was changed: {wrong}", fix="run again")
@@ -86,8 +95,8 @@ def write_version(log: Log, version: int, files: Sequence[DataFile], write: Call
     except (DeltaError, OSError) as error:
         failed = error
     said, replaced = read_mark(log.folder, version), log.is_replaced()
-    if said == mark and replaced:
-        _take_back(log.folder, version)
+    if said == mark and (replaced or not stands()):
+        _take_back(log.folder, version, mark)
         raise LostVersionError
     if said == mark or failed is None:  # the latter: cleaned away with the log since, or dropped with the table
         return
@@ -101,12 +110,28 @@ def write_version(log: Log, version: int, files: Sequence[DataFile], write: Call
     raise LostVersionError from failed
 
 
-def _take_back(folder: Path, version: int) -> None:
-    """Remove a version that was written into the log of a table made later: it is no version of that one."""
-    if not log_entry(folder, version + 1).exists():
-        log_entry(folder, version).unlink()
-        with suppress(OSError):
-            (folder / "_delta_log").rmdir()
+def _take_back(folder: Path, version: int, mark: str) -> None:
+    """Remove a version of ours that was written into the log of a table made later, or of none: it is no version of it.
+
+    What lies in the log at that moment is asked and removed, wherever a drop moves the log meanwhile.
+    """
+    with suppress(FileNotFoundError):
+        descriptor = os.open(folder / "_delta_log", os.O_RDONLY)
+        try:
+            there = os.listdir(descriptor)
+            name = log_entry(folder, version).name
+            ours = name in there and mark in _read_text(name, descriptor)
+            if ours and log_entry(folder, version + 1).name not in there:
+                os.unlink(name, dir_fd=descriptor)
+        finally:
+            os.close(descriptor)
+    with suppress(OSError):
+        (folder / "_delta_log").rmdir()
+
+
+def _read_text(name: str, folder: int) -> str:
+    with open(name, encoding="utf-8", opener=lambda path, flags: os.open(path, flags, dir_fd=folder)) as file:
+        return file.read()
 
 
 def _is_beyond(folder: Path, version: int) -> bool:
