@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import fcntl
+import os
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +13,7 @@ from headwater.storage.folders import (
     dataset_folder,
     decode_name,
     encode_name,
+    is_used,
     list_datasets,
     own_folder,
     scratch_folder,
@@ -80,3 +84,22 @@ def test_scratch_is_gone_afterwards(tmp_path: Path) -> None:
     with pytest.raises(KeyError):
         leave()
     assert [place.exists() for place in places] == [False]
+
+
+def test_a_writer_is_locked_though_somebody_asks_at_that_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flock, asked = fcntl.flock, []
+
+    def ask_meanwhile(descriptor: int, how: int) -> None:
+        monkeypatch.undo()
+        other = os.open(next(own_folder(tmp_path).glob("scratch/*")), os.O_RDONLY)
+        flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        asked.append(threading.Timer(0.05, os.close, [other]))
+        asked[0].start()
+        flock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", ask_meanwhile)
+    with scratch_folder(tmp_path) as place:
+        asked[0].join()
+        assert is_used(place)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
 import shutil
 import uuid
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -17,6 +18,9 @@ from headwater.storage.sql import split_dataset
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+_NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}
+"""What a file system without locks answers."""
 
 _AWKWARD = re.compile(r"[^A-Za-z0-9_\-]")
 
@@ -75,8 +79,11 @@ def scratch_folder(folder: Path) -> Iterator[Path]:
     place.mkdir(parents=True)
     descriptor = os.open(place, os.O_RDONLY)
     try:
-        with suppress(OSError):  # a file system without locks
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH)  # it waits for who asks `is_used` at this moment
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
         yield place
     finally:
         os.close(descriptor)
