@@ -187,3 +187,13 @@ def test_a_pattern_that_nothing_matches_yet_is_no_error(
 ) -> None:
     (tmp_path / "folder.csv").mkdir()
     assert read_kind(con, tmp_path, "*.csv") == []
+
+
+@pytest.mark.parametrize("links", ["abcdef", "fedcba", "cafebd"])
+def test_of_many_links_to_a_folder_elsewhere_the_first_by_name_is_its_path(tmp_path: Path, links: str) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real/x.csv").touch()
+    for link in links:
+        (tmp_path / "in" / link).symlink_to("../real")
+    assert [file.path for file in list_files(str(tmp_path), "in/**")] == ["in/a/x.csv"]

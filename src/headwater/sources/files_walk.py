@@ -147,7 +147,7 @@ class _Walk:
         with _explained(path or self.base):
             try:
                 with os.scandir(os.path.join(self.base, path)) as entries:
-                    return list(entries)
+                    return sorted(entries, key=lambda entry: entry.name)  # the system has no order
             except FileNotFoundError:
                 return []
 
