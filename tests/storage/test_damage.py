@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from headwater.api import load
-from headwater.errors import HeadwaterError
+from headwater.errors import ConnectorError, HeadwaterError
 from tests.run.projects import write
 from tests.run.runner import rows, run, run_well, statuses
+from tests.sources.unprivileged import open_folder, unprivileged
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -342,3 +343,15 @@ def test_data_that_cannot_be_read_is_told_with_its_table(
     for error in (told(lambda: rows(tmp_path, "from s.a")), run(tmp_path)["m.n/transform"].error):
         assert "s.a: its data cannot be read" in error
         assert "fix: headwater run --reset s.a" in error
+
+
+def test_a_warehouse_that_may_not_be_opened_is_not_damaged() -> None:
+    with open_folder() as folder:
+        write(folder, {"headwater.yaml": "name: closed\n", "models/m/one.sql": "select 1 as a\n"})
+        run_well(folder)
+        loaded, file = load(folder), folder / "data" / "warehouse.duckdb"
+        loaded.query("select 1 as a from m.one")
+        file.chmod(0o600)
+        with unprivileged(), pytest.raises(ConnectorError, match="may not be opened") as caught:
+            loaded.query("select 1 as a from m.one")
+        assert "rights" in caught.value.fix

@@ -168,6 +168,7 @@ class WarehouseFile:
         """Raise whatever the engine cannot do with the file itself as an error that says so.
 
         Raises:
+            ConnectorError: This user may not open it, or it was written by a later version of the engine.
             DamagedStoreError: The file is damaged.
         """
         import duckdb
@@ -175,8 +176,17 @@ class WarehouseFile:
         try:
             with self.errors():
                 yield
+        except (duckdb.InterruptException, duckdb.OutOfMemoryException, duckdb.NotImplementedException):
+            raise
         except duckdb.Error as error:
-            raise self._damaged(str(error).partition("\n")[0]) from None
+            told = str(error).partition("\n")[0]
+            needed = os.R_OK if self._session.read_only else os.R_OK | os.W_OK
+            if self.exists() and not os.access(self.path, needed, effective_ids=True):
+                raise ConnectorError(f"{self.path} may not be opened: {told}", fix="mend the rights on it") from None
+            if "database file with version number" in told:
+                fix = "it was written by a later DuckDB: upgrade duckdb"
+                raise ConnectorError(f"{self.path}: {told}", fix=fix) from None
+            raise self._damaged(told) from None
 
     def _attach_waiting(self, connection: DuckDBPyConnection) -> None:
         """Attach the file; while another process holds it, wait as long as the session says."""
