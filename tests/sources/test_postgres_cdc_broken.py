@@ -314,7 +314,7 @@ def test_a_disk_that_is_full_while_changes_are_spilled(db: Database, tmp_path: P
     done = subprocess.run(arguments, capture_output=True, text=True, check=False)
     assert "db.t/extract failed" in done.stdout, done.stdout + done.stderr
     assert "Could not write file" in done.stdout
-    assert "spill" in done.stdout
+    assert ".headwater/tmp/" in done.stdout
     assert load(tmp_path).query("select count(*) as n from db.t").to_pylist() == [{"n": 0}]
     run_well(tmp_path)
     assert load(tmp_path).query("select count(*) as n from db.t").to_pylist() == [{"n": 70_000}]

@@ -45,6 +45,10 @@ class _LazyGroup(click.Group):
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still to be written goes nowhere
             raise click.exceptions.Exit(0) from None
+        except RuntimeError as error:
+            if isinstance(error.__cause__, KeyboardInterrupt):  # how DuckDB tells of a Ctrl-C in a query
+                raise KeyboardInterrupt from None
+            raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
