@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from headwater.errors import BusyError
+from headwater.errors import BusyError, StateError
 from headwater.state import Lease, find_holder
 
 HOLDER = """
@@ -119,7 +119,7 @@ def test_a_link_in_the_place_of_a_lease_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("all of it", encoding="utf-8")
     (tmp_path / "lease").symlink_to("precious")
     assert find_holder(tmp_path) == (0, "")
-    with pytest.raises(OSError, match="symbolic"):
+    with pytest.raises(StateError, match="symbolic"):
         Lease(tmp_path).__enter__()
     assert (tmp_path / "precious").read_text(encoding="utf-8") == "all of it"
 
@@ -127,3 +127,11 @@ def test_a_link_in_the_place_of_a_lease_is_not_followed(tmp_path: Path) -> None:
 def test_a_pipe_in_the_place_of_a_lease_holds_nobody_up(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "lease")
     assert find_holder(tmp_path) == (0, "")
+
+
+@pytest.mark.parametrize("what", ["folder", "pipe"])
+def test_what_is_no_file_in_the_place_of_a_lease_is_told(tmp_path: Path, what: str) -> None:
+    (tmp_path / "lease").mkdir() if what == "folder" else os.mkfifo(tmp_path / "lease")
+    with pytest.raises(StateError, match="cannot be used") as caught, Lease(tmp_path):
+        pass
+    assert "remove it" in caught.value.fix

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.contracts import SYSTEM_COLUMNS
 from headwater.core.graph import Role, node_name
+from headwater.core.secrets import redact_all
 from headwater.core.texts import visible
-from headwater.project.references import redact
 from headwater.quality import compile_scan
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from headwater.core.commit import Column, TableState
     from headwater.core.project import Model, Project, SourceTable
@@ -73,7 +73,7 @@ def describe_datasets(
             "runs": [_run(result) for result in history.get(step, ())[:KEPT_RUNS]],
             **_code(model, table),
         }
-        found[name] = _redacted(about, project.secrets)
+        found[name] = redact_all(about, project.secrets, visible)
     return found
 
 
@@ -155,14 +155,3 @@ def _say_rule(rule: PrepareRule) -> str:
     if isinstance(value, dict):
         return f"{rule.kind} " + ", ".join(f"{name}: {given}" for name, given in value.items())
     return f"{rule.kind} {', '.join(map(str, value))}"
-
-
-def _redacted(value: Any, secrets: Collection[str]) -> Any:
-    """Free every text of secrets, and of what a page would obey, however deep it stands."""
-    if isinstance(value, str):
-        return visible(redact(value, secrets))
-    if isinstance(value, dict):
-        return {key: _redacted(inner, secrets) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_redacted(inner, secrets) for inner in value]
-    return value

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from headwater.core.commit import Column
+from headwater.core.commit import Column, TableState
 from headwater.core.specs import missing_columns
 from headwater.errors import ConnectorError, ProjectError, ProjectErrors, StateError, Terminal
 from headwater.plan.build import Observed
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from headwater.contracts import Session, Source, Store, TableDescription
-    from headwater.core.commit import TableState
     from headwater.core.project import Project
 
 PATIENCE_S = 30.0
@@ -104,8 +103,6 @@ def read_states(project: Project, stores: Mapping[str, Store]) -> tuple[dict[str
 
 def _describe_store(project: Project, kind: str, store: Store) -> dict[str, TableState]:
     """Describe what a store holds; of one that cannot be read, every declared table is damaged, and no other one."""
-    from headwater.core.commit import TableState
-
     try:
         return store.describe()
     except StateError as error:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import os
-import zlib
-from contextlib import suppress
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from headwater.caches import read_cache, write_cache
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -22,36 +20,6 @@ def digest(*parts: str) -> str:
         hasher.update(part.encode())
         hasher.update(b"\0")
     return hasher.hexdigest()[:32]
-
-
-def read_cache(file: Path, stamp: str) -> dict[str, Any]:
-    """Return the entries of a cache; a file that cannot be read, is damaged or bears another stamp has none."""
-    try:
-        with open(os.open(file, os.O_RDONLY | os.O_NONBLOCK), "rb") as stored:  # which does not wait at a pipe
-            text = stored.read()
-        body = text[len(_head(stamp, b"")) : -1]
-        entries = json.loads(body) if text == _head(stamp, body) + body + b"}" else {}
-    except (OSError, ValueError):
-        return {}
-    return entries if isinstance(entries, dict) else {}
-
-
-def write_cache(file: Path, stamp: str, entries: Mapping[str, Any]) -> None:
-    """Write a cache, the checksum of its entries before them; a folder that cannot be written is passed over."""
-    body = json.dumps(entries).encode()
-    aside = file.with_suffix(f".{os.getpid()}.tmp")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_bytes(_head(stamp, body) + body + b"}")
-        aside.replace(file)
-    except OSError:
-        with suppress(OSError):
-            aside.unlink()
-
-
-def _head(stamp: str, body: bytes) -> bytes:
-    """Return what stands before the entries: who wrote them, and their checksum."""
-    return f'{{"stamp": {json.dumps(f"{stamp} {zlib.crc32(body):08x}")}, "entries": '.encode()
 
 
 class ParseCache:

@@ -220,18 +220,19 @@ class Access:
         What sources said is kept for `plan --offline`. A source that neither answers nor gives up within `patience_s`
         is taken as it was last observed.
         """
-        with self.journal() as journal:
-            kept = self.history(lambda journal: journal.read_observations()) or {}
-            wrong: list[ProjectError] = []
-            held = held or self.held(connectors)
-            observed = observe(
-                self.project, connectors, offline=kept if offline else None, held=held, last=kept, problems=wrong,
-                patience_s=patience_s,
-            )  # fmt: skip
-            with suppress(StateError):
-                for name, description in observed.sources.items() if not offline else ():
-                    if name not in observed.stale and kept.get(name) != (said := pack_description(description)):
-                        journal.write_observation(name, utc_now(), said)
+        kept = self.history(Journal.read_observations) or {}
+        wrong: list[ProjectError] = []
+        held = held or self.held(connectors)
+        observed = observe(
+            self.project, connectors, offline=kept if offline else None, held=held, last=kept, problems=wrong,
+            patience_s=patience_s,
+        )  # fmt: skip
+        said = {name: pack_description(about) for name, about in observed.sources.items() if name not in observed.stale}
+        new = {name: about for name, about in said.items() if kept.get(name) != about} if not offline else {}
+        if new:
+            with suppress(StateError), self.journal() as journal:
+                for name, about in new.items():
+                    journal.write_observation(name, utc_now(), about)
         cache = ParseCache(self.folder / "cache" / "bound.json")
         bound = bind_project(self.project, observed, cache)
         bound.errors[:0] = wrong

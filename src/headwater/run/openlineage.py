@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.core.plan import ExtractStep, LoadStep, Step, TransformStep
 from headwater.core.run import Event, Status, StepResult
+from headwater.core.secrets import redact_all
 from headwater.core.specs import CHECK_KINDS
 from headwater.core.texts import visible_json
 from headwater.plan.bind import visible_columns
 from headwater.plan.lineage import Lineage, trace_project
 from headwater.project.cache import ParseCache
-from headwater.project.references import redact
 from headwater.run.openlineage_names import name_dataset, name_source
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class OpenLineage:
             "producer": self._producer,
             "schemaURL": _EVENT,
         }
-        self._out.write(visible_json(json.dumps(_redact(event, self.project.secrets), ensure_ascii=False)) + "\n")
+        self._out.write(visible_json(json.dumps(redact_all(event, self.project.secrets), ensure_ascii=False)) + "\n")
         self._out.flush()
 
     # -------------------------------------------------------------------------------------------- runs and jobs
@@ -261,12 +261,3 @@ def _assertion(check: CheckResult, spec: DescribedSpec) -> Json:
     }
     one = kind not in ("sql", "row_count") and not (kind in ("not_null", "unique") and ", " in inside)
     return {**found, "column": column} if column and one else found
-
-
-def _redact(value: Any, secrets: frozenset[str]) -> Any:
-    """Remove secret values from every text of an event."""
-    if isinstance(value, dict):
-        return {key: _redact(inner, secrets) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_redact(inner, secrets) for inner in value]
-    return redact(value, secrets) if isinstance(value, str) else value

@@ -89,7 +89,7 @@ def run_query(context: RunContext, connection: DuckDBPyConnection, sql: str, for
 def _explain(error: Exception, shown: list[str], context: RunContext) -> HeadwaterError:
     """Say what is wrong: data of a table that cannot be read, or else the query; nothing is, when it was broken off."""
     if str(error).startswith("INTERRUPT"):  # what comes through Arrow has lost its type
-        return AnswerEndedError("the query was broken off", fix="ask again")
+        return ProjectError("the query was broken off", fix="ask again")
     return find_damage(error, shown, context) or explain_error(redact(str(error), context.project.secrets))
 
 

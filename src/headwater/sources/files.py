@@ -23,7 +23,7 @@ from headwater.sources.encodings import Encoding
 from headwater.sources.files_csv import CsvReader
 from headwater.sources.files_describe import describe_tables
 from headwater.sources.files_json import JsonReader, find_damaged_json, find_lines
-from headwater.sources.files_layout import PACKED, Dialect, check_packed, find_damaged_packed, read_layout
+from headwater.sources.files_layout import PACKED, Dialect, find_damaged_packed, read_layout
 from headwater.sources.files_listing import (
     FileFormatError,
     check_unchanged,
@@ -307,7 +307,8 @@ class _FileRead:
             position["complete"] = True
         connection, base, members = self.request.connection, self.unpacked.base, self.unpacked.members(group)
         lenient = self.request.ingest.schema_policy == "discard_value"
-        check_unpacked(base, members, options.max_unpacked)
+        with explain_errors(base, members, self._find_damaged):
+            check_unpacked(base, members, options.max_unpacked, whole="json" in options.kind)
         kept = self._kept(columns)
         unknown = () if lenient else tuple(column.name for column in columns if column not in kept)
         if options.kind == "parquet":
@@ -330,7 +331,6 @@ class _FileRead:
             def end() -> ChunkEnd:
                 with explain_errors(base, members, self._find_damaged):
                     found, broken = reader.rejects(members, "j")
-                    check_packed(base, members)
                 return self._end(group, position, found, broken)
 
             return Chunk(name, query, end)

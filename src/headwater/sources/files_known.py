@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import zlib
-from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from headwater.caches import read_cache, write_cache
 from headwater.core.commit import Column
 
 if TYPE_CHECKING:
@@ -38,18 +36,9 @@ class KnownTables:
 
     def _read(self) -> dict[str, Known]:
         try:
-            with open(os.open(self._file, os.O_RDONLY | os.O_NONBLOCK), "rb") as stored:  # which waits at no pipe
-                text = stored.read()
-            body = text[len(self._head(b"")) : -1]
-            if text != self._head(body) + body + b"}":
-                return {}
-            return {str(key): _unpack(entry) for key, entry in json.loads(body).items()}
-        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            return {key: _unpack(entry) for key, entry in read_cache(self._file, self._stamp).items()}
+        except (ValueError, TypeError):
             return {}
-
-    def _head(self, body: bytes) -> bytes:
-        """What stands before the entries: who wrote them, and their checksum."""
-        return f'{{"stamp": {json.dumps(f"{self._stamp} {zlib.crc32(body):08x}")}, "entries": '.encode()
 
     def find(self, key: Sequence[Any]) -> Known | None:
         """Return what is known of a list of files, or None."""
@@ -70,15 +59,7 @@ class KnownTables:
         entries = {
             name: [[[c.name, c.type, c.source_type] for c in columns], rows] for name, (columns, rows) in kept.items()
         }
-        aside = self._file.with_suffix(f".{os.getpid()}.tmp")
-        try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            body = json.dumps(entries).encode()
-            aside.write_bytes(self._head(body) + body + b"}")
-            aside.replace(self._file)
-        except OSError:
-            with suppress(OSError):
-                aside.unlink()
+        write_cache(self._file, self._stamp, entries)
 
 
 def _name(key: Sequence[Any]) -> str:

@@ -22,6 +22,7 @@ from functools import lru_cache
 
 from headwater.sql.nested import is_nested, list_element, map_types, struct_fields, text_twin
 from headwater.sql.placeholders import quote_identifier, quote_text
+from headwater.sql.sealed import connect_sealed
 
 INTEGERS = frozenset(
     {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT"}
@@ -139,15 +140,12 @@ def exact_text(text: str, target: str) -> str | None:
 
     It is the text itself, but for what a plain cast would alter: a time's offset in a type without one.
     """
-    import duckdb
-
     query = (
         f"SELECT plain IS NOT DISTINCT FROM exact, CAST(exact AS VARCHAR) "
         f"FROM (SELECT TRY_CAST(v AS {target}) AS plain, {exact_cast_sql('v', 'VARCHAR', target)} AS exact "
         "FROM (SELECT $1::VARCHAR AS v)) WHERE exact IS NOT NULL"
     )
-    with duckdb.connect() as connection:
-        connection.execute("SET TimeZone = 'UTC'")
+    with connect_sealed() as connection:
         found = connection.execute(query, [text]).fetchone()
     return (text if found[0] else str(found[1])) if found else None
 

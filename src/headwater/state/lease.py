@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
+import stat
 import time
 from typing import TYPE_CHECKING, Any
 
-from headwater.errors import BusyError
+from headwater.errors import BusyError, StateError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,6 +28,7 @@ class Lease:
 
     Raises:
         BusyError: On entering, when another process holds it and `wait` is false; it names the process.
+        StateError: On entering, when something else stands in its place.
     """
 
     def __init__(self, folder: Path, environment: str = "", *, wait: bool = False) -> None:
@@ -35,7 +38,11 @@ class Lease:
 
     def __enter__(self) -> Self:
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        self._descriptor = _open(self.file, os.O_RDWR | os.O_CREAT)
+        try:
+            self._descriptor = _open(self.file, os.O_RDWR | os.O_CREAT)
+        except OSError as error:
+            told = f"the lease {self.file} cannot be used: {error.strerror}"
+            raise StateError(told, fix="remove it: nothing is kept in it") from None
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | (0 if self.wait else fcntl.LOCK_NB))
         except BlockingIOError:
@@ -81,8 +88,12 @@ def find_holder(folder: Path, environment: str = "") -> tuple[int, str]:
 
 
 def _open(file: Path, flags: int) -> int:
-    """Open the lease itself: never what a link in its place leads to, and no pipe that nobody writes."""
-    return os.open(file, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    """Open the lease itself: never what a link in its place leads to, and nothing that is no file."""
+    descriptor = os.open(file, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is not a file", str(file))
+    return descriptor
 
 
 def _process_id(said: dict[str, Any]) -> int:

@@ -21,7 +21,7 @@ _FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 _FULL_WORDS = re.compile(r"No space left on device|File too large|Disk quota exceeded|os error (28|27|122)\b")
 
 
-_SUM = re.compile(r'\{"crc32":"([0-9a-f]{8})",')
+_SUM = re.compile(r'\{"crc32":"([0-9a-f]{8})",?')
 
 
 class DamagedFileError(StateError):
@@ -58,7 +58,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 def _pack(content: Mapping[str, Any]) -> str:
     """Write JSON with a checksum of its text as the first key: a changed digit would be as good a number."""
     text = json.dumps(content, separators=(",", ":"), ensure_ascii=False)
-    return f'{{"crc32":"{zlib.crc32(text.encode()):08x}",{text[1:]}'
+    return f'{{"crc32":"{zlib.crc32(text.encode()):08x}"{"," if content else ""}{text[1:]}'
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
