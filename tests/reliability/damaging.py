@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -71,6 +72,14 @@ def damage_file(file: Path, draw: Random) -> str:
         data, how = b"\0", overwrite
     file.write_bytes(how(data, draw))
     return how.__name__
+
+
+def remove(file: Path) -> None:
+    """Remove whatever lies there."""
+    if file.is_dir() and not file.is_symlink():
+        shutil.rmtree(file)
+    else:
+        file.unlink()
 
 
 def replace_file(file: Path, draw: Random) -> str:

@@ -18,7 +18,7 @@ from headwater.storage.folders import decode_name
 from tests.run.projects import write
 from tests.run.runner import NOW, run_well
 
-from .damaging import damage_file, replace_file
+from .damaging import damage_file, remove, replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -96,13 +96,15 @@ def failed(folder: Path) -> set[str]:
 
 
 def mend(folder: Path, wrong: set[str]) -> None:
-    """Do what the errors say: reset the tables, or move the warehouse's file away."""
+    """Do what the errors say: reset the tables, move the warehouse's file away, or remove what lies in a place."""
     for name in sorted(wrong):
         error = refusal(lambda name=name: load(folder).reset([name]))
-        if error is not None:
+        if error is not None and error.fix == "remove it: nothing is kept in it":
+            remove(folder / ".headwater/lease")
+        elif error is not None:
             assert "move it away (mv " in error.fix, str(error)
             for file in folder.glob("data/warehouse.duckdb*"):
-                shutil.rmtree(file) if file.is_dir() and not file.is_symlink() else file.unlink()
+                remove(file)
 
 
 def kept_files(folder: Path) -> list[Path]:

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import duckdb
 import pytest
 
 from headwater.api import load
@@ -282,6 +283,34 @@ def test_a_damaged_warehouse_is_said_and_the_rest_goes_on(tmp_path: Path, damage
     run_well(tmp_path)
     assert rows(tmp_path, "from m.w") == [(2,)]
     assert rows(tmp_path, "from m.over") == [(3,)]
+
+
+def damage_positions(file: Path) -> None:
+    """Change a byte of the block that holds the positions of all tables."""
+    with duckdb.connect(str(file), read_only=True) as engine:
+        found = engine.execute(
+            "SELECT block_id, block_size FROM pragma_storage_info('_headwater.history'), pragma_database_size() "
+            "WHERE column_name = 'position' AND block_id >= 0"
+        ).fetchone()
+    assert found is not None
+    block, size = found
+    data = bytearray(file.read_bytes())
+    data[3 * 4096 + block * size + 100] ^= 1
+    file.write_bytes(data)
+
+
+def test_damage_that_a_reset_cannot_mend_is_said_by_the_reset(
+    built: Callable[[Path, str], None], tmp_path: Path
+) -> None:
+    built(tmp_path, "warehouse")
+    file = tmp_path / "data/warehouse.duckdb"
+    damage_positions(file)
+    for error in (run(tmp_path)["s.a/extract"].error, told(lambda: load(tmp_path).reset(["s.a"]))):
+        assert f"the warehouse {file} is damaged" in error
+        assert f"mv {file} {file}.damaged" in error
+    shutil.move(file, tmp_path / "aside")
+    run_well(tmp_path)
+    assert rows(tmp_path, "from s.a") == [(1,), (2,)]
 
 
 def test_old_commits_without_a_checksum_are_read(built: Callable[[Path, str], None], tmp_path: Path) -> None:

@@ -231,6 +231,8 @@ class Warehouse:
                     results[name] = self._maintain_table(own, name, keep)
             with suppress(duckdb.TransactionException):
                 own.execute("CHECKPOINT _hw")
+            if keep.get("drop"):
+                read_states(own, None)  # what no drop can mend is told: damage in what the store keeps of all tables
         return results
 
     def _maintain_table(self, own: DuckDBPyConnection, name: str, keep: Mapping[str, Any]) -> MaintainResult:
