@@ -62,8 +62,9 @@ def test_fifty_fresh_runs_have_every_row_of_every_table(database: Database, tmp_
         run = load(project(tmp_path / str(number), database)).run(workers=4)
         extracts = {result.step: result for result in run.results if result.step.endswith("/extract")}
         found = {name: extracts[f"db.{name}/extract"].rows_inserted for name in TABLES}
-        assert found == dict.fromkeys(TABLES, ROWS), f"run {number}"
-        assert not any(result.notes for result in extracts.values())
+        notes = [note for result in extracts.values() for note in result.notes]
+        assert found == dict.fromkeys(TABLES, ROWS), f"run {number}: {notes}"
+        assert not notes
 
 
 @pytest.mark.parametrize("name", ["headwater", "headwater r000000000000"])

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 from pydantic import ValidationError
 
 from headwater.core.layers import Family
@@ -23,7 +25,7 @@ from .harness import read, request
 from .postgres_database import Database
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from .harness import Outcome
@@ -266,18 +268,63 @@ def test_a_standby_waits_for_the_writers_of_its_primary(db: Database, con, monke
     assert {row["id"] for row in second.rows} == {9, 11, 12}
 
 
-def test_a_user_who_cannot_see_others_waits_for_locks(db: Database, con, monkeypatch) -> None:
-    monkeypatch.setattr(postgres_bounds, "WRITERS_WAIT_S", 0.05)
+@pytest.fixture
+def unseen(db: Database, request: pytest.FixtureRequest) -> Iterator[tuple[Postgres, str]]:
+    """A source and the connection of another session, whose transactions' start the source is not shown."""
     user = f"u_{db.name}"
     db.sql(*ORDERS, f"CREATE ROLE {user} LOGIN PASSWORD 'pw-{user}'", f"GRANT SELECT ON t TO {user}")
-    source = db.source(db.server.dsn(db.name, user, f"pw-{user}"))
-    columns = {c.name: c.type for c in db.describe().columns}
-    with psycopg.connect(db.dsn) as open_one:
-        open_one.execute("INSERT INTO t VALUES (11, 'late', now())")
-        assert read(source, request(con, PostgresTable(), columns, MERGE)).position == {}
-        open_one.rollback()
-    assert read(source, request(con, PostgresTable(), columns, MERGE)).position["cursor"] == "2024-01-01 09:00:00+00"
+    if request.param == "right":
+        yield db.source(db.server.dsn(db.name, user, f"pw-{user}")), db.dsn
+    else:
+        yield db.source(), make_conninfo(db.dsn, options="-c track_activities=off")
     db.sql(f"DROP OWNED BY {user}", f"DROP ROLE {user}")
+
+
+@pytest.mark.parametrize("unseen", ["right", "setting"], indirect=True)
+@pytest.mark.parametrize("ingest", [MERGE, APPEND], ids=["merge", "append"])
+def test_a_transaction_whose_start_is_not_shown_keeps_the_position(
+    db: Database, con, monkeypatch, unseen: tuple[Postgres, str], ingest: dict[str, Any]
+) -> None:
+    """Whatever it has done so far: one that has only read may write next, with the time of its start."""
+    source, dsn = unseen
+    monkeypatch.setattr(postgres_bounds, "WRITERS_WAIT_S", 0.05)
+    columns = {c.name: c.type for c in db.describe().columns}
+    with psycopg.connect(dsn) as open_one:
+        open_one.execute("SELECT now()")
+        db.sql("INSERT INTO t VALUES (12, 'after', now())")
+        held = read(source, request(con, PostgresTable(), columns, ingest))
+        assert held.position == {}
+        assert f"pid {open_one.info.backend_pid}" in held.reading.notes[0]
+        assert "grant pg_read_all_stats, set track_activities on" in held.reading.notes[0]
+        open_one.execute("INSERT INTO t VALUES (11, 'late', now())")
+        open_one.commit()
+        second = read(source, request(con, PostgresTable(), columns, ingest))
+    assert {11, 12} <= {row["id"] for row in second.rows}
+    assert second.position["cursor"] > "2026"
+    assert not second.reading.notes
+
+
+@pytest.mark.parametrize("kind", ["timestamptz", "date"])
+def test_a_session_that_begins_is_waited_for(db: Database, con, kind: str) -> None:
+    """It holds nothing back, and what a trigger of its login writes is not missed."""
+    db.sql(
+        f"CREATE TABLE t (id int PRIMARY KEY, at {kind})",
+        f"INSERT INTO t VALUES (1, now()::{kind})",
+        "CREATE FUNCTION greet() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "IF current_setting('application_name') <> 'slow' THEN RETURN; END IF; "
+        f"PERFORM pg_sleep(0.4); INSERT INTO t VALUES (2, now()::{kind}); END $$",
+        "CREATE EVENT TRIGGER greeting ON login EXECUTE FUNCTION greet()",
+        "ALTER EVENT TRIGGER greeting ENABLE ALWAYS",
+    )
+    with ThreadPoolExecutor(1) as pool:
+        beginning = pool.submit(psycopg.connect, make_conninfo(db.dsn, application_name="slow"))
+        while not db.sql("SELECT 1 FROM pg_stat_activity WHERE application_name = 'slow' AND xact_start IS NOT NULL"):
+            time.sleep(0.01)
+        db.sql(f"INSERT INTO t VALUES (3, now()::{kind})")
+        found = db.load(con, MERGE)
+        beginning.result().close()
+    assert {row["id"] for row in found.rows} == {1, 2, 3}
+    assert not found.reading.notes
 
 
 def test_lag_and_cursors_without_a_place(db: Database, con, route: str) -> None:

@@ -81,9 +81,10 @@ class Postgres:
     timestamptz bound stays below the start of the oldest open transaction of the database; that of a timestamp or date
     stays as far below the highest value as that transaction is old, whatever zone its values are in. This process's
     own reads are not among them (see `postgres_holders`); who holds a bound back is a note of the read. For any other
-    cursor, for prepared transactions and without the role pg_read_all_stats, the read waits up to 2 s until nobody
-    writes to the table; when somebody still does, rows with a key are read and the position stays, and without a key
-    nothing is read. So it is on a hot standby for any cursor, until the transactions of the primary that had
+    cursor, and when a prepared transaction has written to the table, the read waits up to 2 s until nobody writes to
+    it; when somebody still does, rows with a key are read and the position stays, and without a key nothing is read.
+    The same goes for open transactions whose start is not shown, because the user lacks the role pg_read_all_stats or
+    their session has track_activities off, whether or not they have written. So it is on a hot standby for any cursor, until the transactions of the primary that had
     written have ended; a time of the beginning of one that writes later is not known there. This holds for values
     taken from the clock or a sequence when the row is written or later, not for ones that a client made up earlier:
     `lag` is for those.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from headwater.core.cursor import effective_lag
 from headwater.core.types import is_time_type
 from headwater.errors import ProjectError
-from headwater.sources.postgres_holders import list_holders, list_writers, tell_holders
+from headwater.sources.postgres_holders import list_holders, list_writers, open_sql, tell_holders
 from headwater.sources.postgres_types import landed_type
 from headwater.sql.placeholders import quote_identifier, quote_text
 
@@ -28,6 +28,7 @@ WRITERS_WAIT_S = 2.0
 """How long a read waits for transactions that write to its table, when their rows' cursor values cannot be known."""
 
 _STAYS = "the position stays, and the next run reads its rows again"
+_UNSEEN = "transactions are open whose start cannot be seen (grant pg_read_all_stats, set track_activities on)"
 _WAITS = "the newest rows are left to the next run"
 _TICK = timedelta(microseconds=1)
 _SAMPLE_ROWS = 200_000
@@ -112,8 +113,9 @@ def _hold_back(
 ) -> tuple[str | None, bool, str]:
     """Stay below what a running transaction may still commit: (upper bound, whether the position has to stay, why).
 
-    A time cursor is at least the start of its row's transaction. Any other cursor, and transactions whose start cannot
-    be seen (prepared ones; those of others without the role pg_read_all_stats), are waited for by their locks. A
+    A time cursor is at least the start of its row's transaction. With any other cursor, and when a prepared transaction
+    has written to the table, those that write to it are waited for; so are transactions whose start cannot be seen
+    (those of others without the role pg_read_all_stats; of sessions with track_activities off) and ones that begin. A
     standby knows the transactions of its primary by their numbers alone, and those only that have written.
     """
     if _row(session, "SELECT pg_is_in_recovery()")[0]:
@@ -121,13 +123,17 @@ def _hold_back(
         if _wait(session, f"SELECT pg_snapshot_xmin(pg_current_snapshot()) < '{beyond}'::xid8"):
             return upper, False, ""
         return upper, True, f"{_STAYS}: transactions of the primary that had written are still open"
-    seen = _row(session, "SELECT pg_has_role('pg_read_all_stats', 'USAGE')")[0]
     holders = list_holders(session)  # asked before who is prepared: a transaction is seen by one or the other
-    if not is_time_type(landed_type(cursor.type)) or not seen or _row(session, _writers_sql(table))[1]:
+    if not is_time_type(landed_type(cursor.type)) or _row(session, _writers_sql(table))[1]:
         if _wait(session, _writers_sql(table)):
             return upper, False, ""
         writers = list_writers(session, f"SELECT pid {_writers_from(table)}")
         return upper, True, f"{_STAYS}: somebody writes to the table: {tell_holders(writers)}"
+    passing = [holder for holder in holders if holder.is_passing]
+    if _wait(session, open_sql(passing)):
+        holders = [holder for holder in holders if holder not in passing]
+    elif unknown := [holder for holder in holders if holder.start is None]:
+        return upper, True, f"{_STAYS}: {_UNSEEN}: {tell_holders(unknown)}"
     if not holders:
         return upper, False, ""
     return _below(session, cursor, upper, holders)

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from headwater.sql.placeholders import quote_text
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
@@ -29,14 +31,23 @@ NAMED_AFTER = timedelta(minutes=1)
 _KEPT = 4096
 _NAMED_CHARACTERS = 40
 _SHOWN = 3
-_ACTIVITY = """
-SELECT pid, application_name, usename::text, state, backend_start, xact_start, clock_timestamp() - xact_start
-FROM pg_catalog.pg_stat_activity WHERE {where} ORDER BY xact_start NULLS LAST
+_VIRTUAL = "locktype = 'virtualxid' AND granted AND virtualxid = virtualtransaction"
+"""The lock that every open transaction holds on its own number; everybody may see it."""
+
+_ACTIVITY = f"""
+SELECT pid, application_name, usename::text, state, backend_start, xact_start, clock_timestamp() - xact_start, number
+FROM pg_catalog.pg_stat_activity
+LEFT JOIN (SELECT pid AS of, virtualtransaction AS number FROM pg_catalog.pg_locks WHERE {_VIRTUAL}) ON of = pid
+WHERE {{where}} ORDER BY xact_start NULLS LAST
 """
 _OPEN = """
-datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL
-  AND backend_type NOT IN ('autovacuum worker', 'walsender', 'parallel worker')
+datname = current_database() AND pid <> pg_backend_pid()
+  AND coalesce(backend_type, '') NOT IN ('autovacuum worker', 'walsender', 'parallel worker')
+  AND (xact_start IS NOT NULL
+    OR number IS NOT NULL AND usesysid IS NOT NULL AND coalesce(state, 'disabled') = 'disabled')
 """
+"""Open with a start, or with one that is not shown: to this user, or by a session with track_activities off."""
+
 _PREPARED = """
 SELECT gid, owner::text, prepared, clock_timestamp() - prepared
 FROM pg_catalog.pg_prepared_xacts WHERE database = current_database() ORDER BY prepared
@@ -88,6 +99,16 @@ class Holder:
     begun: datetime | None
     start: datetime | None
     age: timedelta | None
+    number: str | None
+    """Of its transaction, as the server's locks have it."""
+
+    @property
+    def is_passing(self) -> bool:
+        """Whether its end is waited for: its start is not shown, or it is about to begin and has run nothing yet.
+
+        A session of PostgreSQL 18 shows the transaction in which it begins, before it has a state.
+        """
+        return self.start is None or self.state is None
 
     @property
     def is_own(self) -> bool:
@@ -106,7 +127,7 @@ class Holder:
 
 
 def list_holders(session: psycopg.Connection[Any]) -> list[Holder]:
-    """Return the transactions of others that are open in the database, the oldest first.
+    """Return the transactions of others that are open in the database, the oldest first, those of unknown start last.
 
     Who of them is our own is asked after the server has answered, so that one that begins meanwhile is known.
 
@@ -115,6 +136,14 @@ def list_holders(session: psycopg.Connection[Any]) -> list[Holder]:
     """
     rows = session.execute(_ACTIVITY.format(where=_OPEN).encode()).fetchall()
     return [holder for holder in (Holder(*row) for row in rows) if not holder.is_own]
+
+
+def open_sql(holders: Sequence[Holder]) -> str:
+    """Return a SELECT whether one of their transactions is still open."""
+    numbers = ", ".join(f"({holder.pid}, {quote_text(holder.number)})" for holder in holders if holder.number)
+    if not numbers:
+        return "SELECT false"
+    return f"SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_locks WHERE {_VIRTUAL} AND (pid, virtualtransaction) IN ({numbers}))"
 
 
 def list_writers(session: psycopg.Connection[Any], pids: str) -> list[str]:
