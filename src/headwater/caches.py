@@ -8,6 +8,8 @@ import zlib
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from headwater.core.files import read_regular
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -16,8 +18,7 @@ if TYPE_CHECKING:
 def read_cache(file: Path, stamp: str) -> dict[str, Any]:
     """Return the entries of a cache; a file that cannot be read, is damaged or bears another stamp has none."""
     try:
-        with open(os.open(file, os.O_RDONLY | os.O_NONBLOCK), "rb") as stored:  # which does not wait at a pipe
-            text = stored.read()
+        text = read_regular(file)
         body = text[len(_head(stamp, b"")) : -1]
         entries = json.loads(body) if text == _head(stamp, body) + body + b"}" else {}
     except (OSError, ValueError):

@@ -82,9 +82,8 @@ def remove(file: Path) -> None:
         file.unlink()
 
 
-def replace_file(file: Path, draw: Random) -> str:
-    """Put something else in the place of a file; return what."""
-    what = draw.choice(("nothing", "folder", "pipe", "gone"))
+def replace_file(file: Path, what: str) -> str:
+    """Put something else in the place of a file: nothing, a folder, a pipe; or it is gone."""
     file.unlink()
     if what == "nothing":
         file.touch()

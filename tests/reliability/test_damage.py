@@ -123,16 +123,20 @@ class Damaging:
         self.seen: Counter[str] = Counter()
         self.unseen = False
 
-    def once(self, place: Path, seed: int) -> None:
+    def once(self, place: Path, seed: int, kind: str | None = None, what: str | None = None) -> None:
+        """Damage a file and see what comes of it; the kind of file, and what to put in its place, may be given."""
         draw = Random(seed)
         folder = place / "p"
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(self.base, folder, symlinks=True)
         # every kind of file as often as the others, not every file
-        kind = draw.choice(sorted({_kind(file) for file in self.files}))
+        kind = kind or draw.choice(sorted({_kind(file) for file in self.files}))
         file = draw.choice([file for file in self.files if _kind(file) == kind])
         self.unseen = file.suffix == ".parquet"
-        how = (replace_file if draw.random() < 0.15 else damage_file)(folder / file, draw)
+        if what or draw.random() < 0.15:
+            how = replace_file(folder / file, what or draw.choice(("nothing", "folder", "pipe", "gone")))
+        else:
+            how = damage_file(folder / file, draw)
         try:
             self._check(folder, kind, draw)
         except Exception as error:
@@ -177,6 +181,14 @@ def _kind(file: Path) -> str:
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Damaging:
     return Damaging(build(tmp_path_factory.mktemp("damage") / "base"))
+
+
+@pytest.mark.parametrize("what", ["pipe", "folder"])
+def test_whatever_lies_in_the_place_of_a_file_is_waited_for_by_nobody(
+    base: Damaging, tmp_path: Path, what: str
+) -> None:
+    for number, kind in enumerate(sorted({_kind(file) for file in base.files})):
+        base.once(tmp_path, number, kind, what)
 
 
 SEED = int(os.environ.get("DAMAGE_SEED", "1"))

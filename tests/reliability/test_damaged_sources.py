@@ -235,7 +235,10 @@ def check(con: DuckDBPyConnection, folder: Path, form: str, good: bytes, seed: i
         file.rmdir()
     file.unlink(missing_ok=True)
     file.write_bytes(good)
-    how = (replace_file if draw.random() < 0.05 else damage_file)(file, draw)
+    if draw.random() < 0.05:
+        how = replace_file(file, draw.choice(("nothing", "folder", "pipe", "gone")))
+    else:
+        how = damage_file(file, draw)
     try:
         found = ask(con, folder, form, name)
         if isinstance(found, HeadwaterError):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from headwater.core.files import read_regular
 from headwater.core.graph import Location
 from headwater.core.values import Plain
 from headwater.errors import ProjectError
@@ -57,7 +58,7 @@ def read_text(file: Path, path: str) -> str:
         ProjectError: It cannot be read, or it is not UTF-8; the message gives the line.
     """
     try:
-        raw = file.read_bytes()
+        raw = read_regular(file)
     except OSError as error:
         raise ProjectError(f"cannot be read: {error.strerror}", fix="see its permissions", path=path) from None
     try:

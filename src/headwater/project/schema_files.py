@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from headwater.core.files import read_regular
 from headwater.errors import ProjectError
 from headwater.project.sources import SCHEMA_SUFFIX
 
@@ -42,9 +43,7 @@ def write_proposals(project: Project, proposals: Mapping[str, TableDescription])
     for name, about in proposals.items():
         file = Path(project.root) / _file(name)
         text = (
-            file.read_text(encoding="utf-8")
-            if file.exists()
-            else "# Proposed from a sample; read it, mend it, commit it.\n"
+            read_regular(file).decode() if file.exists() else "# Proposed from a sample; read it, mend it, commit it.\n"
         )
         columns = "".join(f"    {_quote(c.name)}: {_quote(_spell(c.type))}\n" for c in about.columns)
         file.write_text(f"{text}{_quote(name.partition('.')[2])}:\n  columns:\n{columns}", encoding="utf-8")

@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from headwater.core.files import open_regular, read_regular
 from headwater.errors import StateError
 from headwater.sql.placeholders import quote_text
 
@@ -30,7 +31,8 @@ def read_rejects(file: Path) -> Any:
     import pyarrow.parquet as pq
 
     try:
-        return pq.read_table(file)
+        with open(file, "rb", opener=open_regular) as held:
+            return pq.read_table(held)
     except (pa.ArrowException, OSError) as error:
         raise StateError(f"the rejects in {file} cannot be read: {error}", fix="run the load again") from None
 
@@ -41,7 +43,7 @@ def read_failure(project: Project, dataset: str) -> str:
     What that load has staged is not for the next one: its source is to be read again, mended as it may be.
     """
     try:
-        return failed_rejects_file(project, dataset).with_suffix(".failed").read_text(encoding="utf-8")
+        return read_regular(failed_rejects_file(project, dataset).with_suffix(".failed")).decode()
     except FileNotFoundError:
         return ""
     except (OSError, UnicodeDecodeError):

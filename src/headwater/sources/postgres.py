@@ -84,10 +84,10 @@ class Postgres:
     cursor, and when a prepared transaction has written to the table, the read waits up to 2 s until nobody writes to
     it; when somebody still does, rows with a key are read and the position stays, and without a key nothing is read.
     The same goes for open transactions whose start is not shown, because the user lacks the role pg_read_all_stats or
-    their session has track_activities off, whether or not they have written. So it is on a hot standby for any cursor, until the transactions of the primary that had
-    written have ended; a time of the beginning of one that writes later is not known there. This holds for values
-    taken from the clock or a sequence when the row is written or later, not for ones that a client made up earlier:
-    `lag` is for those.
+    their session has track_activities off, whether or not they have written. So it is on a hot standby for any cursor,
+    until the transactions of the primary that had written have ended; a time of the beginning of one that writes later
+    is not known there. This holds for values taken from the clock or a sequence when the row is written or later, not
+    for ones that a client made up earlier: `lag` is for those.
     With `load: cdc`: a snapshot, then the log of a slot of its own; `lsn`: whose transactions are loaded that commit
     before it. A load takes each transaction once, in the order of the log (see `postgres_cdc`). The slot is moved on
     after the commit. Columns: also `_hw_op`, `_hw_seq`, `_hw_unchanged`.

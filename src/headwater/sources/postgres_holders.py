@@ -143,7 +143,8 @@ def open_sql(holders: Sequence[Holder]) -> str:
     numbers = ", ".join(f"({holder.pid}, {quote_text(holder.number)})" for holder in holders if holder.number)
     if not numbers:
         return "SELECT false"
-    return f"SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_locks WHERE {_VIRTUAL} AND (pid, virtualtransaction) IN ({numbers}))"
+    these = f"{_VIRTUAL} AND (pid, virtualtransaction) IN ({numbers})"
+    return f"SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_locks WHERE {these})"
 
 
 def list_writers(session: psycopg.Connection[Any], pids: str) -> list[str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from headwater.core.files import read_regular
 from headwater.sources.postgres_connect import PostgresError
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Owner:
                 os.link(drawn, file)  # whole or not at all, and the first one stays
             finally:
                 drawn.unlink()
-        return replace(self, copy=file.read_text(encoding="utf-8").strip())
+        return replace(self, copy=read_regular(file).decode().strip())
 
 
 def _digest(*facts: str) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import json
 import os
-import stat
 import time
 from typing import TYPE_CHECKING, Any
 
+from headwater.core.files import open_regular
 from headwater.errors import BusyError, StateError
 
 if TYPE_CHECKING:
@@ -89,11 +88,7 @@ def find_holder(folder: Path, environment: str = "") -> tuple[int, str]:
 
 def _open(file: Path, flags: int) -> int:
     """Open the lease itself: never what a link in its place leads to, and nothing that is no file."""
-    descriptor = os.open(file, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError(errno.EINVAL, "it is not a file", str(file))
-    return descriptor
+    return open_regular(file, flags | os.O_NOFOLLOW)
 
 
 def _process_id(said: dict[str, Any]) -> int:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from headwater.core.commit import Column
+from headwater.core.files import read_regular
 from headwater.errors import ConnectorError
 from headwater.storage.disk import DamagedFileError
 from headwater.storage.sql import quote_name
@@ -267,7 +268,7 @@ def log_entry(folder: Path, version: int) -> Path:
 def _read_info(folder: Path, version: int) -> dict[str, Any] | None:
     """Return what a version of the log says of who made it; None when it is not in the log."""
     try:
-        text = log_entry(folder, version).read_text(encoding="utf-8")
+        text = read_regular(log_entry(folder, version)).decode()
     except FileNotFoundError:
         return None
     actions = (json.loads(line) for line in text.splitlines() if line)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from headwater.core.files import read_regular
 from headwater.errors import ConnectorError, StateError
 
 if TYPE_CHECKING:
@@ -68,9 +69,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
         DamagedFileError: It is something else. A file of an earlier version has no checksum, and is taken as it is.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # which does not wait at a pipe
-        with open(descriptor, encoding="utf-8") as file:
-            text = file.read()
+        text = read_regular(path).decode()
         content = json.loads(text)
     except FileNotFoundError:
         return None

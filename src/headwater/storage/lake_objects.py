@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from headwater.contracts import ObjectCopy
 from headwater.core.commit import Column
+from headwater.core.files import open_regular
 from headwater.storage.disk import DamagedFileError, link_file, read_json, sync_folder, write_json
 from headwater.storage.folders import own_folder, scratch_folder
 from headwater.storage.parquet import scan_files
@@ -103,7 +104,7 @@ def find_damaged_objects(folder: Path, lake: Path) -> list[str]:
     damaged = []
     for place in sorted(objects_folder(folder).glob("*/*")):
         try:
-            with open(os.open(place, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as held:
+            with open(place, "rb", buffering=0, opener=open_regular) as held:
                 whole = hashlib.file_digest(held, "sha256").hexdigest() == place.name[:64]
         except FileNotFoundError:
             continue  # maintenance has just removed it

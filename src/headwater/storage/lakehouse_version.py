@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from headwater.core.files import read_regular
 from headwater.errors import ConnectorError, StateError
 from headwater.storage.delta import list_live_files, log_entry, open_delta, read_mark
 from headwater.storage.parquet import find_damaged
@@ -120,18 +121,13 @@ def _take_back(folder: Path, version: int, mark: str) -> None:
         try:
             there = os.listdir(descriptor)
             name = log_entry(folder, version).name
-            ours = name in there and mark in _read_text(name, descriptor)
+            ours = name in there and mark.encode() in read_regular(name, descriptor)
             if ours and log_entry(folder, version + 1).name not in there:
                 os.unlink(name, dir_fd=descriptor)
         finally:
             os.close(descriptor)
     with suppress(OSError):
         (folder / "_delta_log").rmdir()
-
-
-def _read_text(name: str, folder: int) -> str:
-    with open(name, encoding="utf-8", opener=lambda path, flags: os.open(path, flags, dir_fd=folder)) as file:
-        return file.read()
 
 
 def _is_beyond(folder: Path, version: int) -> bool:

@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from headwater.core.files import read_regular
 from headwater.errors import BusyError, ConnectorError, StateError
 from headwater.storage.disk import explain_full_disk
 from headwater.storage.folders import leaves_notes
@@ -217,7 +218,7 @@ class WarehouseFile:
         """Whether the file is as it was when a session that knew all of its tables was closed."""
         left = Path(self.path + _LEFT)
         with suppress(OSError, ValueError):
-            return bool(json.loads(left.read_text(encoding="utf-8")) == self._stamp())
+            return bool(json.loads(read_regular(left)) == self._stamp())
         return False
 
     def _stamp(self) -> list[int] | None:
