@@ -130,3 +130,17 @@ def test_a_sealed_session_reaches_the_stores_and_nothing_else(tmp_path: Path) ->
         ):  # fmt: skip
             with pytest.raises(duckdb.Error):
                 connection.execute(statement)
+
+
+def test_a_file_is_read_as_it_is_now(session: DuckDBSession, tmp_path: Path) -> None:
+    """Not as it was within the same second: DuckDB would keep what it has read of a file that it could not use."""
+    file = tmp_path / "f.parquet"
+    with session.cursor() as connection:
+        connection.execute(f"COPY (SELECT range AS n FROM range(100)) TO '{file}' (FORMAT parquet)")
+        whole = file.read_bytes()
+        for _ in range(5):
+            file.write_bytes(whole[:4] + b"\xff" * 20 + whole[24:])
+            with pytest.raises(duckdb.Error):
+                connection.execute(f"SELECT n FROM '{file}'").fetchall()
+            file.write_bytes(whole)
+            assert len(connection.execute(f"SELECT n FROM '{file}'").fetchall()) == 100

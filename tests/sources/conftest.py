@@ -13,7 +13,7 @@ from .postgres_database import Database
 
 @pytest.fixture
 def con():
-    connection = duckdb.connect(config={"threads": 2})
+    connection = duckdb.connect(config={"threads": 2, "enable_external_file_cache": False})
     connection.execute("SET TimeZone = 'UTC'")
     yield connection
     connection.close()

@@ -184,6 +184,23 @@ def test_a_broken_document_names_itself(con, tmp_path, text):
 # -------------------------------------------------------------------------------------------------------- Parquet
 
 
+@pytest.mark.parametrize("packing", [None, gzip.compress], ids=["plain", "gzip"])
+@pytest.mark.parametrize("many", [1, 9000])
+def test_a_list_that_is_cut_off_anywhere_is_refused(con, tmp_path, packing, many):
+    """DuckDB takes one that ends after a comma for whole; `many` makes one of more than a block."""
+    text = "[" + '{"a": 0},\n' * many + '{"a": 1, "b": "[x]"},\n{"a": 2}\n]\n'
+    name = "f.json.gz" if packing else "f.json"
+    for cut in range(max(1, len(text) - 40), len(text) + 1):
+        data = text[:cut].encode()
+        (tmp_path / name).write_bytes(packing(data) if packing else data)
+        if cut >= len(text.rstrip()):
+            assert len(load(con, tmp_path, path=name).rows) == many + 2
+            continue
+        with pytest.raises(ConnectorError, match=name) as caught:
+            load(con, tmp_path, path=name)
+        assert caught.value.fix
+
+
 def parquet(con, folder: Path, sql: str, name: str = "f.parquet") -> None:
     con.execute(f"COPY ({sql}) TO '{folder / name}' (FORMAT parquet)")
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 MAX_OBJECT_BYTES = 64 * 1024 * 1024
 
 _MARK = b"\xef\xbb\xbf"
+_BLOCK_BYTES = 1 << 16
 _BATCH_LINES = 50_000
 _SAMPLE_FILES = 20
 _PARTS = 10
@@ -242,7 +243,7 @@ def _has_mark(base: str, file: File) -> bool:
 
 
 def _document_kind(base: str, file: File) -> str:
-    """Tell a list of documents from documents one after the other, by its first character."""
+    """Tell a list of documents from documents one after the other, by its first character; the last one must end it."""
     if _has_mark(base, file):
         raise FileFormatError(
             f"{file.path} begins with a byte order mark, which JSON does not allow",
@@ -250,10 +251,21 @@ def _document_kind(base: str, file: File) -> str:
             path=file.path,
         )
     with open_bytes(base, file.path) as data:
-        while block := data.read(1 << 16):
-            if begin := block.lstrip():
-                return "array" if begin.startswith(b"[") else "unstructured"
-    return "unstructured"
+        begin = last = b""
+        while block := data.read(_BLOCK_BYTES):
+            begin = begin or block.lstrip()[:1]
+            last = block.rstrip()[-1:] or last
+            if begin and begin != b"[":
+                return "unstructured"
+            if len(block) == _BLOCK_BYTES and not file.path.endswith(PACKED):
+                data.seek(max(data.tell(), file.size_bytes - _BLOCK_BYTES))
+    if not begin:
+        return "unstructured"
+    if last != b"]":  # DuckDB 1.5 takes what ends after a comma for whole
+        raise FileFormatError(
+            f"{file.path} is cut off: its list of documents has no end", fix="deliver the whole file", path=file.path
+        )
+    return "array"
 
 
 def _batches(lines: Iterator[tuple[int, str, bool]]) -> Iterator[list[tuple[int, str, bool]]]:

@@ -22,8 +22,12 @@ if TYPE_CHECKING:
     from typing import Self
 
 
-_DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, RuntimeError, OSError, EOFError, ValueError)
-"""What zipfile raises of a damaged archive; what it cannot unpack at all is a RuntimeError as well."""
+_DAMAGE = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
+    *(RuntimeError, OSError, EOFError, ValueError, IndexError),
+)
+"""What zipfile raises of a damaged archive; what it cannot unpack at all is a RuntimeError as well, and a member
+without a name an IndexError."""
 
 
 @dataclass(slots=True)

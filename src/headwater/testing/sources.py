@@ -76,7 +76,7 @@ class SourceContract:
     def _connect(self) -> DuckDBPyConnection:
         import duckdb
 
-        connection = duckdb.connect()
+        connection = duckdb.connect(config={"enable_external_file_cache": False})
         connection.execute("SET TimeZone = 'UTC'")
         return connection
 

@@ -55,6 +55,7 @@ class DuckDBSession:
                 "autoload_known_extensions": False,
                 "preserve_insertion_order": False,
                 "python_enable_replacements": False,
+                "enable_external_file_cache": False,  # 1.5: parts of a file as it was a second ago
             }
         )
         connection.execute("SET GLOBAL TimeZone = 'UTC'")
