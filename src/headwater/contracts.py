@@ -372,8 +372,14 @@ class ObjectStore(Protocol):
         """
         ...
 
-    def damaged_objects(self, table: str) -> list[str]:
-        """Return the places of a table's copies that are not what was copied."""
+
+@runtime_checkable
+class FileStore(Protocol):
+    """A store that keeps tables as files, and knows the checksum of each."""
+
+    def find_damaged(self, table: str) -> list[str]:
+        """Read all files of a table, and say which are not what was written."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,6 +123,19 @@ def test_what_is_damaged_is_found_with_what_mends_it(
     assert one["fix"] in text
 
 
+@pytest.mark.parametrize("place", ["data/lake/s/lake/load=*/part-*", "data/lakehouse/s/lakehouse/part-*"])
+def test_a_bit_that_the_disk_lost_is_found(stores: Call, tmp_path: Path, place: str) -> None:
+    """Nobody wrote to the file, and it can be read: only its checksum tells."""
+    (file,) = tmp_path.glob(place)
+    about, data = file.stat(), bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+    os.utime(file, ns=(about.st_atime_ns, about.st_mtime_ns))
+    one = next(finding for finding in findings(stores, 1).values() if finding["state"] == "damaged")
+    assert f"its file {file} is damaged: its bytes are not those that were written" in one["what"]
+    assert "headwater run --reset s.lake" in one["fix"]
+
+
 def test_a_damaged_warehouse_has_a_way_out(stores: Call, tmp_path: Path) -> None:
     file = tmp_path / "data/warehouse.duckdb"
     file.write_bytes(b"garbage" * 4000)

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from headwater.contracts import ObjectStore
+from headwater.contracts import FileStore
 from headwater.errors import BusyError, HeadwaterError, ProjectError
 from headwater.plan.observe import Connectors, open_stores
 from headwater.project.loader import find_root, read_project
@@ -136,8 +136,8 @@ def _stores(project: Project) -> Iterator[Finding]:
             yield Finding("store", kind, what=place)
             for name, state in sorted(states.items()):
                 yield _table(session, f"{name} ({kind})", state)
-                if isinstance(store, ObjectStore):
-                    yield from _objects(store, f"{name} ({kind})", state)
+                if isinstance(store, FileStore) and not state.foreign:
+                    yield from _files(store, f"{name} ({kind})", state)
 
 
 def _table(session: DuckDBSession, name: str, state: TableState) -> Finding:
@@ -163,6 +163,6 @@ def _table(session: DuckDBSession, name: str, state: TableState) -> Finding:
     return Finding("table", name, what="" if state.commit.rows is None else f"{state.commit.rows:,} rows")
 
 
-def _objects(store: ObjectStore, name: str, state: TableState) -> Iterator[Finding]:
-    for place in store.damaged_objects(state.name):
-        yield Finding("table", name, "damaged", f"the object {place} is not what was copied", state.way_out)
+def _files(store: FileStore, name: str, state: TableState) -> Iterator[Finding]:
+    for what in store.find_damaged(state.name):
+        yield Finding("table", name, "damaged", what, state.way_out)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import uuid
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -38,7 +37,7 @@ from headwater.storage.folders import (
 from headwater.storage.lake_clean import clean_table, drop_table
 from headwater.storage.lake_loads import Loads, list_numbers, load_folder, note_number, read_dropped, read_number
 from headwater.storage.lake_objects import Objects, find_damaged_objects, find_lost, has_objects, name_objects
-from headwater.storage.parquet import DataFile, cast_rows, find_damaged, scan_files, write_parquet
+from headwater.storage.parquet import DataFile, cast_rows, find_damaged, name_part, scan_files, write_parquet
 from headwater.storage.rejects import scan_rejects, write_rejects
 from headwater.storage.sql import quote_name
 from headwater.storage.staging import drop_staging, read_staging, stage_chunk, take_parts
@@ -155,9 +154,12 @@ class Lake:
         with report_full_disk(folder):
             return self._objects.keep(folder, path)
 
-    def damaged_objects(self, table: str) -> list[str]:
-        """Return the places of a table's objects whose bytes are not those that their names tell."""
-        return find_damaged_objects(dataset_folder(self._path, table), Path(self._path))
+    def find_damaged(self, table: str) -> list[str]:
+        """Compare the bytes of a table's files and objects with what their names tell."""
+        folder = dataset_folder(self._path, table)
+        wrong = [_find_damaged(self._read_loads(folder), whole=True)]
+        objects = find_damaged_objects(folder, Path(self._path))
+        return [*filter(None, wrong), *(f"the object {place} is not what was copied" for place in objects)]
 
     def commit(self, load: Load, change: Change, commit: Commit) -> Receipt:
         """Write a load's folder aside and rename it: who has seen the same loads gives his the same number."""
@@ -247,7 +249,7 @@ def _describe_loads(name: str, loads: Loads) -> TableState:
         return TableState(name, location=str(loads.folder))
     columns, files = loads.columns(), loads.files()
     rejects = [str(loads.folder / path) for path in loads.last.kept["rejects"]]
-    lost = find_damaged([*((file.path, file.size_bytes) for file in files), *((path, None) for path in rejects)])
+    lost = _find_damaged(loads)
     foreign = _tell_foreign(name, loads.foreign or lost)
     return TableState(
         name,
@@ -260,6 +262,13 @@ def _describe_loads(name: str, loads: Loads) -> TableState:
         size_bytes=sum(file.size_bytes for file in files),
         foreign=foreign,
     )
+
+
+def _find_damaged(loads: Loads, *, whole: bool = False) -> str:
+    """Say which file of a table or its quarantine is not as it was written, or ""."""
+    rejects = loads.last.kept["rejects"] if loads.last else ()
+    files: list[tuple[str, int | None]] = [(file.path, file.size_bytes) for file in loads.files()]
+    return find_damaged([*files, *((str(loads.folder / path), None) for path in rejects)], whole=whole)
 
 
 def _tell_foreign(name: str, wrong: str) -> str:
@@ -294,7 +303,7 @@ def _write_rows(loads: Loads, load: Load, change: Change, aside: Path) -> tuple[
         written = write_parquet(load.connection, cast_rows(change.rows, given, given), aside / "rows")
     files = []
     for file in written:
-        target = aside / f"part-{uuid.uuid4().hex}.parquet"
+        target = aside / name_part(file.path)
         link_file(Path(file.path), target)
         files.append(file.at(target))
     shutil.rmtree(aside / "rows", ignore_errors=True)

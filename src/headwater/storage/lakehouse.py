@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import uuid
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -44,7 +43,7 @@ from headwater.storage.lakehouse_clean import Names, clean_table, drop_table
 from headwater.storage.lakehouse_compact import SMALL_FILE_BYTES, join_files
 from headwater.storage.lakehouse_version import LostVersionError, check_written, hold_log, write_version
 from headwater.storage.lakehouse_write import Base, place_files, write_change
-from headwater.storage.parquet import find_damaged, scan_files
+from headwater.storage.parquet import find_damaged, name_part, scan_files
 from headwater.storage.rejects import scan_rejects, write_rejects
 from headwater.storage.staging import drop_staging, read_staging, stage_chunk
 
@@ -207,6 +206,16 @@ class Lakehouse:
                 results[name] = MaintainResult(problem=damaged_table(name, "", error.what).foreign)
         return results
 
+    def find_damaged(self, table: str) -> list[str]:
+        """Compare the bytes of a table's files with what their names tell."""
+        folder = dataset_folder(self._path, table)
+        last = _read_last(folder)
+        if last is None or find_unreadable(last.table):
+            return []
+        live = [(str(folder / file.name), file.size_bytes) for file in list_live_files(last.table)]
+        rejects = last.record.kept["rejects"] if last.record else []
+        return list(filter(None, [find_damaged([*live, *_reject_files(folder, rejects)], whole=True)]))
+
     def _compact(self, name: str, folder: Path) -> int:
         import duckdb
         from deltalake.exceptions import DeltaError
@@ -355,7 +364,7 @@ def _add_rejects(folder: Path, load: Load, change: Change, prior: Record | None,
     files, merged = write_rejects(
         load.connection, change.rejects, [str(place / name) for name in known], scratch / "rejects"
     )
-    names = [f"{uuid.uuid4().hex}.parquet" for _ in files]
+    names = [name_part(file.path, "") for file in files]
     if files:
         place.mkdir(exist_ok=True)
         for file, name in zip(files, names, strict=True):

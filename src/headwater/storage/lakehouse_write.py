@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,7 @@ from headwater.errors import StateError
 from headwater.storage.commits import Effect, evolve_columns, spell_as
 from headwater.storage.delta import DeltaChange, LiveFile, make_schema, read_columns
 from headwater.storage.disk import link_file, sync_folder
-from headwater.storage.parquet import DataFile, cast_rows, scan_files, write_parquet
+from headwater.storage.parquet import DataFile, cast_rows, name_part, scan_files, write_parquet
 from headwater.storage.sql import quote_names
 from headwater.storage.staging import take_parts
 from headwater.storage.times import group_ranges, list_time_columns, ranges_of_files, read_ranges
@@ -165,7 +164,7 @@ def place_files(base: Base, written: Written) -> DeltaChange:
         adds += [DataFile(base.path(file), file.rows or 0, file.size_bytes) for file in written.untouched]
     placed = []
     for file in adds:
-        target = base.folder / f"part-{uuid.uuid4().hex}.parquet"
+        target = base.folder / name_part(file.path)
         link_file(base.folder / file.path, target)
         placed.append(file.at(target))
     sync_folder(base.folder)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
+import uuid
+import zlib
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from headwater.core.files import open_regular
 from headwater.storage.disk import sync_file, sync_folder
 from headwater.storage.sql import quote_name, quote_text
 
@@ -20,6 +25,12 @@ if TYPE_CHECKING:
 
 FILE_SIZE = "128MB"
 """Size at which a new file is begun: small enough to be rewritten when a merge touches it."""
+
+
+_SEAL = re.compile(r"-([0-9a-f]{8})-([0-9a-f]+)\.parquet$")
+"""How a file's name ends: the CRC-32 of its bytes, and when it was last written to (ns); earlier files have neither."""
+
+_BLOCK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +47,8 @@ class DataFile:
         return DataFile(str(path), self.rows, self.size_bytes, self.statistics)
 
     def is_damaged(self) -> bool:
-        """Return whether the file is missing or has another size than it was written with."""
-        try:
-            return os.stat(self.path).st_size != self.size_bytes
-        except FileNotFoundError:
-            return True
+        """Return whether the file is missing or another than was written."""
+        return bool(find_damaged([(self.path, self.size_bytes)]))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the file as plain JSON, its path by name only."""
@@ -53,8 +61,18 @@ class DataFile:
         return cls(str(folder / data["name"]), data["rows"], data["size_bytes"], data["statistics"])
 
 
-def find_damaged(files: Iterable[tuple[str, int | None]]) -> str:
-    """Say which of some files, each with the size it was written with (None: not known), is not as it was, or ""."""
+def name_part(path: str, prefix: str = "part-") -> str:
+    """Return a new name for a file that `write_parquet` wrote, which tells the same of its bytes."""
+    sealed = _SEAL.search(path)
+    return f"{prefix}{uuid.uuid4().hex}{sealed[0] if sealed else '.parquet'}"
+
+
+def find_damaged(files: Iterable[tuple[str, int | None]], *, whole: bool = False) -> str:
+    """Say which of some files, each with the size it was written with (None: not known), is not as it was, or "".
+
+    A file that was written to since it got its name, or with `whole` every one, is read and its checksum compared:
+    Parquet as DuckDB writes it has none, and a changed byte may make another valid value.
+    """
     for path, size_bytes in files:
         try:
             found = os.stat(path)
@@ -64,7 +82,38 @@ def find_damaged(files: Iterable[tuple[str, int | None]]) -> str:
             return f"its file {path} is not a file any more"
         if size_bytes is not None and found.st_size != size_bytes:
             return f"its file {path} has {found.st_size:,} bytes instead of {size_bytes:,}"
+        sealed = _SEAL.search(path)
+        if sealed and (whole or found.st_mtime_ns != int(sealed[2], 16)) and (wrong := _compare(path, found, sealed)):
+            return wrong
     return ""
+
+
+def _compare(path: str, found: os.stat_result, sealed: re.Match[str]) -> str:
+    """Say that the bytes of a file are not those that its name tells, or ""; then it gets its time back."""
+    try:
+        if _sum_of(path) != int(sealed[1], 16):
+            return f"its file {path} is damaged: its bytes are not those that were written"
+    except OSError as error:
+        return f"its file {path} cannot be read: {error.strerror}"
+    with suppress(OSError):  # who may not write here compares again
+        os.utime(path, ns=(found.st_atime_ns, int(sealed[2], 16)))
+    return ""
+
+
+def _sum_of(path: str) -> int:
+    found = 0
+    with open(path, "rb", buffering=0, opener=open_regular) as file:
+        while block := file.read(_BLOCK_BYTES):
+            found = zlib.crc32(block, found)
+    return found
+
+
+def _seal(file: DataFile) -> DataFile:
+    """Give a file that was just written a name that tells its checksum, and when it was written to."""
+    path = Path(file.path)
+    sealed = path.with_name(f"{path.stem}-{_sum_of(file.path):08x}-{path.stat().st_mtime_ns:x}.parquet")
+    os.rename(path, sealed)
+    return file.at(sealed)
 
 
 def write_parquet(connection: DuckDBPyConnection, query: str, folder: Path) -> list[DataFile]:
@@ -77,6 +126,7 @@ def write_parquet(connection: DuckDBPyConnection, query: str, folder: Path) -> l
     files = [DataFile(name, rows, size_bytes, statistics) for name, rows, size_bytes, _, statistics, _ in written]
     for file in files:
         sync_file(Path(file.path))
+    files = [_seal(file) for file in files]
     sync_folder(folder)
     return [file for file in files if file.rows]
 
