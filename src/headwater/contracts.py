@@ -52,7 +52,6 @@ class Session(Protocol):
 
     def cursor(self) -> DuckDBPyConnection:
         """Return a connection of its own to the shared instance; the caller closes it. Sessions run in UTC."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,11 +238,9 @@ class Source(Protocol):
         Raises:
             ConnectorError: The source cannot be reached; with the mark `Retryable` when it may pass.
         """
-        ...
 
     def read(self, table: str, request: ReadRequest) -> Reading:
         """Begin a read: fix its upper bounds now (or take them from `request.manifest`), yield chunks later."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,14 +318,12 @@ class Store(Protocol):
         Headwater left it (restored, overwritten, replaced) is described with `TableState.foreign` set; one that was
         dropped is described without a commit.
         """
-        ...
 
     def stage(self, load: Load, manifest: Mapping[str, Any], chunk: str, rows: str) -> StageResult:
         """Write one chunk's rows (a SELECT on `load.connection`) where readers do not see them; survives a kill.
 
         Call `finish_chunk` of the result to make the chunk count: a chunk without its end is forgotten.
         """
-        ...
 
     def commit(self, load: Load, change: Change, commit: Commit) -> Receipt:
         """Make a change visible, all or nothing, together with its commit.
@@ -339,7 +334,6 @@ class Store(Protocol):
         Raises:
             StateError: The table's last commit is not `commit.previous`, or somebody else changed the table.
         """
-        ...
 
     def maintain(self, tables: Sequence[str], keep: Mapping[str, Any]) -> dict[str, MaintainResult]:
         """Remove what nobody can read any more: expired versions, staging left by killed loads, unreferenced files.
@@ -349,7 +343,6 @@ class Store(Protocol):
         nothing else; it is asked only of a table whose `TableState.small_files` is not 0. Stores that never say so
         pass over both.
         """
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,7 +363,6 @@ class ObjectStore(Protocol):
 
         It stays while a row that is readable or staged has its place in the column `object`: `maintain` removes others.
         """
-        ...
 
 
 @runtime_checkable
@@ -379,7 +371,6 @@ class FileStore(Protocol):
 
     def find_damaged(self, table: str) -> list[str]:
         """Read all files of a table, and say which are not what was written."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
