@@ -381,6 +381,19 @@ def test_data_that_cannot_be_read_is_told_with_its_table(
         assert "fix: headwater run --reset s.a" in error
 
 
+def test_a_log_that_lost_its_newest_version_is_told(built: Callable[[Path, str], None], tmp_path: Path) -> None:
+    """What is left of it is whole, and tells of the table as it was."""
+    built(tmp_path, "lakehouse")
+    entries = sorted((tmp_path / "data/lakehouse/s/a/_delta_log").glob("*.json"))
+    assert len(entries) == 2
+    entries[-1].unlink()
+    assert "has lost what came after version 0" in told(lambda: rows(tmp_path, "from s.a"))
+    assert "headwater run --reset s.a" in run(tmp_path)["s.a/extract"].error
+    load(tmp_path).reset(["s.a"])
+    run_well(tmp_path)
+    assert rows(tmp_path, "from s.a") == [(1,), (2,)]
+
+
 @pytest.mark.parametrize("store", ["lake", "lakehouse"])
 def test_any_byte_of_a_data_file_counts(built: Callable[[Path, str], None], tmp_path: Path, store: str) -> None:
     """A flipped bit mostly makes another file that can be read; a copy with another time is as good."""

@@ -363,7 +363,7 @@ def test_a_drop_leaves_a_number_only(writer: Writer, folder: Path) -> None:
 def test_a_log_that_did_not_grow_is_not_read_again(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
     state = writer.described
     opened: list[Path] = []
-    monkeypatch.setattr("headwater.storage.lakehouse.open_delta", opened.append)
+    monkeypatch.setattr("headwater.storage.lakehouse.open_noted", opened.append)
     assert writer.described == state
     assert opened == []
 

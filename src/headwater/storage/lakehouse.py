@@ -33,7 +33,6 @@ from headwater.storage.delta import (
     find_unreadable,
     lacks_types,
     list_live_files,
-    open_delta,
     read_columns,
     reading_log,
 )
@@ -41,7 +40,15 @@ from headwater.storage.disk import DamagedFileError, link_file, report_full_disk
 from headwater.storage.folders import dataset_folder, list_datasets, own_folder, report_removed, scratch_folder
 from headwater.storage.lakehouse_clean import Names, clean_table, drop_table
 from headwater.storage.lakehouse_compact import SMALL_FILE_BYTES, join_files
-from headwater.storage.lakehouse_version import LostVersionError, check_written, hold_log, write_version
+from headwater.storage.lakehouse_version import (
+    LostVersionError,
+    check_written,
+    hold_log,
+    log_mark,
+    note_version,
+    open_noted,
+    write_version,
+)
 from headwater.storage.lakehouse_write import Base, place_files, write_change
 from headwater.storage.parquet import find_damaged, name_part, scan_files
 from headwater.storage.rejects import scan_rejects, write_rejects
@@ -124,7 +131,7 @@ class Lakehouse:
         return replace(state or TableState(name, location=str(folder)), staging=staging)
 
     def _describe_table(self, name: str, folder: Path) -> TableState | None:
-        mark = _log_mark(folder)
+        mark = log_mark(folder)
         known = self._seen.get(name)
         if known and mark and known[0] == mark:
             return known[1]
@@ -176,6 +183,8 @@ class Lakehouse:
             delta = place_files(base, written)
             with _refuse_late(load, commit, last):
                 _write_commit(log, version, last, delta, sealed, rejects)
+            if last:
+                note_version(last.table, folder, version)
         load.notify("after_commit")
         drop_staging(folder, load.load_id)
         left = [] if delta.whole else [(base.path(file), file.size_bytes) for file in written.untouched]
@@ -243,20 +252,9 @@ class Lakehouse:
         return dataset_folder(self._path, table)
 
 
-def _log_mark(folder: Path) -> tuple[Any, ...] | None:
-    """Return what changes whenever the log grows or is replaced."""
-    log = folder / "_delta_log"
-    try:
-        newest = max(entry for entry in os.listdir(log) if entry.endswith(".json"))
-        found = os.stat(log / newest)
-        return os.stat(log).st_ino, newest, found.st_ino, found.st_mtime_ns, found.st_size
-    except (OSError, ValueError):
-        return None
-
-
 def _read_last(folder: Path) -> _Last | None:
     """Return the table in a folder with our last commit to it; None when there is no table."""
-    table = open_delta(folder)
+    table = open_noted(folder)
     with reading_log(folder):
         return _find_last(folder, table) if table else None
 

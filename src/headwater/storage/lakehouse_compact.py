@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from headwater.errors import ConnectorError, StateError
 from headwater.storage.commits import Effect
 from headwater.storage.delta import compact_delta, list_live_files
-from headwater.storage.lakehouse_version import LostVersionError, check_written, write_version
+from headwater.storage.lakehouse_version import LostVersionError, check_written, note_version, write_version
 from headwater.storage.lakehouse_write import Written, place_files
 from headwater.storage.parquet import cast_rows, scan_files, write_parquet
 
@@ -53,5 +53,6 @@ def join_files(
     except LostVersionError as error:
         text = f"{name}: somebody else wrote to the table while its files were joined; nothing was changed"
         raise StateError(text, fix="run it again") from error
+    note_version(table, base.folder, version)
     check_written(name, base.folder, version, [(file.path, file.size_bytes) for file in change.adds])
     return len(small)

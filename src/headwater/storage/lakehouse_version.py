@@ -6,16 +6,20 @@ import os
 import uuid
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from headwater.core.files import read_regular
 from headwater.errors import ConnectorError, StateError
 from headwater.storage.delta import list_live_files, log_entry, open_delta, read_mark
+from headwater.storage.disk import DamagedFileError, read_json, write_json
+from headwater.storage.folders import own_folder
 from headwater.storage.parquet import find_damaged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
+
+    from deltalake import DeltaTable
 
     from headwater.storage.parquet import DataFile
 
@@ -134,6 +138,39 @@ def _is_beyond(folder: Path, version: int) -> bool:
     """Whether the log has come to a version or passed it: that it is not there then says nothing."""
     table = open_delta(folder)
     return table is not None and table.version() >= version
+
+
+def log_mark(folder: Path) -> tuple[Any, ...] | None:
+    """Return what changes whenever the log grows or is replaced."""
+    log = folder / "_delta_log"
+    try:
+        newest = max(entry for entry in os.listdir(log) if entry.endswith(".json"))
+        found = os.stat(log / newest)
+        return os.stat(log).st_ino, newest, found.st_ino, found.st_mtime_ns, found.st_size
+    except (OSError, ValueError):
+        return None
+
+
+def note_version(table: DeltaTable, folder: Path, version: int) -> None:
+    """Remember that a version was written after the handle's own: a log that loses its newest entry looks whole."""
+    write_json(_noted_path(folder), {"log": table.metadata().id, "version": version})
+
+
+def open_noted(folder: Path) -> DeltaTable | None:
+    """Open the table in a folder, if its log holds every version that was noted; None when there is none.
+
+    Raises:
+        DamagedFileError: The log cannot be read, or has lost its newest versions.
+    """
+    table = open_delta(folder)
+    noted = read_json(_noted_path(folder)) or {}
+    if table is not None and noted.get("log") == table.metadata().id and noted["version"] > table.version():
+        raise DamagedFileError(f"its log {folder / '_delta_log'} has lost what came after version {table.version()}")
+    return table
+
+
+def _noted_path(folder: Path) -> Path:
+    return own_folder(folder) / "version.json"
 
 
 def check_written(dataset: str, folder: Path, version: int, files: Sequence[tuple[str, int | None]]) -> None:
