@@ -13,6 +13,7 @@ import pytest
 from headwater.contracts import ReadRequest
 from headwater.errors import ConnectorError, Retryable
 from headwater.sources.files import Files, FilesConnection, FilesTable
+from headwater.sources.files_listing import FileFormatError
 from headwater.sources.files_walk import list_files
 from headwater.sources.logs import Logs
 from headwater.sources.logs_spec import LogsConnection, LogsTable
@@ -94,16 +95,28 @@ def test_a_file_that_may_not_be_read_is_an_error(con: DuckDBPyConnection) -> Non
             assert caught.value.fix
 
 
-@pytest.mark.parametrize("pattern", ["**/*.csv", "*/*.csv", "d/**/*.csv", "*/**/x.csv"])
-def test_links_in_a_circle_are_read_once(tmp_path: Path, pattern: str) -> None:
+@pytest.fixture
+def circles(tmp_path: Path) -> Path:
     write(tmp_path, "d/x.csv", "e/x.csv")
     (tmp_path / "d/self").symlink_to(".")
     (tmp_path / "d/up").symlink_to("..")
     (tmp_path / "d/other").symlink_to("../e")
     (tmp_path / "e/other").symlink_to("../d")
-    found = paths(tmp_path, pattern)
-    assert len({os.path.realpath(tmp_path / path) for path in found}) == len(found) > 0
+    return tmp_path
+
+
+@pytest.mark.parametrize("pattern", ["**/*.csv", "*/*.csv", "*/**/x.csv"])
+def test_links_in_a_circle_are_read_once(circles: Path, pattern: str) -> None:
+    found = paths(circles, pattern)
+    assert len({os.path.realpath(circles / path) for path in found}) == len(found) > 0
     assert "d/x.csv" in found
+
+
+def test_links_in_a_circle_that_lead_elsewhere_are_read_once_or_refused(circles: Path) -> None:
+    with pytest.raises(FileFormatError, match="d/other and d/up are links to the same files"):
+        paths(circles, "d/**/*.csv")
+    (circles / "d/other").unlink()
+    assert paths(circles, "d/**/*.csv") == ["d/up/e/x.csv", "d/x.csv"]
 
 
 def test_a_folder_elsewhere_is_read_through_its_link(tmp_path: Path) -> None:
@@ -190,10 +203,29 @@ def test_a_pattern_that_nothing_matches_yet_is_no_error(
 
 
 @pytest.mark.parametrize("links", ["abcdef", "fedcba", "cafebd"])
-def test_of_many_links_to_a_folder_elsewhere_the_first_by_name_is_its_path(tmp_path: Path, links: str) -> None:
+def test_many_links_to_a_folder_elsewhere_are_refused(tmp_path: Path, links: str) -> None:
+    """Which of them is its path could change, and then every file would be new."""
     (tmp_path / "in").mkdir()
     (tmp_path / "real").mkdir()
     (tmp_path / "real/x.csv").touch()
     for link in links:
         (tmp_path / "in" / link).symlink_to("../real")
-    assert [file.path for file in list_files(str(tmp_path), "in/**")] == ["in/a/x.csv"]
+    with pytest.raises(FileFormatError, match="in/a and in/b are links to the same files") as caught:
+        list_files(str(tmp_path), "in/**")
+    assert caught.value.fix == "keep one of the links"
+
+
+@pytest.mark.parametrize("links", [("a", "b"), ("b", "a")])
+def test_a_link_into_what_another_one_leads_to_is_refused(tmp_path: Path, links: tuple[str, str]) -> None:
+    write(tmp_path, "real/deep/x.csv", "in/y.csv")
+    for link, target in zip(links, ["../real", "../real/deep"], strict=True):
+        (tmp_path / "in" / link).symlink_to(target)
+    with pytest.raises(FileFormatError, match="in/a and in/b are links to the same files"):
+        list_files(str(tmp_path), "in/**/*.csv")
+
+
+def test_a_circle_elsewhere_is_read_once(tmp_path: Path) -> None:
+    write(tmp_path, "real/deep/x.csv", "in/y.csv")
+    (tmp_path / "real/deep/up").symlink_to("..")
+    (tmp_path / "in/a").symlink_to("../real")
+    assert paths(tmp_path, "in/**/*.csv") == ["in/a/deep/x.csv", "in/y.csv"]

@@ -27,12 +27,12 @@ _KINDS = ((stat.S_ISFIFO, "pipe"), (stat.S_ISSOCK, "socket"), (stat.S_ISBLK, "de
 def list_files(base: str, pattern: str) -> list[File]:
     """List the regular files that match, in the order of their paths; none at all is not an error.
 
-    `**` matches any depth; hidden files are left out, and so are folders that a wildcard matches. A folder that several
-    links lead to, or a link in a circle, is read once: by its own path where the pattern has it.
+    `**` matches any depth; hidden files are left out, and so are folders that a wildcard matches. A folder that links
+    lead to is read once, by its own path where the pattern has it; and a link in a circle is not followed again.
 
     Raises:
-        FileFormatError: A folder or file cannot be looked at, a link leads nowhere, a match is a pipe or a device, or a
-            name is not UTF-8.
+        FileFormatError: A folder or file cannot be looked at, a link leads nowhere, two links lead to one folder that
+            has no path of its own here, a match is a pipe or a device, or a name is not UTF-8.
     """
     found = _Walk(base, PurePosixPath(pattern).parts or (".",)).files()
     for path in found:
@@ -95,19 +95,20 @@ class _Walk:
     base: str
     parts: tuple[str, ...]
     _found: dict[str, os.stat_result] = field(default_factory=dict)
-    _entered: set[tuple[int, int, int]] = field(default_factory=set)
+    _entered: dict[tuple[int, int, int], str] = field(default_factory=dict)
+    """Folder and part of the pattern: by which link, "" for none."""
 
     def files(self) -> dict[str, os.stat_result]:
-        waiting, linked = deque([("", 0)]), deque[tuple[str, int]]()
+        waiting, linked = deque([("", 0, "")]), deque[tuple[str, int, str]]()
         while waiting or linked:
-            path, at = waiting.popleft() if waiting else linked.popleft()
-            for place, further, by_link in self._enter(path, at):
-                (linked if by_link else waiting).append((place, further))
+            path, at, link = waiting.popleft() if waiting else linked.popleft()
+            for place, further, by_link in self._enter(path, at, link):
+                (linked if by_link else waiting).append((place, further, link or (place if by_link else "")))
         return self._found
 
-    def _enter(self, path: str, at: int) -> Iterator[tuple[str, int, bool]]:
+    def _enter(self, path: str, at: int, link: str) -> Iterator[tuple[str, int, bool]]:
         """Match one part of the pattern in a folder; yield what to go on with: folder, part, whether by a link."""
-        if not self._is_new(path, at):
+        if not self._is_new(path, at, link):
             return
         part, last = self.parts[at], at + 1 == len(self.parts)
         if not glob.has_magic(part):
@@ -130,18 +131,27 @@ class _Walk:
             elif last:
                 self._take(place)
 
-    def _is_new(self, path: str, at: int) -> bool:
-        """Whether a folder is there, and was not read yet for this part of the pattern."""
+    def _is_new(self, path: str, at: int, link: str) -> bool:
+        """Whether a folder is there, and was not read yet for this part of the pattern.
+
+        Of two links to a folder elsewhere, either could be its path; were another one taken tomorrow, because it sorts
+        before, all of its files would be new.
+        """
         with _explained(path or self.base):
             try:
                 about = os.stat(os.path.join(self.base, path))
             except (FileNotFoundError, NotADirectoryError):
                 return False
-        mark = (at, about.st_dev, about.st_ino)
-        if mark in self._entered or not stat.S_ISDIR(about.st_mode):
+        if not stat.S_ISDIR(about.st_mode):
             return False
-        self._entered.add(mark)
-        return True
+        mark = (at, about.st_dev, about.st_ino)
+        known = self._entered.get(mark)
+        if known is None:
+            self._entered[mark] = link
+        elif known and known != link:
+            what = f"{known} and {link} are links to the same files: those of {os.path.join(self.base, path)}"
+            raise FileFormatError(what, fix="keep one of the links", path=link)
+        return known is None
 
     def _list(self, path: str) -> list[os.DirEntry[str]]:
         with _explained(path or self.base):

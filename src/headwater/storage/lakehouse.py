@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
