@@ -121,7 +121,7 @@ class Orders:
                 while not ended.wait(0.15 * self.cuts.random()):
                     admin.execute(
                         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                        "WHERE datname = current_database() AND application_name = 'headwater'"
+                        "WHERE datname = current_database() AND application_name LIKE 'headwater%'"
                     )
 
         with ThreadPoolExecutor(1) as pool:

@@ -174,6 +174,14 @@ def test_documents_that_span_lines(con, tmp_path, text):
     assert load(con, tmp_path, path="*.json").values("a") == ([(1,), (2,)] if text.strip() else [])
 
 
+@pytest.mark.parametrize("packing", [None, gzip.compress], ids=["plain", "gzip"])
+def test_blanks_before_a_list_change_nothing(con, tmp_path, packing):
+    data = (" " * 70_000 + "[" + '{"a": 0},' * 9000 + '{"a": 1}]').encode()
+    name = "f.json.gz" if packing else "f.json"
+    (tmp_path / name).write_bytes(packing(data) if packing else data)
+    assert len(load(con, tmp_path, path=name).rows) == 9001
+
+
 @pytest.mark.parametrize("text", ['[{"a": 1}, {"a"', '\ufeff[{"a": 1}]', "nonsense"])
 def test_a_broken_document_names_itself(con, tmp_path, text):
     (tmp_path / "f.json").write_text(text)

@@ -304,6 +304,42 @@ def test_a_transaction_whose_start_is_not_shown_keeps_the_position(
     assert not second.reading.notes
 
 
+@pytest.mark.parametrize("unseen", ["right", "setting"], indirect=True)
+def test_a_transaction_that_is_prepared_while_its_end_is_waited_for_keeps_the_position(
+    db: Database, con, monkeypatch, unseen: tuple[Postgres, str]
+) -> None:
+    source, dsn = unseen
+    monkeypatch.setattr(postgres_bounds, "WRITERS_WAIT_S", 0.5)
+    columns = {c.name: c.type for c in db.describe().columns}
+    with psycopg.connect(dsn, autocommit=True) as other, ThreadPoolExecutor(1) as pool:
+        other.execute("BEGIN")
+        other.execute("SELECT now()")
+        db.sql("INSERT INTO t VALUES (12, 'after', now())")
+        reading = pool.submit(read, source, request(con, PostgresTable(), columns, APPEND))
+        time.sleep(0.2)
+        other.execute("INSERT INTO t VALUES (11, 'late', now())")
+        other.execute(f"PREPARE TRANSACTION '{db.name}'".encode())
+        try:
+            held = reading.result()
+        finally:
+            other.execute(f"COMMIT PREPARED '{db.name}'".encode())
+    assert held.position == {}
+    second = read(source, request(con, PostgresTable(), columns, APPEND))
+    assert {11, 12} <= {row["id"] for row in second.rows}
+
+
+def test_a_transaction_that_was_not_tracked_when_it_began_is_waited_for(db: Database, con, monkeypatch) -> None:
+    monkeypatch.setattr(postgres_bounds, "WRITERS_WAIT_S", 0.05)
+    db.sql(*ORDERS)
+    with psycopg.connect(make_conninfo(db.dsn, options="-c track_activities=off")) as other:
+        other.execute("SELECT now()")
+        other.execute("SET track_activities = on")
+        db.sql("INSERT INTO t VALUES (12, 'after', now())")
+        assert db.load(con, APPEND).position == {}
+        other.execute("INSERT INTO t VALUES (11, 'late', now())")
+    assert {11, 12} <= {row["id"] for row in db.load(con, APPEND).rows}
+
+
 @pytest.mark.parametrize("kind", ["timestamptz", "date"])
 def test_a_session_that_begins_is_waited_for(db: Database, con, kind: str) -> None:
     """It holds nothing back, and what a trigger of its login writes is not missed."""
@@ -443,7 +479,7 @@ def test_a_cut_connection_may_pass(db: Database, con, route: str) -> None:
     chunk = next(reading.chunks)
     staged = con.execute(f"SELECT id FROM ({chunk.query})").fetchall()
     chunk.finish()
-    db.sql("SELECT pg_terminate_backend(pid, 30000) FROM pg_stat_activity WHERE application_name = 'headwater'")
+    db.sql("SELECT pg_terminate_backend(pid, 30000) FROM pg_stat_activity WHERE application_name LIKE 'headwater%'")
     _retryable(lambda: next(reading.chunks))
     resumed = db.load(con, columns=columns, manifest=reading.manifest, finished=frozenset([chunk.id]), chunk_rows=3)
     assert sorted(staged + resumed.values("id")) == [(n,) for n in range(1, 10)]

@@ -13,6 +13,7 @@ import pytest
 
 from headwater.errors import BusyError, StateError
 from headwater.state import Lease, find_holder
+from tests.sources.unprivileged import open_folder, unprivileged
 
 HOLDER = """
 import sys
@@ -127,6 +128,15 @@ def test_a_link_in_the_place_of_a_lease_is_not_followed(tmp_path: Path) -> None:
 def test_a_pipe_in_the_place_of_a_lease_holds_nobody_up(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "lease")
     assert find_holder(tmp_path) == (0, "")
+
+
+def test_a_lease_of_another_user_is_not_to_be_removed() -> None:
+    with open_folder() as folder:
+        folder.chmod(0o777)
+        with Lease(folder), unprivileged(), pytest.raises(StateError, match="Permission denied") as caught:
+            Lease(folder).__enter__()
+    assert "remove" not in caught.value.fix
+    assert "another user" in caught.value.fix
 
 
 @pytest.mark.parametrize("what", ["folder", "pipe"])

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import duckdb
 import pytest
 
 from headwater.api import load
 from headwater.errors import ConnectorError, HeadwaterError
+from headwater.storage import parquet
 from tests.run.projects import write
 from tests.run.runner import rows, run, run_well, statuses
 from tests.sources.unprivileged import open_folder, unprivileged
@@ -407,6 +410,21 @@ def test_any_byte_of_a_data_file_counts(built: Callable[[Path, str], None], tmp_
     assert file.stat().st_mtime_ns != before
     assert rows(tmp_path, "from s.a") == [(1,), (2,)]
     assert file.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("store", ["lake", "lakehouse"])
+def test_a_file_whose_time_cannot_be_set_back_is_read_once(
+    built: Callable[[Path, str], None], tmp_path: Path, store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built(tmp_path, store)
+    for file in (tmp_path / "data" / store / "s/a").rglob("part-*.parquet"):
+        os.utime(file)
+    read = Mock(side_effect=parquet._sum_of)
+    monkeypatch.setattr(parquet, "_sum_of_once", lru_cache(read))
+    monkeypatch.setattr(os, "utime", Mock(side_effect=PermissionError))
+    for _ in range(3):
+        assert rows(tmp_path, "from s.a") == [(1,), (2,)]
+    assert read.call_count == 2
 
 
 def test_a_warehouse_that_may_not_be_opened_is_not_damaged() -> None:

@@ -6,6 +6,7 @@ import shutil
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import deltalake
 import pyarrow as pa
@@ -14,6 +15,7 @@ import pytest
 from headwater.contracts import Change
 from headwater.core.commit import Column
 from headwater.errors import ConnectorError, StateError
+from headwater.storage.delta import open_delta
 from headwater.storage.lakehouse import Lakehouse
 from headwater.testing.stores import COLUMNS, StoreContract, Writer, rows_of
 
@@ -135,6 +137,30 @@ def test_a_table_whose_log_is_gone_is_described_without_a_commit(writer: Writer,
         writer.store.commit(writer.load(), Change("append", rows_of({3: "c"}), COLUMNS), stale)
     assert writer.write("append", rows_of({3: "c"})).commit.sequence == 2
     assert writer.read() == [(3, "c")]
+
+
+def test_the_note_of_the_newest_version_is_an_aid(
+    writer: Writer, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A damaged one counts for none, one that cannot be written fails no commit, a log may grow while it is opened."""
+    note = folder / "_headwater" / "version.json"
+    for damage in ("{", '{"log":1}', ""):
+        note.write_text(damage)
+        assert not make_writer("lakehouse", str(folder.parent.parent)).described.foreign
+    with monkeypatch.context() as patch:
+        patch.setattr("headwater.storage.lakehouse_version.write_json", Mock(side_effect=OSError(28, "full")))
+        writer.write("append", rows_of({3: "c"}))
+
+    def open_slowly(place: Path) -> deltalake.DeltaTable | None:
+        found = open_delta(place)
+        with monkeypatch.context() as patch:
+            patch.setattr("headwater.storage.lakehouse_version.open_delta", open_delta)
+            make_writer("lakehouse", str(folder.parent.parent)).write("append", rows_of({4: "d"}))
+        return found
+
+    monkeypatch.setattr("headwater.storage.lakehouse_version.open_delta", open_slowly)
+    reader = make_writer("lakehouse", str(folder.parent.parent))
+    assert not reader.described.foreign
 
 
 def test_a_table_without_our_files_is_foreign(writer: Writer, folder: Path) -> None:

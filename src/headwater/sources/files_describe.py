@@ -65,7 +65,7 @@ class _Describing:
     def _connection(self) -> DuckDBPyConnection:
         import duckdb
 
-        return duckdb.connect(config={"threads": 1})
+        return duckdb.connect(config={"threads": 1, "enable_external_file_cache": False})
 
     def close(self) -> None:
         if "_connection" in self.__dict__:

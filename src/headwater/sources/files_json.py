@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from headwater.sources.files_layout import PACKED, RAW_CHARACTERS, open_bytes
-from headwater.sources.files_listing import FileFormatError, duckdb_path
+from headwater.sources.files_listing import FileFormatError, check_unchanged, duckdb_path
 from headwater.sources.json_rows import SAMPLE_ROWS, JsonProjection, KeysError, usual_keys
 from headwater.sql.placeholders import quote_text
 
@@ -257,11 +257,12 @@ def _document_kind(base: str, file: File) -> str:
             last = block.rstrip()[-1:] or last
             if begin and begin != b"[":
                 return "unstructured"
-            if len(block) == _BLOCK_BYTES and not file.path.endswith(PACKED):
+            if begin and len(block) == _BLOCK_BYTES and not file.path.endswith(PACKED):
                 data.seek(max(data.tell(), file.size_bytes - _BLOCK_BYTES))
     if not begin:
         return "unstructured"
     if last != b"]":  # DuckDB 1.5 takes what ends after a comma for whole
+        check_unchanged(base, [file])
         raise FileFormatError(
             f"{file.path} is cut off: its list of documents has no end", fix="deliver the whole file", path=file.path
         )

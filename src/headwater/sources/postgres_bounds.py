@@ -123,20 +123,27 @@ def _hold_back(
         if _wait(session, f"SELECT pg_snapshot_xmin(pg_current_snapshot()) < '{beyond}'::xid8"):
             return upper, False, ""
         return upper, True, f"{_STAYS}: transactions of the primary that had written are still open"
-    holders = list_holders(session)  # asked before who is prepared: a transaction is seen by one or the other
-    if not is_time_type(landed_type(cursor.type)) or _row(session, _writers_sql(table))[1]:
-        if _wait(session, _writers_sql(table)):
-            return upper, False, ""
-        writers = list_writers(session, f"SELECT pid {_writers_from(table)}")
-        return upper, True, f"{_STAYS}: somebody writes to the table: {tell_holders(writers)}"
+    if not is_time_type(landed_type(cursor.type)):
+        return _beside_writers(session, table, upper)
+    holders = list_holders(session)
     passing = [holder for holder in holders if holder.is_passing]
     if _wait(session, open_sql(passing)):
         holders = [holder for holder in holders if holder not in passing]
     elif unknown := [holder for holder in holders if holder.start is None]:
         return upper, True, f"{_STAYS}: {_UNSEEN}: {tell_holders(unknown)}"
-    if not holders:
+    if _row(session, _writers_sql(table))[1]:  # asked last: a transaction is open, then prepared, then ended
+        bound, held, note = _beside_writers(session, table, upper)
+        if held:
+            return bound, held, note
+    return _below(session, cursor, upper, holders) if holders else (upper, False, "")
+
+
+def _beside_writers(session: psycopg.Connection[Any], table: Table, upper: str) -> tuple[str, bool, str]:
+    """Wait until nobody writes to the table; the position has to stay when somebody still does."""
+    if _wait(session, _writers_sql(table)):
         return upper, False, ""
-    return _below(session, cursor, upper, holders)
+    writers = list_writers(session, f"SELECT pid {_writers_from(table)}")
+    return upper, True, f"{_STAYS}: somebody writes to the table: {tell_holders(writers)}"
 
 
 def _below(

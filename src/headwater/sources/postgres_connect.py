@@ -8,7 +8,7 @@ from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from headwater.errors import ConnectorError, ProjectError, Retryable, Terminal
-from headwater.sources.postgres_holders import reader_name, register
+from headwater.sources.postgres_holders import reader_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -93,7 +93,8 @@ class Target:
         self._parameters.setdefault("connect_timeout", str(CONNECT_TIMEOUT_S))
         self._parameters.setdefault("application_name", "headwater")
         self._make = make_conninfo
-        self._reading = self._with_options(self._parameters, "default_transaction_read_only=on")
+        reading = {**self._parameters, "application_name": reader_name(str(self._parameters["application_name"]))}
+        self._reading = self._with_options(reading, "default_transaction_read_only=on")
 
     @staticmethod
     def _with_options(parameters: Mapping[str, Any], setting: str) -> dict[str, Any]:
@@ -110,7 +111,7 @@ class Target:
         """Return the connection string of the scanner's sessions, without what is secret of it, and that."""
         secret = {name: str(self._reading[name]) for name in _SECRET if self._reading.get(name)}
         public = {name: value for name, value in self._reading.items() if name not in secret}
-        return self._make("", **{**public, "application_name": reader_name(str(public["application_name"]))}), secret
+        return self._make("", **public), secret
 
     @property
     def label(self) -> str:
@@ -130,15 +131,7 @@ class Target:
         Raises:
             ConnectorError: The server refuses or cannot be reached.
         """
-        import psycopg
-
-        session = self._connect(self._reading)
-        try:
-            register(session)
-        except psycopg.Error as error:
-            session.close()
-            raise self.explain(error) from None
-        return session
+        return self._connect(self._reading)
 
     def connect_writing(self) -> psycopg.Connection[Any]:
         """Open a session that may make and move publications and slots, in autocommit mode; the caller closes it.

@@ -1,15 +1,13 @@
 """Who may still commit rows below a bound: transactions that are open, but for this process's own reads.
 
-Sessions that read are known, each by its process on the server and the moment that began; those of DuckDB's scanner by
-a name that ends in a mark drawn at random. All of them are read only by a setting of the session, so what is left out
-never writes a row. Of any other session nothing is known: one that has only read so far may write next, with a time
-that it took when its transaction began.
+Sessions that read are known by a name that ends in a mark drawn at random, which the server shows to everybody. All of
+them are read only by a setting of the session, so what is left out never writes a row. Of any other session nothing is
+known: one that has only read so far may write next, with a time that it took when its transaction began.
 """
 
 from __future__ import annotations
 
 import secrets
-import threading
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -23,19 +21,18 @@ if TYPE_CHECKING:
     import psycopg
 
 READER_MARK = f"r{secrets.token_hex(6)}"
-"""What the names of the scanner's sessions end in."""
+"""What the names of sessions that read end in."""
 
 NAMED_AFTER = timedelta(minutes=1)
 """How long a transaction is open before a plan names it."""
 
-_KEPT = 4096
 _NAMED_CHARACTERS = 40
 _SHOWN = 3
 _VIRTUAL = "locktype = 'virtualxid' AND granted AND virtualxid = virtualtransaction"
 """The lock that every open transaction holds on its own number; everybody may see it."""
 
 _ACTIVITY = f"""
-SELECT pid, application_name, usename::text, state, backend_start, xact_start, clock_timestamp() - xact_start, number
+SELECT pid, application_name, usename::text, state, xact_start, clock_timestamp() - xact_start, number
 FROM pg_catalog.pg_stat_activity
 LEFT JOIN (SELECT pid AS of, virtualtransaction AS number FROM pg_catalog.pg_locks WHERE {_VIRTUAL}) ON of = pid
 WHERE {{where}} ORDER BY xact_start NULLS LAST
@@ -44,46 +41,18 @@ _OPEN = """
 datname = current_database() AND pid <> pg_backend_pid()
   AND coalesce(backend_type, '') NOT IN ('autovacuum worker', 'walsender', 'parallel worker')
   AND (xact_start IS NOT NULL
-    OR number IS NOT NULL AND usesysid IS NOT NULL AND coalesce(state, 'disabled') = 'disabled')
+    OR number IS NOT NULL AND usesysid IS NOT NULL AND coalesce(state, 'disabled') <> 'idle')
 """
-"""Open with a start, or with one that is not shown: to this user, or by a session with track_activities off."""
+"""Open with a start, or with one that is not shown: to this user, or of a session that had track_activities off."""
 
 _PREPARED = """
 SELECT gid, owner::text, prepared, clock_timestamp() - prepared
 FROM pg_catalog.pg_prepared_xacts WHERE database = current_database() ORDER BY prepared
 """
-_lock = threading.Lock()
-_beginning: list[int] = []
-_known: dict[tuple[int, datetime], None] = {}
-
-
-def register(session: psycopg.Connection[Any]) -> None:
-    """Take note of a session of this process that only reads, before it begins a transaction.
-
-    It is never forgotten when it ends: others may have seen it open just before.
-
-    Raises:
-        psycopg.Error: The server fails.
-    """
-    number = session.info.backend_pid
-    with _lock:
-        _beginning.append(number)
-    row = None
-    try:
-        row = session.execute(
-            "SELECT pid, backend_start FROM pg_catalog.pg_stat_activity WHERE pid = pg_backend_pid()"
-        ).fetchone()
-    finally:
-        with _lock:
-            _beginning.remove(number)
-            if row is not None:
-                _known[row[0], row[1]] = None
-            while len(_known) > _KEPT:
-                del _known[next(iter(_known))]
 
 
 def reader_name(asked: str) -> str:
-    """Return the name of a session of the scanner: as the connection says, then the mark; a long one is cut before."""
+    """Return the name of a session that reads: as the connection says, then the mark; a long one is cut before."""
     plain = "".join(character for character in asked if " " <= character <= "~")
     return f"{plain[:_NAMED_CHARACTERS].strip()} {READER_MARK}".strip()
 
@@ -96,7 +65,6 @@ class Holder:
     name: str | None
     user: str | None
     state: str | None
-    begun: datetime | None
     start: datetime | None
     age: timedelta | None
     number: str | None
@@ -113,10 +81,7 @@ class Holder:
     @property
     def is_own(self) -> bool:
         """Whether it is one of this process's that only read."""
-        if READER_MARK in (self.name or ""):
-            return True
-        with _lock:
-            return self.pid in _beginning or (self.begun is not None and (self.pid, self.begun) in _known)
+        return READER_MARK in (self.name or "")
 
     def __str__(self) -> str:
         since = ""
@@ -128,8 +93,6 @@ class Holder:
 
 def list_holders(session: psycopg.Connection[Any]) -> list[Holder]:
     """Return the transactions of others that are open in the database, the oldest first, those of unknown start last.
-
-    Who of them is our own is asked after the server has answered, so that one that begins meanwhile is known.
 
     Raises:
         psycopg.Error: The server fails.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -41,7 +42,9 @@ class Lease:
             self._descriptor = _open(self.file, os.O_RDWR | os.O_CREAT)
         except OSError as error:
             told = f"the lease {self.file} cannot be used: {error.strerror}"
-            raise StateError(told, fix="remove it: nothing is kept in it") from None
+            odd = error.errno in (errno.EISDIR, errno.EINVAL, errno.ELOOP, errno.ENXIO)
+            fix = "remove it: nothing is kept in it" if odd else "see its rights; the run of another user may hold it"
+            raise StateError(told, fix=fix) from None
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | (0 if self.wait else fcntl.LOCK_NB))
         except BlockingIOError:

@@ -152,8 +152,12 @@ def log_mark(folder: Path) -> tuple[Any, ...] | None:
 
 
 def note_version(table: DeltaTable, folder: Path, version: int) -> None:
-    """Remember that a version was written after the handle's own: a log that loses its newest entry looks whole."""
-    write_json(_noted_path(folder), {"log": table.metadata().id, "version": version})
+    """Remember that a version was written after the handle's own: a log that loses its newest entry looks whole.
+
+    The version is there whether or not this can be written down.
+    """
+    with suppress(OSError):
+        write_json(_noted_path(folder), {"log": table.metadata().id, "version": version})
 
 
 def open_noted(folder: Path) -> DeltaTable | None:
@@ -162,10 +166,15 @@ def open_noted(folder: Path) -> DeltaTable | None:
     Raises:
         DamagedFileError: The log cannot be read, or has lost its newest versions.
     """
+    noted: dict[str, Any] = {}
+    with suppress(DamagedFileError):
+        noted = read_json(_noted_path(folder)) or {}  # before the log, which grows meanwhile
     table = open_delta(folder)
-    noted = read_json(_noted_path(folder)) or {}
     if table is not None and noted.get("log") == table.metadata().id and noted["version"] > table.version():
-        raise DamagedFileError(f"its log {folder / '_delta_log'} has lost what came after version {table.version()}")
+        raise DamagedFileError(
+            f"its log {folder / '_delta_log'} has lost what came after version {table.version()} "
+            f"(without {_noted_path(folder)} it is taken as it is)"
+        )
     return table
 
 

@@ -9,6 +9,7 @@ import uuid
 import zlib
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ FILE_SIZE = "128MB"
 """Size at which a new file is begun: small enough to be rewritten when a merge touches it."""
 
 
-_SEAL = re.compile(r"-([0-9a-f]{8})-([0-9a-f]+)\.parquet$")
+_SEAL = re.compile(r"-([0-9a-f]{8})-([0-9a-f]{16})\.parquet$")
 """How a file's name ends: the CRC-32 of its bytes, and when it was last written to (ns); earlier files have neither."""
 
 _BLOCK_BYTES = 1 << 20
@@ -83,15 +84,22 @@ def find_damaged(files: Iterable[tuple[str, int | None]], *, whole: bool = False
         if size_bytes is not None and found.st_size != size_bytes:
             return f"its file {path} has {found.st_size:,} bytes instead of {size_bytes:,}"
         sealed = _SEAL.search(path)
-        if sealed and (whole or found.st_mtime_ns != int(sealed[2], 16)) and (wrong := _compare(path, found, sealed)):
+        if sealed and (whole or not _is_untouched(found, sealed)) and (wrong := _compare(path, found, sealed, whole)):
             return wrong
     return ""
 
 
-def _compare(path: str, found: os.stat_result, sealed: re.Match[str]) -> str:
+def _is_untouched(found: os.stat_result, sealed: re.Match[str]) -> bool:
+    """Whether a file has the time of its last write; some file systems and copies keep whole seconds of it."""
+    written_ns = int(sealed[2], 16)
+    return found.st_mtime_ns in (written_ns, written_ns // 10**9 * 10**9)
+
+
+def _compare(path: str, found: os.stat_result, sealed: re.Match[str], whole: bool) -> str:
     """Say that the bytes of a file are not those that its name tells, or ""; then it gets its time back."""
+    read = _sum_of if whole else _sum_of_once
     try:
-        if _sum_of(path) != int(sealed[1], 16):
+        if read(path, found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns) != int(sealed[1], 16):
             return f"its file {path} is damaged: its bytes are not those that were written"
     except OSError as error:
         return f"its file {path} cannot be read: {error.strerror}"
@@ -100,12 +108,16 @@ def _compare(path: str, found: os.stat_result, sealed: re.Match[str]) -> str:
     return ""
 
 
-def _sum_of(path: str) -> int:
+def _sum_of(path: str, *_: int) -> int:
     found = 0
     with open(path, "rb", buffering=0, opener=open_regular) as file:
         while block := file.read(_BLOCK_BYTES):
             found = zlib.crc32(block, found)
     return found
+
+
+_sum_of_once = lru_cache(maxsize=100_000)(_sum_of)
+"""Where a time cannot be set back, a process reads the file once."""
 
 
 def _seal(file: DataFile) -> DataFile:
