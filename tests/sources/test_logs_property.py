@@ -80,7 +80,7 @@ class Folder:
             (self.path / "backup").rename(log)
 
 
-CONNECTION = duckdb.connect(config={"threads": 1})
+CONNECTION = duckdb.connect(config={"threads": 1, "enable_external_file_cache": False})
 OPTIONS = LogsTable(path="*.log*", pattern="^(?P<text>.*)$")
 
 

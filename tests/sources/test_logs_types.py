@@ -114,7 +114,7 @@ NUMBERS = st.decimals(allow_nan=False, allow_infinity=False, places=4, min_value
 def test_numbers_are_equal_to_what_was_written_or_rejects(
     tmp_path_factory: pytest.TempPathFactory, values: list[Decimal]
 ) -> None:
-    with duckdb.connect() as con:
+    with duckdb.connect(config={"enable_external_file_cache": False}) as con:
         folder = tmp_path_factory.mktemp("numbers")
         for type_text, places in (("bigint", 0), ("decimal(18,2)", 2), ("decimal(18,4)", 4)):
             found = typed(con, folder, type_text, *map(str, values))

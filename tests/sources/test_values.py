@@ -38,7 +38,7 @@ Spelled = tuple[str, Any]
 
 @pytest.fixture(scope="module")
 def con() -> Iterator[duckdb.DuckDBPyConnection]:
-    with duckdb.connect() as connection:
+    with duckdb.connect(config={"enable_external_file_cache": False}) as connection:
         connection.execute("SET TimeZone = 'UTC'")
         yield connection
 

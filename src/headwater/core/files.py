@@ -23,7 +23,7 @@ def open_regular(path: str | os.PathLike[str], flags: int, folder: int | None = 
     if not stat.S_ISREG(kind):
         os.close(descriptor)
         number = errno.EISDIR if stat.S_ISDIR(kind) else errno.EINVAL
-        raise OSError(number, "it is a folder" if number == errno.EISDIR else "it is not a file", os.fspath(path))
+        raise OSError(number, os.strerror(number) if number == errno.EISDIR else "it is not a file", os.fspath(path))
     return descriptor
 
 
