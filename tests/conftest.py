@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from tests.services.fixtures import postgres as postgres
 
 settings.register_profile("headwater", deadline=None)
 settings.load_profile("headwater")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so a shell starts what runs in its background, and all below it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 Files = Mapping[str, str]
 
