@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -189,11 +189,10 @@ class _FileRead:
     def begin(self) -> Reading:
         options: FilesTable = self.request.options
         files = manifest_files(self.manifest)
-        try:
+        with ExitStack() as undo:
+            undo.callback(self.unpacked.close)
             columns = self._columns(options, self.unpacked.members(files))
-        except BaseException:
-            self.unpacked.close()
-            raise
+            undo.pop_all()
         kept = self._kept(columns)
         locate = partial(find_lines, self.unpacked.base) if options.kind == "jsonl" else None
         return Reading(self.manifest, self._chunks(files, columns), _EXTRA[options.kind], columns=kept, locate=locate)

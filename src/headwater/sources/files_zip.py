@@ -63,13 +63,11 @@ class Unpacked:
                 fix="make the folder the source's path, and the table's path relative to it",
             )
         unpacked = cls(base, _max_unpacked=max_unpacked)
-        unpacked._folder = str(unpacked._opened.enter_context(temporary_folder(root)))
-        try:
+        with ExitStack() as opened:
+            unpacked._folder = str(opened.enter_context(temporary_folder(root)))
             for file in files:
                 unpacked._members[file.path] = unpacked._take(file)
-        except BaseException:
-            unpacked.close()
-            raise
+            unpacked._opened = opened.pop_all()
         unpacked.base = unpacked._folder
         return unpacked
 

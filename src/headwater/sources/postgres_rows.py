@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from headwater.sources.postgres_types import from_text, server_sql, unfit_sql
 from headwater.sql.placeholders import quote_identifier, quote_text
+from headwater.sql.transaction import in_transaction
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -263,18 +264,10 @@ class ScannerReader:
 
     def _run(self, connection: DuckDBPyConnection, statement: str) -> None:
         """Run a statement in a transaction that reads the snapshot."""
-        import duckdb
-
         adopt = f"SET TRANSACTION SNAPSHOT {quote_text(self._snapshot)}"
-        connection.execute("BEGIN")
-        try:
+        with in_transaction(connection):
             connection.execute(f"CALL postgres_execute({quote_text(self._catalog)}, {quote_text(adopt)})")
             connection.execute(statement)
-            connection.execute("COMMIT")
-        except BaseException:
-            with contextlib.suppress(duckdb.Error):
-                connection.execute("ROLLBACK")
-            raise
 
     def _query(self, plan: RowPlan, where: str) -> str:
         """Scan a whole table in parallel when every value arrives as it is; else have the server prepare the rows."""

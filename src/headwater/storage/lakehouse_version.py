@@ -8,10 +8,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from headwater.caches import read_cache, write_cache
 from headwater.core.files import read_regular
 from headwater.errors import ConnectorError, StateError
 from headwater.storage.delta import list_live_files, log_entry, open_delta, read_mark
-from headwater.storage.disk import DamagedFileError, read_json, write_json
+from headwater.storage.disk import DamagedFileError
 from headwater.storage.folders import own_folder
 from headwater.storage.parquet import find_damaged
 
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from deltalake import DeltaTable
 
     from headwater.storage.parquet import DataFile
+
+
+_NOTED = "newest version of the log"
+"""What the note says of itself, see `note_version`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +161,7 @@ def note_version(table: DeltaTable, folder: Path, version: int) -> None:
 
     The version is there whether or not this can be written down.
     """
-    with suppress(OSError):
-        write_json(_noted_path(folder), {"log": table.metadata().id, "version": version})
+    write_cache(_noted_path(folder), _NOTED, {"log": table.metadata().id, "version": version})
 
 
 def open_noted(folder: Path) -> DeltaTable | None:
@@ -166,9 +170,7 @@ def open_noted(folder: Path) -> DeltaTable | None:
     Raises:
         DamagedFileError: The log cannot be read, or has lost its newest versions.
     """
-    noted: dict[str, Any] = {}
-    with suppress(DamagedFileError):
-        noted = read_json(_noted_path(folder)) or {}  # before the log, which grows meanwhile
+    noted = read_cache(_noted_path(folder), _NOTED)  # before the log, which grows meanwhile
     table = open_delta(folder)
     if table is not None and noted.get("log") == table.metadata().id and noted["version"] > table.version():
         raise DamagedFileError(

@@ -103,8 +103,9 @@ def _compare(path: str, found: os.stat_result, sealed: re.Match[str], whole: boo
             return f"its file {path} is damaged: its bytes are not those that were written"
     except OSError as error:
         return f"its file {path} cannot be read: {error.strerror}"
-    with suppress(OSError):  # who may not write here compares again
-        os.utime(path, ns=(found.st_atime_ns, int(sealed[2], 16)))
+    if not _is_untouched(found, sealed):
+        with suppress(OSError):  # who may not write here compares again
+            os.utime(path, ns=(found.st_atime_ns, int(sealed[2], 16)))
     return ""
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from headwater.core.files import read_regular
 from headwater.errors import BusyError, ConnectorError, StateError
+from headwater.sql.transaction import in_transaction
 from headwater.storage.disk import explain_full_disk
 from headwater.storage.folders import leaves_notes
 from headwater.storage.sql import quote_name, quote_text
@@ -289,18 +290,10 @@ class WarehouseFile:
     @contextmanager
     def transaction(self, connection: DuckDBPyConnection) -> Iterator[None]:
         """Run a block in one transaction: whatever is raised in it, nothing of it becomes visible."""
-        import duckdb
-
         with self.errors():
             self._check_there("nothing was written")
-            connection.execute("BEGIN")
-            try:
+            with in_transaction(connection):
                 yield
-                connection.execute("COMMIT")
-            except BaseException:
-                with suppress(duckdb.Error):
-                    connection.execute("ROLLBACK")
-                raise
         self._check_there("what was committed went with it")
 
     @contextmanager
