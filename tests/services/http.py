@@ -105,10 +105,13 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class Server:
-    """Answers by the function set for a path; anything that is no Reply is sent as JSON."""
+    """Answers by the function set for a path; anything that is no Reply is sent as JSON.
 
-    def __init__(self, port: int = 0) -> None:
-        self.routes: dict[str, Callable[[Asked], Any]] = {}
+    `routes` that must be there for the first request are given here: it serves from now on.
+    """
+
+    def __init__(self, port: int = 0, routes: dict[str, Callable[[Asked], Any]] | None = None) -> None:
+        self.routes = dict(routes or {})
         self.asked: list[Asked] = []
         self.under_way = 0
         self.most_under_way = 0

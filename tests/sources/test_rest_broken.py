@@ -80,8 +80,7 @@ def test_an_api_that_restarts(server: Server) -> None:
 
     def restart() -> None:
         server.close()
-        second.append(Server(port))
-        second[0].routes["/items"] = good
+        second.append(Server(port, {"/items": good}))
 
     def items(asked: Asked) -> Any:
         if asked.value("page") == "3" and not stopping.is_set():
