@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from headwater.core.specs import IngestSpec
 
 _TEXT = ("VARCHAR", "JSON")
+_LENIENT = ("evolve", "discard_value")
+"""Policies to which a key that is not declared is nothing special."""
 _BEGINS = "regexp_matches({}, '^\\s*\\{{')"
 _MANY_DIGITS = "[0-9][0-9.]{15,}"
 """Fewer digits than this pass through a double unchanged."""
@@ -71,7 +73,7 @@ class JsonProjection:
             more: Expressions over the scan's columns, each with its name.
         """
         strict = self.policy in ("freeze", "discard_row")
-        typed = exact_values(scan, self.columns, self.connection, also="json_keys(json) AS _hw_keys", strict=strict)
+        typed = exact_values(scan, self.columns, self.connection, also=f"{self._keys()} AS _hw_keys", strict=strict)
         columns = [f"_hw_t{index} AS {quote_identifier(c.name)}" for index, c in enumerate(self.columns)]
         judged = (
             f"SELECT *, {self._casts()} AS _hw_casts, {self._odd_keys()} AS _hw_odd, {self._unknown()} AS _hw_new "
@@ -106,17 +108,23 @@ class JsonProjection:
             return "NULL::VARCHAR"
         return f"CASE WHEN {' OR '.join(tests)} THEN concat_ws('; ', {', '.join(told)}) END"
 
+    def _keys(self) -> str:
+        """SQL of a document's keys, or NULL when they are usual ones, in order and not in the way of the policy."""
+        declared = {column.name for column in self.columns}
+        usual = [keys for keys in self.usual if self.policy in _LENIENT or declared.issuperset(keys)]
+        unusual = " AND ".join(f"json_keys(json) <> {_list(keys)}" for keys in usual)
+        return f"CASE WHEN {unusual} THEN json_keys(json) END" if usual else "json_keys(json)"
+
     def _odd_keys(self) -> str:
         """SQL of what is wrong with the keys themselves, or NULL: one is there twice, or in another case only."""
         names = _list([column.name for column in self.columns])
         lowered = "list_transform(_hw_keys, lambda k: lower(k))"
         cased = f"list_filter({names}, lambda c: NOT list_contains(_hw_keys, c) AND list_contains({lowered}, lower(c)))"
-        skipped = "".join(f"WHEN _hw_keys = {_list(keys)} THEN NULL " for keys in self.usual)
         joined = "array_to_string(_hw_keys, ' ')"
         small = all(column.name == column.name.lower() for column in self.columns)
         one_case = f"WHEN {joined} = lower({joined}) THEN NULL " if small else ""
         return (
-            f"CASE WHEN _hw_keys IS NULL THEN NULL {skipped}"
+            "CASE WHEN _hw_keys IS NULL THEN NULL "
             "WHEN list_unique(_hw_keys) <> len(_hw_keys) THEN concat('a key is there twice: ', array_to_string("
             "list_distinct(list_filter(_hw_keys, lambda k, i: list_position(_hw_keys, k) <> i)), ', ')) "
             f"{one_case}WHEN len({cased}) > 0 THEN concat('keys in another case than declared: ', "
@@ -125,7 +133,7 @@ class JsonProjection:
 
     def _unknown(self) -> str:
         """SQL of the names of undeclared keys that have a value, or NULL."""
-        if self.policy in ("evolve", "discard_value"):
+        if self.policy in _LENIENT:
             return "NULL::VARCHAR"
         known = _list([column.name for column in self.columns])
         undeclared = "list_filter({}, lambda k: NOT list_contains(" + known + ", k))"
