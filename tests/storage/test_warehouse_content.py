@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from headwater.api import load
 from headwater.core.commit import Column, TableState
 from headwater.storage.warehouse import Warehouse
+from headwater.storage.warehouse_content import hash_rows
 from headwater.storage.warehouse_file import WarehouseFile
 from headwater.testing.stores import MemorySession, Writer
 from tests.run.runner import put, rows, run, run_well, statuses
@@ -237,3 +238,15 @@ def test_a_file_that_nobody_wrote_to_is_not_compared(project: Path, monkeypatch:
     assert sorted(asked) == ["m.snap", "m.x", "m.y"]
     load(project).plan()
     assert len(asked) == 3
+
+
+def test_the_delivered_text_counts_only_where_there_is_nothing_else() -> None:
+    both = [Column("k", "BIGINT"), Column("_raw", "VARCHAR")]
+    with duckdb.connect() as connection:
+        first = hash_rows(connection, both, "(SELECT 1 AS k, 'a' AS _raw)")
+        assert first == hash_rows(connection, both, "(SELECT 1 AS k, 'b' AS _raw)")
+        assert first != hash_rows(connection, both, "(SELECT 2 AS k, 'a' AS _raw)")
+        alone = both[1:]
+        assert hash_rows(connection, alone, "(SELECT 'a' AS _raw)") != hash_rows(
+            connection, alone, "(SELECT 'b' AS _raw)"
+        )

@@ -1,9 +1,9 @@
 """By what the warehouse knows its tables again: a sum of the hashes of all rows, kept in the commit.
 
 The sum follows a change from the rows that it adds and removes; only a replaced table is read as a whole. It is
-compared when somebody else may have written to the file. Of the delivered text in `_raw`, which may be most of a
-table, only the length counts. DuckDB's hash may change between its versions: a content that another version has
-written, or that was summed in another way, is not compared.
+compared when somebody else may have written to the file. The delivered text in `_raw`, often most of a table, does not
+count. DuckDB's hash may change between its versions: a content that another version has written, or that was summed in
+another way, is not compared.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from headwater.storage.sql import quote_name
+from headwater.storage.sql import quote_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,8 +25,8 @@ _MODULUS = 2**64
 
 def hash_of(columns: Sequence[Column]) -> str:
     """Return the aggregate that sums the hashes of rows: their order does not matter, how often each stands does."""
-    parts = [f"strlen({quote_name(c.name)})" if _is_delivered(c) else quote_name(c.name) for c in columns]
-    return f"coalesce(sum(hash({', '.join(parts)})), 0)"
+    names = [column.name for column in columns]
+    return f"coalesce(sum(hash({quote_names([name for name in names if name != '_raw'] or names)})), 0)"
 
 
 def hash_rows(connection: DuckDBPyConnection, columns: Sequence[Column], source: str) -> int:
@@ -69,10 +69,6 @@ def tell_difference(
     if rows is not None and rows != found[0]:
         return f"it has {found[0]:,} rows instead of {rows:,}"
     return f"it has {found[0]:,} rows as before, with other values"
-
-
-def _is_delivered(column: Column) -> bool:
-    return column.name == "_raw" and column.type == "VARCHAR"
 
 
 def _by() -> str:
