@@ -167,13 +167,13 @@ class CsvReader:
 
     def _place_unfit(self, part: str, layouts: Layouts) -> None:
         """Make rejects of the rows with a value that does not fit, each with its place and text in the file."""
-        import pyarrow as pa
-
         found = self.scan.connection.execute(
             f"SELECT _file, _rule, _reason, _texts FROM {part} WHERE _texts IS NOT NULL ORDER BY rowid"
         ).fetchall()
         if not found:
             return
+        import pyarrow as pa
+
         by_file: dict[str, list[tuple[str, str, list[str | None]]]] = {}
         for path, rule, reason, texts in found:
             by_file.setdefault(path, []).append((rule, reason, texts))
