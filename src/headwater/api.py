@@ -275,7 +275,7 @@ class LoadedProject:
         from headwater.run.rejected import failed_rejects_file, read_rejects
 
         file = failed_rejects_file(self.project, dataset)
-        if dataset in self.project.sources and file.exists():
+        if dataset in self.project.datasets and file.exists():
             return read_rejects(file), True
         return self.query(f"SELECT * FROM quarantine.{quote_identifier(dataset.replace('.', '__', 1))}"), False
 
@@ -343,7 +343,7 @@ class LoadedProject:
     def _count_rejects(self, states: Mapping[str, TableState]) -> dict[str, int]:
         """Count the rows in the quarantine of every source's table that has one."""
         there = {name: state for name, state in states.items() if not state.is_lost}
-        held = [name for name in self.project.sources if name in there and there[name].rejects]
+        held = [name for name in self.project.datasets if name in there and there[name].rejects]
         counts = [
             f"SELECT {quote_text(name)} AS name, count(*) AS held"
             f" FROM quarantine.{quote_identifier(name.replace('.', '__', 1))}"
@@ -366,7 +366,7 @@ class LoadedProject:
             bound.errors += refuse_unconfirmed(self.project, observed.sources)
             return
         for name in find_unconfirmed(self.project, observed.sources):
-            place = self.project.sources[name].location
+            place = self.project.datasets[name].location
             bound.notes.append(f"{place}: {name}: its schema is not declared: a run proposes it when somebody watches")
 
     def _propose(

@@ -9,7 +9,7 @@ from typing import Any
 from headwater.contracts import TableDescription
 from headwater.core.commit import Column, Commit, TableState
 from headwater.core.plan import Plan
-from headwater.core.project import Project
+from headwater.core.project import Model, Project, SourceTable
 from headwater.plan.build import Observed, build_plan, model_fingerprints
 
 NOW = datetime(2024, 1, 10, 12, tzinfo=UTC)
@@ -37,10 +37,10 @@ def made(
 def all_made(project: Project, **changes: TableState) -> dict[str, TableState]:
     """Every table as a run has just left it: version 1, from version 1 of its inputs."""
     states = {}
-    for name, table in project.sources.items():
+    for name, table in project.declared(SourceTable).items():
         states[name] = made(name, table.fingerprint, position={"version": "v1"})
     prints = model_fingerprints(project)
-    for name, model in project.models.items():
+    for name, model in project.declared(Model).items():
         if not model.is_view:
             inputs = dict.fromkeys(project.physical_inputs(name), 1)
             spans = {"intervals": [["2024-01-01T00:00:00", "2024-01-11T00:00:00"]]} if model.spec.time else {}
@@ -50,7 +50,7 @@ def all_made(project: Project, **changes: TableState) -> dict[str, TableState]:
 
 def described(project: Project, version: str | None = "v1") -> dict[str, TableDescription]:
     """Every source answers, with one version."""
-    return {name: TableDescription(version=version) for name in project.sources}
+    return {name: TableDescription(version=version) for name in project.declared(SourceTable)}
 
 
 def committed(state: TableState, **changes: Any) -> TableState:

@@ -10,7 +10,7 @@ import pytest
 from headwater.api import LoadedProject
 from headwater.contracts import TableDescription
 from headwater.core.commit import Column
-from headwater.core.project import Project
+from headwater.core.project import Project, SourceTable
 from headwater.errors import ProjectErrors
 from headwater.plan.bind import Bound, bind_project, declared_columns, source_schema, sure_times
 from headwater.plan.build import Observed
@@ -204,11 +204,11 @@ def test_the_order_in_which_a_source_s_schema_is_known(load_files: Load) -> None
     described = {"shop.orders": TableDescription((Column("id", "BIGINT"), Column("seen", "DATE")))}
     last = (Column("id", "BIGINT"), Column("old", "VARCHAR"), Column("_file", "VARCHAR"))
     undeclared = load_files({"sources/shop.yaml": UNDECLARED})
-    table = undeclared.sources["shop.orders"]
+    table = undeclared.declared(SourceTable)["shop.orders"]
     same, other = made("shop.orders", table.fingerprint, columns=last), made("shop.orders", "other", columns=last)
 
     def names(project: Project, observed: Observed) -> list[str] | None:
-        columns = source_schema(project.sources["shop.orders"], observed)
+        columns = source_schema(project.declared(SourceTable)["shop.orders"], observed)
         return None if columns is None else [column.name for column in columns]
 
     assert names(undeclared, Observed()) is None
@@ -223,7 +223,7 @@ def test_the_order_in_which_a_source_s_schema_is_known(load_files: Load) -> None
 def test_columns_are_declared_only_when_every_one_has_a_type(load_files: Load) -> None:
     text = "kind: files\ntables:\n  a: {path: x.csv, columns: {x: int, y: {description: words}}}\n"
     project = load_files({"sources/shop.yaml": text})
-    assert declared_columns(project.sources["shop.a"]) == ()
+    assert declared_columns(project.declared(SourceTable)["shop.a"]) == ()
 
 
 PYTHON = '@hw.model(inputs={{"orders": "shop.orders"}}{0})\ndef a(orders):\n    return orders\n'

@@ -12,7 +12,7 @@ import pytest
 from headwater.contracts import TableDescription
 from headwater.core.commit import TableState
 from headwater.core.plan import Decision, ExtractStep, Interval, LoadStep, TransformStep
-from headwater.core.project import Project
+from headwater.core.project import Project, SourceTable
 from headwater.errors import PlanError
 from headwater.plan.build import Wish, only_checks_changed, settle_transform
 
@@ -509,7 +509,7 @@ def test_a_relationship_to_a_table_that_many_paths_lead_to(load_files: Load) -> 
 def test_the_rows_of_a_source_are_told_of_a_load_that_reads_them_all(load_files: Load) -> None:
     files = {"sources/db.yaml": "kind: sqlite\npath: x.db\ntables: {a: {}, b: {load: incremental, key: id}}\n"}
     project = load_files(files)
-    sources = {name: TableDescription(version="v2", estimated_rows=7) for name in project.sources}
+    sources = {name: TableDescription(version="v2", estimated_rows=7) for name in project.declared(SourceTable)}
 
     def rows(**more: Any) -> list[int | None]:
         steps = plan_of(project, sources=sources, **more).steps

@@ -11,7 +11,7 @@ from headwater.api import LoadedProject
 from headwater.contracts import TableDescription
 from headwater.core.commit import Column, TableState
 from headwater.core.plan import Break, Hit
-from headwater.core.project import Project
+from headwater.core.project import Project, SourceTable
 from headwater.errors import ProjectErrors
 from headwater.plan.bind import bind_project
 from headwater.plan.breaks import find_breaks
@@ -98,7 +98,7 @@ def trace_rules(project: Project) -> dict[str, str]:
     from headwater.plan.bind import declared_columns
     from headwater.plan.lineage_prepare import trace_prepare
 
-    table = project.sources["shop.orders"]
+    table = project.declared(SourceTable)["shop.orders"]
     names = ["vat", "label"]
     traced = trace_prepare(table.ingest, "shop.orders/source", declared_columns(table), names, "gone")
     return {c.name: "?" if c.unknown else " ".join(f"{d}.{n}" for d, n in c.leaves) for c in traced.columns}
@@ -107,7 +107,7 @@ def trace_rules(project: Project) -> dict[str, str]:
 def test_a_column_that_the_source_no_longer_gives_is_unknown(load_files: Load) -> None:
     project = load_files({"sources/shop.yaml": SHOP})
     columns = (Column("id", "BIGINT"), Column("old", "VARCHAR"), Column("_batch", "VARCHAR"))
-    state = made("shop.orders", project.sources["shop.orders"].fingerprint, columns=columns)
+    state = made("shop.orders", project.declared(SourceTable)["shop.orders"].fingerprint, columns=columns)
     assert shown(trace(project, Observed({"shop.orders": state})), "shop.orders") == {
         "id": "shop.orders/source.id", "old": "?",
     }  # fmt: skip
@@ -116,7 +116,7 @@ def test_a_column_that_the_source_no_longer_gives_is_unknown(load_files: Load) -
 def test_a_column_that_evolved_comes_from_what_the_source_says_it_has(load_files: Load) -> None:
     project = load_files({"sources/shop.yaml": SHOP})
     columns = (Column("id", "BIGINT"), Column("Colour", "VARCHAR"), Column("size", "VARCHAR"))
-    state = made("shop.orders", project.sources["shop.orders"].fingerprint, columns=columns)
+    state = made("shop.orders", project.declared(SourceTable)["shop.orders"].fingerprint, columns=columns)
     said = TableDescription((Column("id", "VARCHAR"), Column("colour", "VARCHAR")))
     lineage = trace(project, Observed({"shop.orders": state}, {"shop.orders": said}))
     assert shown(lineage, "shop.orders") == {

@@ -15,7 +15,7 @@ import pytest
 
 from headwater.contracts import TableDescription
 from headwater.core.commit import Column, TableState
-from headwater.core.project import Project
+from headwater.core.project import Project, SourceTable
 from headwater.errors import ConnectorError, ProjectError, ProjectErrors, Terminal
 from headwater.plan.observe import (
     Connectors,
@@ -210,7 +210,7 @@ def test_one_wrong_table_is_told_with_its_place_and_the_others_are_described(loa
     project = load_files({"sources/one.yaml": TWO})
     seen = observe(project, connect({"one": Picky()}))
     assert list(seen.sources) == ["one.a"]
-    place = project.sources["one.b"].location
+    place = project.declared(SourceTable)["one.b"].location
     assert seen.notes == ("one.a: note on a", f"{place}: one.b: there is no b; make one: asked at run")
     assert place.line
 

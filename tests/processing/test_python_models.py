@@ -8,7 +8,7 @@ from collections.abc import Callable
 import duckdb
 import pytest
 
-from headwater.core.project import Project
+from headwater.core.project import Model, Project
 from headwater.errors import UserCodeError
 from headwater.processing.batch.python_models import call_model
 from headwater.sql.binding import describe_query
@@ -43,7 +43,7 @@ def call(load_files: Load, connection: duckdb.DuckDBPyConnection) -> Callable[..
     def run(body: str, **files: str) -> list[tuple[object, ...]]:
         text = HEAD + "".join(f"    {line}\n" for line in body.splitlines())
         project = load_files({"sources/shop.yaml": ORDERS, "models/m/a.py": text, **files})
-        query, alive = call_model(project.models["m.a"], project.root, connection)
+        query, alive = call_model(project.declared(Model)["m.a"], project.root, connection)
         columns = ", ".join(f'"{column.name}"' for column in describe_query(connection, query))
         rows = connection.execute(f"SELECT {columns} FROM (\n{query}\n) ORDER BY ALL").fetchall()
         del alive
@@ -106,7 +106,7 @@ def test_files_of_one_name_in_two_folders_are_two_modules(
         files[f"models/{folder}/_helper.py"] = f"x = {number}\n"
     project = load_files(files)
     for name, expected in (("one.a", 1), ("two.a", 2), ("one.a", 1)):
-        query, alive = call_model(project.models[name], project.root, connection)
+        query, alive = call_model(project.declared(Model)[name], project.root, connection)
         assert connection.execute(query).fetchall() == [(expected,)]
         del alive
 

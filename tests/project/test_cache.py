@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from headwater.core.project import Model
 from headwater.project import models as models_module
 from headwater.project.cache import ParseCache
 from headwater.project.loader import load_project
@@ -41,7 +42,7 @@ def test_a_second_load_parses_nothing(write_project: Callable[[Files], Path], pa
     first = load_project(folder)
     assert len(parsed) == 2
     parsed.clear()
-    assert load_project(folder).models == first.models
+    assert load_project(folder).declared(Model) == first.declared(Model)
     assert parsed == []
 
 
@@ -75,7 +76,7 @@ def test_a_damaged_cache_counts_as_empty(text: str, write_project: Callable[[Fil
     folder = write_project(FILES)
     first = load_project(folder)
     (folder / ".headwater" / "cache" / "parsed.json").write_text(text, encoding="utf-8")
-    assert load_project(folder).models == first.models
+    assert load_project(folder).declared(Model) == first.declared(Model)
 
 
 def test_a_folder_that_cannot_be_written_is_passed_over(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ VARS = "name: demo\nvars: {least: 10, unused: x}\n"
 def read_sql(load_files: Load) -> Callable[..., Model]:
     def read(text: str = SQL, variables: str = VARS) -> Model:
         files = {"headwater.yaml": variables, "sources/shop.yaml": ORDERS, "models/m/a.sql": text}
-        return load_files(files).models["m.a"]
+        return load_files(files).declared(Model)["m.a"]
 
     return read
 
@@ -142,7 +142,7 @@ PYTHON_FILES = {
 
 
 def test_a_python_model_is_read_without_running_it(load_files: Load) -> None:
-    model = load_files(PYTHON_FILES).models["m.a"]
+    model = load_files(PYTHON_FILES).declared(Model)["m.a"]
     assert (model.language, model.function, model.arguments) == ("python", "a", {"orders": "shop.orders"})
     assert model.spec.description == "Orders once.\n\nAnd more."
     assert [(r.name, str(r.location)) for r in model.references] == [("shop.orders", "models/m/a.py:7:11")]
@@ -166,10 +166,10 @@ def test_a_python_model_is_read_without_running_it(load_files: Load) -> None:
     ],
 )
 def test_the_fingerprint_of_a_python_model(path: str, old: str, new: str, changes: bool, load_files: Load) -> None:
-    before = load_files(PYTHON_FILES).models["m.a"].fingerprint
+    before = load_files(PYTHON_FILES).declared(Model)["m.a"].fingerprint
     text = PYTHON_FILES[path]
     changed = load_files({**PYTHON_FILES, path: text.replace(old, new, 1) if old else new})
-    assert (changed.models["m.a"].fingerprint != before) is changes
+    assert (changed.declared(Model)["m.a"].fingerprint != before) is changes
 
 
 def test_relative_imports_count(load_files: Load) -> None:
@@ -180,14 +180,16 @@ def test_relative_imports_count(load_files: Load) -> None:
         "models/_far.py": "from .m import a\nx = 1\n",
     }
     texts = ["y = 1\n", "y = 2\n", "y = = 2\n"]
-    prints = [load_files({**files, "models/m/_near.py": text}).models["m.a"].fingerprint for text in texts]
-    prints.append(load_files({**files, "models/_far.py": "x = 2\n"}).models["m.a"].fingerprint)
+    prints = [load_files({**files, "models/m/_near.py": text}).declared(Model)["m.a"].fingerprint for text in texts]
+    prints.append(load_files({**files, "models/_far.py": "x = 2\n"}).declared(Model)["m.a"].fingerprint)
     assert len(set(prints)) == 4
 
 
 def test_other_decorators_are_passed_over(load_files: Load) -> None:
     text = "import functools\nimport headwater as hw\n\n\n@functools.lru_cache(maxsize=1)\n@functools.cache\n"
-    model = load_files({"models/m/a.py": text + "@hw.model(inputs={})\ndef a():\n    return None\n"}).models["m.a"]
+    model = load_files({"models/m/a.py": text + "@hw.model(inputs={})\ndef a():\n    return None\n"}).declared(Model)[
+        "m.a"
+    ]
     assert model.function == "a"
 
 
@@ -249,11 +251,11 @@ def test_what_is_wrong_with_a_python_model(name: str, errors_of: Callable[[Files
 
 
 def test_files_that_begin_with_an_underscore_are_not_models(load_files: Load) -> None:
-    assert load_files({"models/m/_lib.py": "x = 1\n", "models/m/__init__.py": ""}).models == {}
+    assert load_files({"models/m/_lib.py": "x = 1\n", "models/m/__init__.py": ""}).declared(Model) == {}
 
 
 def test_deeper_folders_group_and_a_file_at_the_top_is_in_main(load_files: Load) -> None:
     files = {"models/x.sql": "select 1 as a", "models/m/deep/er/y.sql": "select a from main.x union select a from x"}
     project = load_files(files)
-    assert list(project.models) == ["m.y", "main.x"]
-    assert project.models["m.y"].inputs == ("main.x",)
+    assert list(project.declared(Model)) == ["m.y", "main.x"]
+    assert project.declared(Model)["m.y"].inputs == ("main.x",)

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from headwater.api import find_problems
-from headwater.core.project import Project
+from headwater.core.project import Model, Project
 from headwater.project.names import MAX_BYTES, folded, name_problem
 from headwater.storage.folders import dataset_folder
 
@@ -161,4 +161,4 @@ def test_the_path_of_a_source(kind: str, key: str, errors_of: Errors) -> None:
 
 
 def test_no_project_of_the_tests_has_a_bad_name(load_files: Callable[..., Project]) -> None:
-    assert load_files({"models/größe/x_1.sql": "select 1 as x"}).models.keys() == {"größe.x_1"}
+    assert load_files({"models/größe/x_1.sql": "select 1 as x"}).declared(Model).keys() == {"größe.x_1"}

@@ -9,7 +9,7 @@ import pytest
 
 from headwater.contracts import TableDescription
 from headwater.core.commit import Column
-from headwater.core.project import Project
+from headwater.core.project import Project, SourceTable
 from headwater.project.loader import load_project
 from headwater.project.schema_files import find_unconfirmed, refuse_unconfirmed, write_proposals
 
@@ -40,10 +40,10 @@ def test_what_is_proposed_is_read_back_as_it_is(load_files: Load) -> None:
     lines = write_proposals(project, {"shop.a": TableDescription(COLUMNS, proposed=True)})
     assert lines == ["proposed the schema of shop.a: 7 columns, in sources/shop.schema.yaml"]
     again = load_project(project.root)
-    columns = again.sources["shop.a"].ingest.columns
+    columns = again.declared(SourceTable)["shop.a"].ingest.columns
     assert [(name, column.type) for name, column in columns.items()] == [(c.name, c.type) for c in COLUMNS]
-    assert again.sources["shop.a"].fingerprint != project.sources["shop.a"].fingerprint
-    assert again.sources["shop.b"] == project.sources["shop.b"]
+    assert again.declared(SourceTable)["shop.a"].fingerprint != project.declared(SourceTable)["shop.a"].fingerprint
+    assert again.declared(SourceTable)["shop.b"] == project.declared(SourceTable)["shop.b"]
 
 
 def test_a_second_proposal_is_added_to_the_first(load_files: Load) -> None:
@@ -56,7 +56,7 @@ def test_a_second_proposal_is_added_to_the_first(load_files: Load) -> None:
         "# Proposed from a sample; read it, mend it, commit it.\n"
         'a:\n  columns:\n    id: bigint\n"b-2":\n  columns:\n    id: bigint\n'
     )
-    assert all(table.ingest.columns for table in load_project(project.root).sources.values())
+    assert all(table.ingest.columns for table in load_project(project.root).declared(SourceTable).values())
 
 
 def test_nothing_is_inferred_unattended(load_files: Load) -> None:
@@ -78,11 +78,11 @@ def test_declared_columns_come_before_a_schema_file(load_files: Load) -> None:
             "columns: {z: date}\n",
         }
     )
-    assert {name: list(table.ingest.columns) for name, table in project.sources.items()} == {
+    assert {name: list(table.ingest.columns) for name, table in project.declared(SourceTable).items()} == {
         "shop.a": ["x", "y"],
         "shop.b": ["id"],
     }
-    assert [check.not_null for check in project.sources["shop.a"].ingest.all_checks()] == [["y"]]
+    assert [check.not_null for check in project.declared(SourceTable)["shop.a"].ingest.all_checks()] == [["y"]]
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,10 @@ def test_declared_columns_come_before_a_schema_file(load_files: Load) -> None:
 )
 def test_the_fingerprint_of_a_source(old: str, new: str, changes: bool, load_files: Load) -> None:
     text = "kind: files\ntables:\n  a: {path: a.csv, columns: {x: int, y: text}}\n"
-    prints = [load_files({"sources/s.yaml": t}).sources["s.a"].fingerprint for t in (text, text.replace(old, new))]
+    prints = [
+        load_files({"sources/s.yaml": t}).declared(SourceTable)["s.a"].fingerprint
+        for t in (text, text.replace(old, new))
+    ]
     assert (prints[0] != prints[1]) is changes
 
 

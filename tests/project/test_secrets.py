@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from headwater.core.project import Project
+from headwater.core.project import Project, SourceTable
 from headwater.errors import ProjectError, ProjectErrors
 from headwater.plan.bind import bind_project
 from headwater.plan.build import Observed
@@ -46,7 +46,7 @@ def secret_project(write_project: Callable[[Files], Path], monkeypatch: pytest.M
 
 
 def test_references_are_resolved_from_the_environment_then_dotenv_then_files(secret_project: Path) -> None:
-    table = load_project(secret_project).sources["shop.orders"]
+    table = load_project(secret_project).declared(SourceTable)["shop.orders"]
     assert table.connection.path == f"{SECRET}-folder"  # type: ignore[attr-defined]  # the files connector's own key
     assert table.options.path == f"{SECRET}-files/*.csv"  # type: ignore[attr-defined]  # the files connector's own key
     assert table.ingest.prepare[0].mask is not None
@@ -56,7 +56,7 @@ def test_references_are_resolved_from_the_environment_then_dotenv_then_files(sec
 def test_secrets_are_in_no_text_of_a_source_and_in_no_file(secret_project: Path) -> None:
     project = load_project(secret_project)
     assert project.secrets == {SECRET, f"{SECRET}-folder", f"{SECRET}-files"}
-    assert SECRET not in repr(project.sources)
+    assert SECRET not in repr(project.declared(SourceTable))
     assert SECRET not in repr(project.graph.nodes)
     cache = ParseCache(secret_project / ".headwater" / "cache" / "bound.json")
     assert bind_project(project, Observed(), cache).errors == []
@@ -125,9 +125,9 @@ def test_a_value_that_is_refused_is_no_way_out_for_a_secret(
 def test_a_secret_does_not_change_the_fingerprint_of_a_source(
     secret_project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = load_project(secret_project).sources["shop.orders"].fingerprint
+    before = load_project(secret_project).declared(SourceTable)["shop.orders"].fingerprint
     monkeypatch.setenv("HEADWATER_KEY", "another-value")
-    assert load_project(secret_project).sources["shop.orders"].fingerprint == before
+    assert load_project(secret_project).declared(SourceTable)["shop.orders"].fingerprint == before
 
 
 def test_a_secret_in_a_wrong_place_is_not_in_the_error(errors_of: Callable[..., list[str]]) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from headwater.api import LoadedProject, load
 from headwater.core.layers import Family
+from headwater.core.project import Model, SourceTable
 
 PROJECTS = Path(__file__).parents[1] / "projects"
 NOW = datetime(2024, 1, 3, tzinfo=UTC)
@@ -41,8 +42,8 @@ def test_the_files_of_the_example_are_unchanged() -> None:
 def test_it_loads(shop: LoadedProject) -> None:
     project = shop.project
     assert project.name == "shop"
-    assert list(project.sources) == ["prices.list", "shop.customers", "shop.orders", "stripe.charges"]
-    assert {name: model.inputs for name, model in project.models.items()} == {
+    assert list(project.declared(SourceTable)) == ["prices.list", "shop.customers", "shop.orders", "stripe.charges"]
+    assert {name: model.inputs for name, model in project.declared(Model).items()} == {
         "marts.churn_labels": ("staging.orders",),
         "marts.daily_revenue": ("staging.orders", "stripe.charges"),
         "marts.order_history": ("staging.orders",),
@@ -55,7 +56,9 @@ def test_it_loads(shop: LoadedProject) -> None:
         "marts.rfm": "warehouse",
         "prices.list": "lakehouse",
     }
-    assert "where cast(o.ordered_at as date) >= DATE '2024-01-01'" in project.models["marts.daily_revenue"].text
+    assert (
+        "where cast(o.ordered_at as date) >= DATE '2024-01-01'" in project.declared(Model)["marts.daily_revenue"].text
+    )
     assert project.warnings == ()
 
 

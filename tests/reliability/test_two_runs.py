@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from headwater.api import load
+from headwater.core.project import SourceTable
 from headwater.core.run import Event, Status
 from headwater.errors import BusyError
 from headwater.state import Lease
@@ -345,7 +346,7 @@ def test_a_missing_staged_file_is_said(tmp_path: Path) -> None:
                 file.unlink()
 
     loaded = load(folder)
-    source = next(iter(loaded.project.sources.values()))
+    source = next(iter(loaded.project.declared(SourceTable).values()))
     assert source.name == "shop.orders"
     results = {r.step: r for r in loaded.run(now=NOW, workers=1, listeners=[lose]).results}
     staged = results["shop.orders/load"].status is Status.FAILED

@@ -19,6 +19,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from headwater.core.project import Model, SourceTable
+
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Mapping
@@ -165,9 +167,11 @@ def read_tables(loaded: Any) -> dict[str, list[Any]]:
     """Read every stored dataset, with its system columns where it has them, and every quarantine."""
     found = {}
     project = loaded.project
-    names = {name: f"system.{name.replace('.', '__', 1)}" for name in project.sources}
-    names |= {name: name for name, model in project.models.items() if not model.is_view}
-    names |= {f"rejects of {name}": f"quarantine.{name.replace('.', '__', 1)}" for name in project.sources}
+    names = {name: f"system.{name.replace('.', '__', 1)}" for name in project.declared(SourceTable)}
+    names |= {name: name for name, model in project.declared(Model).items() if not model.is_view}
+    names |= {
+        f"rejects of {name}": f"quarantine.{name.replace('.', '__', 1)}" for name in project.declared(SourceTable)
+    }
     states = loaded.states()
     for label, name in names.items():
         dataset = label.removeprefix("rejects of ")

@@ -16,6 +16,7 @@ from openlineage.client import event_v2
 from openlineage.client.naming import dataset as naming
 
 from headwater.cli import group
+from headwater.core.project import SourceTable
 from headwater.project.loader import load_project
 from headwater.run.openlineage_names import name_source
 from tests.run.projects import STORES, files_project, write
@@ -222,7 +223,7 @@ def test_a_name_in_postgres_is_the_specification_s_and_holds_no_password(tmp_pat
         },
     )
     loaded = load_project(tmp_path)
-    names = {table.source: name_source(loaded, table) for table in loaded.sources.values()}
+    names = {table.source: name_source(loaded, table) for table in loaded.declared(SourceTable).values()}
     for source, port in (("url", "5433"), ("words", "5432")):
         official = naming.Postgres("db.local", port, "shop", "public", "orders")
         assert names[source] == (official.get_namespace(), official.get_name())

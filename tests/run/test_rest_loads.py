@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from headwater.api import load
+from headwater.core.project import SourceTable
 from headwater.run import execute
 from headwater.sources import rest_client, rest_read
 from tests.run.kill import NOW, copy_project, run_child
@@ -224,7 +225,7 @@ tables:
     (tmp_path / "sources").mkdir()
     (tmp_path / "sources" / "stripe.yaml").write_text(text)
     (tmp_path / "headwater.yaml").write_text("name: shop\n")
-    options = load(tmp_path).project.sources["stripe.charges"].options
+    options = load(tmp_path).project.declared(SourceTable)["stripe.charges"].options
     assert options.params == {"limit": ["100"]}
     assert options.paginate.stop_when == "$.has_more == false"
 

@@ -9,6 +9,7 @@ import pytest
 
 from headwater.api import load
 from headwater.core.plan import Interval
+from headwater.core.project import Model
 from headwater.core.run import Status
 from headwater.errors import PlanError
 from headwater.plan.intervals import clip_span, parse_span
@@ -17,7 +18,6 @@ from tests.run.runner import NOW, put, rows, run_well
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from headwater.core.project import Model
 
 HEAD = "/* headwater\nstore: {store}\nmaterialize: incremental\ntime: day\nevery: day\nstart: 2026-01-01\n{more}*/\n"
 SQL = "select day, sum(n)::bigint as n from shop.sales group by all\n"
@@ -123,7 +123,7 @@ def test_a_span_is_made_of_whole_intervals(
     tmp_path: Path, begin: str | None, end: str | None, wanted: tuple[str, str] | None
 ) -> None:
     project(tmp_path)
-    model: Model = load(tmp_path).project.models["m.daily"]
+    model: Model = load(tmp_path).project.declared(Model)["m.daily"]
     span = parse_span(begin, end)
     assert span is not None
     found = clip_span(model.spec, span, NOW)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from headwater.api import load
+from headwater.core.project import SourceTable
 from headwater.errors import ProjectErrors
 from headwater.sources.postgres_connect import Target
 from headwater.sources.postgres_slot_names import Owner, Slot, environment_suffix
@@ -45,7 +46,7 @@ def run(folder: Path, environment: str = "", **wish: Any) -> dict[str, list[tupl
     result = loaded.run(**wish)
     assert result.status == "done", [step.error for step in result.results if step.error]
     found = {}
-    for name in loaded.project.sources:
+    for name in loaded.project.declared(SourceTable):
         live = load(folder, environment).query(f"select id, text from {name} order by id").to_pylist()
         found[name] = [tuple(row.values()) for row in live]
     return found
@@ -132,7 +133,7 @@ def test_check_refuses_what_would_collide(db: Database, tmp_path: Path) -> None:
 
 def test_names_that_the_server_would_cut(db: Database, tmp_path: Path) -> None:
     project(tmp_path, db, f"  a: {{table: notes, load: cdc, key: id, slot: {'s' * 60}}}\n")
-    assert load(tmp_path).project.sources
+    assert load(tmp_path).project.declared(SourceTable)
     with pytest.raises(ProjectErrors, match="63 bytes"):
         load(tmp_path, "prod")
 

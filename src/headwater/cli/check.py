@@ -6,6 +6,7 @@ import click
 
 from headwater.cli.options import attended, errors_as_json, json_option, load, offline_option
 from headwater.cli.out import print_json, say
+from headwater.core.project import Model, SourceTable
 
 
 @click.command()
@@ -39,7 +40,7 @@ def _check(ctx: click.Context, write_schemas: bool, strict: bool, offline: bool,
     known = sum(columns is not None for columns in bound.schemas.values())
     verdict = "no problems" if not bound.unchecked else f"no problems in what was checked, {len(bound.unchecked)} not"
     say(
-        f"{project.name}: {len(project.sources)} source tables, {len(project.models)} models, "
+        f"{project.name}: {len(project.declared(SourceTable))} source tables, {len(project.declared(Model))} models, "
         f"{len(project.tests)} unit tests; {known} of {len(bound.schemas)} schemas known; {verdict}"
     )
     return code

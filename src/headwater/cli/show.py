@@ -14,11 +14,11 @@ from headwater.core.texts import visible
 from headwater.errors import ProjectError, StateError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from headwater.api import LoadedProject
-    from headwater.core.commit import Column
-    from headwater.sql.lineage import ColumnLineage, Leaf
+    from headwater.plan.describe import ColumnDescription
+    from headwater.sql.lineage import Leaf
 
 
 @click.command()
@@ -31,49 +31,44 @@ def command(ctx: click.Context, dataset: str, rejected: bool, as_json: bool) -> 
 
     def body() -> int:
         loaded = load(ctx)
-        about = describe_rejects(loaded, dataset) if rejected else describe_dataset(loaded, dataset)
+        about = describe_rejects(loaded, dataset) if rejected else tell_dataset(loaded, dataset)
         print_json(about) if as_json else _print(about)
         return 0
 
     ctx.exit(errors_as_json(body, as_json))
 
 
-def describe_dataset(loaded: LoadedProject, name: str) -> dict[str, Any]:
+def tell_dataset(loaded: LoadedProject, name: str) -> dict[str, Any]:
     """Return what is known of a dataset, as plain values."""
+    from headwater.plan.describe import describe_dataset
     from headwater.project.validate import suggest
 
     project = loaded.project
-    if name not in project.sources and name not in project.models:
-        raise ProjectError(f"no dataset is named {name}", fix=suggest(name, [*project.sources, *project.models]))
+    if name not in project.datasets:
+        raise ProjectError(f"no dataset is named {name}", fix=suggest(name, project.datasets))
     state = loaded.states().get(name)
-    table, model = project.sources.get(name), project.models.get(name)
-    spec: Any = table.ingest if table else model.spec if model else None
-    step = node_name(name, Role.LOAD if table else Role.TRANSFORM)
-    commit = state.commit if state else None
-    traced = loaded.lineage().datasets[name].traced
-    checks = [check.model_dump(exclude_defaults=True) for check in spec.all_checks()]
+    about = describe_dataset(project, name, state, lineage=loaded.lineage())
+    dataset, commit = about.dataset, about.commit
     return {
         "dataset": name,
-        "kind": table.kind if table else model.spec.materialize if model else "",
-        "declared": str(table.location if table else model.location if model else ""),
-        "description": spec.description,
-        "owner": spec.owner,
-        "store": project.store_of(name),
+        "kind": dataset.kind,
+        "declared": str(dataset.location),
+        "description": dataset.spec.description,
+        "owner": dataset.spec.owner,
+        "store": dataset.store,
         "location": state.location if state else "",
-        "reads": list(model.inputs) if model else [f"{table.source} ({table.kind})"] if table else [],
-        "read_by": sorted({project.graph.nodes[n].dataset for n in project.graph.downstream(name)})
-        if name in project.graph.nodes
-        else [],
-        "columns": describe_columns(state.columns if state else (), traced),
-        "decided_by": {kind: leaf_names(leaves) for kind, leaves in traced.indirect.items()},
-        "rows": commit.rows if commit else None,
-        "version": commit.version if commit else None,
+        "reads": [dataset.origin] if dataset.origin else list(dataset.inputs),
+        "read_by": list(project.readers_of(name)),
+        "columns": [tell_column(column) for column in about.columns],
+        "decided_by": {kind: leaf_names(leaves) for kind, leaves in about.traced.indirect.items()},
+        "rows": about.rows,
+        "version": about.version,
         "sequence": commit.sequence if commit else None,
         "inputs": commit.inputs if commit else {},
         "position": state.position if state else {},
         "foreign": state.foreign if state else "",
-        "checks": checks,
-        "runs": describe_runs(loaded, step, node_name(name, Role.EXTRACT)),
+        "checks": [check.model_dump(exclude_defaults=True) for check in dataset.checks],
+        "runs": describe_runs(loaded, dataset.writer, node_name(name, Role.EXTRACT)),
     }
 
 
@@ -91,23 +86,15 @@ def describe_runs(loaded: LoadedProject, step: str, before: str) -> list[dict[st
     ]
 
 
-def describe_columns(columns: Sequence[Column], traced: ColumnLineage) -> list[dict[str, Any]]:
-    """Return the columns of a table, or of a view, each with the columns it is made of, as plain values."""
-    types = {column.name: column for column in columns}
-    by_name = {column.name.lower(): column for column in traced.columns}
-    found = []
-    for name in dict.fromkeys([*types, *(() if columns else (column.name for column in traced.columns))]):
-        column, made_of = types.get(name), by_name.get(name.lower())
-        found.append(
-            {
-                "name": name,
-                "type": column.type if column else "",
-                "source_type": column.source_type if column else "",
-                "from": leaf_names(made_of.leaves) if made_of else [],
-                "unknown": made_of.unknown if made_of else "",
-            }
-        )
-    return found
+def tell_column(column: ColumnDescription) -> dict[str, Any]:
+    """Return a column with the columns it is made of, as plain values."""
+    return {
+        "name": column.name,
+        "type": column.type,
+        "source_type": column.source_type,
+        "from": leaf_names(column.made_of),
+        "unknown": column.unknown,
+    }
 
 
 def leaf_names(leaves: Iterable[Leaf]) -> list[str]:

@@ -29,16 +29,15 @@ def command(ctx: click.Context, as_json: bool) -> None:
         statuses = loaded.node_statuses(now)
         results, runs = _history(loaded)
         rows = []
-        for name in (*project.sources, *project.models):
-            model = project.models.get(name)
-            if model is not None and model.is_view:
+        for name, dataset in project.datasets.items():
+            if not dataset.is_stored:
                 continue
             steps = [results.get(node_name(name, role)) for role in (Role.EXTRACT, Role.LOAD, Role.TRANSFORM)]
             status = statuses[name]
             rows.append(
                 {
                     "dataset": name,
-                    "store": project.store_of(name),
+                    "store": dataset.store,
                     "status": str(status.status),
                     "rows": status.rows,
                     "version": status.version,

@@ -54,7 +54,7 @@ class Node:
         family: Which of the 13 boxes it belongs to; given by the connector's registration.
         kind: The connector or materialization: "files", "lakehouse", "table", "view", …
         role: What it does.
-        spec: The validated declaration behind it (a `SourceTable`, a `Model`, …); None in tests of the drawing.
+        spec: The declaration behind it (a `SourceTable`, a `Model`, …); None in tests of the drawing.
         location: Where it is declared.
         domain: The domain that owns it; "main" is the root.
     """

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
+    from headwater.core.dataset import Dataset
     from headwater.core.graph import Graph, Location
     from headwater.core.specs import EngineSpec, IngestSpec, ModelSpec, ProjectSpec, Spec, StoresSpec, UnitTestSpec
+
+
+Declared = TypeVar("Declared")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,11 @@ class SourceTable:
     ingest: IngestSpec = field(repr=False)
     location: Location
     fingerprint: str
+
+    @property
+    def spec(self) -> IngestSpec:
+        """How it is ingested."""
+        return self.ingest
 
     @property
     def source(self) -> str:
@@ -121,8 +130,7 @@ class Project:
         environment: The chosen environment, "" for the default one.
         stores: Where the stores are, in the chosen environment; paths relative to root or absolute.
         engine: The engine, in the chosen environment.
-        sources: Source tables by dataset name.
-        models: Models by dataset name.
+        datasets: Everything that is declared, by name: tables of sources, then models.
         tests: Unit tests in the order of their files.
         graph: The one graph.
         warnings: Problems that do not stop a run, as text with file and line.
@@ -133,8 +141,7 @@ class Project:
     spec: ProjectSpec
     stores: StoresSpec
     engine: EngineSpec
-    sources: dict[str, SourceTable]
-    models: dict[str, Model]
+    datasets: dict[str, Dataset]
     tests: tuple[UnitTest, ...]
     graph: Graph
     environment: str = ""
@@ -157,26 +164,41 @@ class Project:
         """The folder of the lake in the chosen environment, absolute."""
         return os.path.join(self.root, self.stores.lake.path)
 
+    def declared(self, kind: type[Declared]) -> dict[str, Declared]:
+        """Return what is declared of one kind, by dataset name."""
+        return {
+            name: dataset.declaration
+            for name, dataset in self.datasets.items()
+            if isinstance(dataset.declaration, kind)
+        }
+
+    def view(self, name: str) -> Model | None:
+        """Return the model whose query stands in a dataset's place where it is read; None for what is stored."""
+        dataset = self.datasets.get(name)
+        found = dataset.declaration if dataset is not None and not dataset.is_stored else None
+        return found if isinstance(found, Model) else None
+
     def store_of(self, dataset: str) -> str:
         """Return the kind of store that holds a dataset ("lake", "lakehouse", "warehouse"); "" for a view."""
-        if table := self.sources.get(dataset):
-            return table.ingest.into
-        model = self.models[dataset]
-        return "" if model.is_view else (model.spec.store or self.spec.defaults.store)
+        return self.datasets[dataset].store
 
     def stores_in(self, dataset: str, store: str) -> bool:
         """Whether a dataset is declared and lives in a kind of store."""
-        return (dataset in self.sources or dataset in self.models) and self.store_of(dataset) == store
+        return dataset in self.datasets and self.datasets[dataset].store == store
+
+    def readers_of(self, dataset: str) -> tuple[str, ...]:
+        """Return the datasets that read a dataset themselves, sorted."""
+        return tuple(sorted(other.name for other in self.datasets.values() if dataset in other.inputs))
 
     def physical_inputs(self, dataset: str) -> tuple[str, ...]:
-        """Return the stored datasets a model reads, its views replaced by what they read."""
+        """Return the stored datasets that a dataset is made of, the views among its inputs replaced by theirs."""
         found: dict[str, None] = {}
-        queue = list(self.models[dataset].inputs)
+        queue = list(self.datasets[dataset].inputs)
         while queue:
             name = queue.pop(0)
-            model = self.models.get(name)
-            if model is not None and model.is_view:
-                queue.extend(model.inputs)
+            view = self.datasets.get(name)
+            if view is not None and not view.is_stored:
+                queue.extend(view.inputs)
             else:
                 found[name] = None
         return tuple(found)

@@ -8,21 +8,23 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from headwater.contracts import SYSTEM_COLUMNS
-from headwater.core.graph import Role, node_name
+from headwater.core.project import Model
 from headwater.core.secrets import redact_all
+from headwater.core.specs import IngestSpec
 from headwater.core.texts import visible
+from headwater.plan.describe import describe_dataset
 from headwater.quality import compile_scan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from headwater.core.commit import Column, TableState
-    from headwater.core.project import Model, Project, SourceTable
+    from headwater.core.dataset import Dataset
+    from headwater.core.project import Project
     from headwater.core.run import CheckResult, StepResult
-    from headwater.core.specs import DescribedSpec, IngestSpec, PrepareRule
+    from headwater.core.specs import DescribedSpec, PrepareRule
+    from headwater.plan.describe import ColumnDescription
     from headwater.plan.lineage import Lineage
-    from headwater.sql.lineage import ColumnLineage
 
 _ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 
@@ -47,57 +49,39 @@ def describe_datasets(
         history: Results by step, newest first.
     """
     found = {}
-    for name in (*project.sources, *project.models):
-        table, model = project.sources.get(name), project.models.get(name)
-        spec: Any = table.ingest if table else project.models[name].spec
-        step = node_name(name, Role.LOAD if table else Role.TRANSFORM)
-        state = states.get(name)
-        commit = state.commit if state else None
-        traced = lineage.datasets[name].traced
-        columns = state.columns if state and state.columns else schemas.get(name) or ()
-        about = {
-            "description": spec.description,
-            "owner": spec.owner,
-            "tags": list(spec.tags),
-            "kind": table.kind if table else spec.materialize,
-            "store": project.store_of(name),
-            "rows": commit.rows if commit else None,
-            "version": commit.version if commit else None,
-            "declared": str((table or project.models[name]).location),
-            "reads": list(model.inputs) if model else [],
-            "read_by": _readers(project, name),
-            "columns": _columns(spec, columns, traced),
-            "unknown": traced.unknown,
-            "decided": {kind: [list(leaf) for leaf in leaves] for kind, leaves in traced.indirect.items()},
-            "checks": _checks(spec, history.get(step, ())),
-            "runs": [_run(result) for result in history.get(step, ())[:KEPT_RUNS]],
-            **_code(model, table),
+    for name, dataset in project.datasets.items():
+        about = describe_dataset(project, name, states.get(name), schemas.get(name), lineage)
+        results = history.get(dataset.writer, ())
+        told = {
+            "description": dataset.spec.description,
+            "owner": dataset.spec.owner,
+            "tags": list(dataset.spec.tags),
+            "kind": dataset.kind,
+            "store": dataset.store,
+            "rows": about.rows,
+            "version": about.version,
+            "declared": str(dataset.location),
+            "reads": list(dataset.inputs),
+            "read_by": list(project.readers_of(name)),
+            "columns": [_column(column) for column in about.columns if not column.is_system],
+            "unknown": about.traced.unknown,
+            "decided": {kind: [list(leaf) for leaf in leaves] for kind, leaves in about.traced.indirect.items()},
+            "checks": _checks(dataset.spec, results),
+            "runs": [_run(result) for result in results[:KEPT_RUNS]],
+            **_code(dataset),
         }
-        found[name] = redact_all(about, project.secrets, visible)
+        found[name] = redact_all(told, project.secrets, visible)
     return found
 
 
-def _readers(project: Project, name: str) -> list[str]:
-    return sorted(model.name for model in project.models.values() if name in model.inputs)
-
-
-def _columns(spec: DescribedSpec, columns: Iterable[Column], traced: ColumnLineage) -> list[dict[str, Any]]:
-    made_of = {column.name.lower(): column for column in traced.columns}
-    described = {name.lower(): column.description for name, column in spec.columns.items()}
-    found = []
-    for column in columns:
-        if column.name not in SYSTEM_COLUMNS:
-            known = made_of.get(column.name.lower())
-            found.append(
-                {
-                    "name": column.name,
-                    "type": column.type,
-                    "description": described.get(column.name.lower(), ""),
-                    "from": [list(leaf) for leaf in known.leaves] if known else [],
-                    "unknown": known.unknown if known else "it is not declared any more",
-                }
-            )
-    return found
+def _column(column: ColumnDescription) -> dict[str, Any]:
+    return {
+        "name": column.name,
+        "type": column.type,
+        "description": column.description,
+        "from": [list(leaf) for leaf in column.made_of],
+        "unknown": column.unknown,
+    }
 
 
 def _checks(spec: DescribedSpec, results: Sequence[StepResult]) -> list[dict[str, Any]]:
@@ -134,10 +118,11 @@ def _run(result: StepResult) -> dict[str, Any]:
     }
 
 
-def _code(model: Model | None, table: SourceTable | None) -> dict[str, Any]:
-    if model is not None:
-        return {"code": model.text.strip(), "language": model.language, "rules": []}
-    return {"code": "", "language": "", "rules": _rules(table.ingest) if table else []}
+def _code(dataset: Dataset) -> dict[str, Any]:
+    declared = dataset.declaration
+    if isinstance(declared, Model):
+        return {"code": declared.text.strip(), "language": declared.language, "rules": []}
+    return {"code": "", "language": "", "rules": _rules(declared.spec) if isinstance(declared.spec, IngestSpec) else []}
 
 
 def _rules(ingest: IngestSpec) -> list[str]:

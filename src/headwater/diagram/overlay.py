@@ -41,7 +41,7 @@ def describe_nodes(
     return {
         node.name: _describe(node, project, results, states.get(node.dataset), rejects.get(node.dataset, 0), now, asked)
         for node in project.graph.nodes.values()
-        if not (node.dataset in project.models and project.models[node.dataset].is_view)
+        if project.datasets[node.dataset].is_stored
     }
 
 
@@ -90,7 +90,7 @@ def _step_of(node: Node, project: Project) -> str:
     if node.role is Role.SOURCE:
         return node_name(node.dataset, Role.EXTRACT)
     if node.role is Role.DATASET:
-        return node_name(node.dataset, Role.LOAD if node.dataset in project.sources else Role.TRANSFORM)
+        return project.datasets[node.dataset].writer
     return node.name
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from headwater.contracts import SYSTEM_COLUMNS
 from headwater.core.commit import SNAPSHOT_COLUMNS, Column
 from headwater.core.graph import Role
+from headwater.core.project import Model
 from headwater.core.types import Fidelity, landed, wider_type
 from headwater.errors import ProjectError
 from headwater.project.cache import ParseCache, digest
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from headwater.core.graph import Location
-    from headwater.core.project import Model, Project, SourceTable
+    from headwater.core.project import Project, SourceTable
     from headwater.core.specs import CheckSpec
     from headwater.plan.build import Observed
     from headwater.sql.binding import Binder
@@ -61,7 +62,7 @@ def bind_project(project: Project, observed: Observed, cache: ParseCache) -> Bou
     for name in project.graph.order:
         node = project.graph.nodes[name]
         if node.role is Role.LOAD:
-            table = project.sources[node.dataset]
+            table: SourceTable = node.spec
             try:
                 bound.schemas[table.name] = source_schema(table, observed)
             except ProjectError as error:
@@ -71,22 +72,20 @@ def bind_project(project: Project, observed: Observed, cache: ParseCache) -> Bou
                 columns, into = bound.schemas[table.name] or (), table.ingest.into
                 bound.errors += _check_rowid(table.location, table.name, columns, into)
         elif node.role is Role.TRANSFORM:
-            model = project.models[node.dataset]
+            model: Model = node.spec
             bound.schemas[model.name] = _bind_model(project, model, observed, bound, binder, cache)
-    for table in project.sources.values():
-        _bind_checks(table.location, table.ingest.all_checks(), table.name, bound, binder, cache)
-    for model in project.models.values():
-        _bind_checks(model.location, model.spec.all_checks(), model.name, bound, binder, cache)
+    for dataset in project.datasets.values():
+        _bind_checks(dataset.location, dataset.checks, dataset.name, bound, binder, cache)
     binder.close()
     return bound
 
 
 def sure_times(project: Project, observed: Observed, bound: Bound) -> dict[str, tuple[str, str] | None]:
     """Return where the `time` of incremental models comes from; unknown where two columns of a query have its name."""
-    found = dict(observed.time_sources)
+    found, models = dict(observed.time_sources), project.declared(Model)
     for name in found:
         columns = bound.queries[name][0] if name in bound.queries else ()
-        twin = re.compile(rf"{re.escape(str(project.models[name].spec.time))}_\d+", re.IGNORECASE)
+        twin = re.compile(rf"{re.escape(str(models[name].spec.time))}_\d+", re.IGNORECASE)
         if any(twin.fullmatch(column.name) for column in columns):
             found[name] = None
     return found

@@ -69,9 +69,9 @@ def _trace_before(
     tracer = Tracer(project, cache)
     for name in project.graph.order:
         node = project.graph.nodes[name]
-        if node.role is not Role.TRANSFORM or (name not in below and not project.models[node.dataset].is_view):
+        if node.role is not Role.TRANSFORM or (name not in below and project.datasets[node.dataset].is_stored):
             continue
-        model = project.models[node.dataset]
+        model: Model = node.spec
         tracer.add_model(model, {i: schemas.get(i) for i in model.inputs}, None, schemas.get(model.name) or ())
         if model.name not in before and name in below:
             schemas[model.name] = _unbuilt_before(model, tracer, schemas.get(model.name))

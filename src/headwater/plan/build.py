@@ -80,11 +80,11 @@ def build_plan(project: Project, observed: Observed, now: datetime, wish: Wish |
         if node.dataset not in chosen:
             continue
         if node.role is Role.EXTRACT:
-            steps[name] = _plan_extract(project.sources[node.dataset], observed, wish)
+            steps[name] = _plan_extract(node.spec, observed, wish)
         elif node.role is Role.LOAD:
-            steps[name] = _plan_load(project.sources[node.dataset], steps)
-        elif node.role is Role.TRANSFORM and not project.models[node.dataset].is_view:
-            steps[name] = _plan_transform(project, project.models[node.dataset], observed, prints, now, wish, steps)
+            steps[name] = _plan_load(node.spec, steps)
+        elif node.role is Role.TRANSFORM and project.datasets[node.dataset].is_stored:
+            steps[name] = _plan_transform(project, node.spec, observed, prints, now, wish, steps)
     _wait_for_checked(project, steps)
     if wish.span is not None:
         _check_span(steps, wish)
@@ -123,14 +123,11 @@ def _check_span(steps: Mapping[str, Step], wish: Wish) -> None:
 def _wait_for_checked(project: Project, steps: dict[str, Step]) -> None:
     """Have a step wait for the datasets its relationship checks look into, unless those wait for it."""
     for name, step in list(steps.items()):
-        table, model = project.sources.get(step.dataset), project.models.get(step.dataset)
-        checks = model.spec.all_checks() if model else table.ingest.all_checks() if table else ()
+        checks = project.datasets[step.dataset].checks
         targets = [check.relationship.to for check in checks if check.relationship is not None]
         if isinstance(step, ExtractStep) or not targets:
             continue
-        views = [
-            i for t in targets if t in project.models and project.models[t].is_view for i in project.physical_inputs(t)
-        ]
+        views = [name for target in targets if project.view(target) for name in project.physical_inputs(target)]
         writers = [node for target in (*targets, *views) for node in _writers(target) if node in steps]
         free = [node for node in writers if node != name and not _waits_for(steps, node, name)]
         steps[name] = replace(steps[name], upstream=tuple(dict.fromkeys([*step.upstream, *free])))
@@ -156,8 +153,8 @@ def model_fingerprints(project: Project) -> dict[str, str]:
         node = project.graph.nodes[name]
         if node.role is not Role.TRANSFORM:
             continue
-        model = project.models[node.dataset]
-        views = [prints[i].partition(".")[0] for i in model.inputs if i in project.models and project.models[i].is_view]
+        model: Model = node.spec
+        views = [prints[name].partition(".")[0] for name in model.inputs if project.view(name)]
         rows, _, checks = model.fingerprint.partition(".")
         prints[node.dataset] = f"{'+'.join([rows, *views])}.{checks}"
     return prints
@@ -166,14 +163,14 @@ def model_fingerprints(project: Project) -> dict[str, str]:
 def _choose(project: Project, observed: Observed, prints: Mapping[str, str], wish: Wish) -> set[str]:
     def modified(dataset: str) -> bool:
         """A view has no commit of its own: its change shows in the fingerprints of its readers."""
-        if dataset in project.models and project.models[dataset].is_view:
+        declared = project.datasets[dataset]
+        if not declared.is_stored:
             return False
         state = observed.states.get(dataset)
-        wanted = prints.get(dataset) or project.sources[dataset].fingerprint
+        wanted = prints.get(dataset) or declared.fingerprint
         return state is None or state.commit is None or state.commit.fingerprint != wanted
 
-    everything = {*project.sources, *project.models}
-    chosen = select_datasets(project.graph, wish.select, modified) if wish.select else everything
+    chosen = select_datasets(project.graph, wish.select, modified) if wish.select else set(project.datasets)
     return chosen - (select_datasets(project.graph, wish.exclude, modified) if wish.exclude else set())
 
 
@@ -269,8 +266,7 @@ def _with_views(project: Project, model: Model) -> Model:
     volatile, uses = dict.fromkeys(model.volatile), dict.fromkeys(model.uses)
     queue = list(model.inputs)
     while queue:
-        view = project.models.get(queue.pop())
-        if view is not None and view.is_view:
+        if (view := project.view(queue.pop())) is not None:
             queue.extend(view.inputs)
             uses.update(dict.fromkeys(view.uses))
             if model.spec.volatile != "ignore":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from headwater.core.project import SourceTable
 from headwater.core.types import Fidelity, landed
 from headwater.errors import ProjectError
 from headwater.plan.bind import declared_columns, typed_as_declared
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from headwater.contracts import TableDescription
-    from headwater.core.project import Project, SourceTable
+    from headwater.core.project import Project
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +68,10 @@ def describe_types(project: Project, source: str) -> tuple[list[ColumnFidelity],
         ProjectError: No source has that name.
         ConnectorError: The source cannot be reached.
     """
-    tables = [table for table in project.sources.values() if source in (table.source, table.name)]
+    declared = project.declared(SourceTable)
+    tables = [table for table in declared.values() if source in (table.source, table.name)]
     if not tables:
-        known = sorted({*project.sources, *(table.source for table in project.sources.values())})
+        known = sorted({*declared, *(table.source for table in declared.values())})
         raise ProjectError(f"no source is named {source}", fix=suggest(source, known))
     described = open_sources(project)[tables[0].source].describe({table.table: table.options for table in tables})
     found = [column for table in tables for column in column_fidelities(table, described.get(table.table))]

@@ -113,10 +113,10 @@ def trace_project(project: Project, observed: Observed, bound: Bound, cache: Par
     for name in project.graph.order:
         node = project.graph.nodes[name]
         if node.role is Role.LOAD:
-            table = project.sources[node.dataset]
+            table: SourceTable = node.spec
             tracer.add_table(table, _source_columns(table, observed), bound.schemas.get(table.name) or ())
         elif node.role is Role.TRANSFORM:
-            model = project.models[node.dataset]
+            model: Model = node.spec
             outputs = bound.queries[model.name][0] if model.name in bound.queries else None
             inputs = {name: bound.schemas.get(name) for name in model.inputs}
             names = [column.name for column in outputs] if outputs is not None else None

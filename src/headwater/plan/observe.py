@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from headwater.core.commit import Column, TableState
+from headwater.core.project import Model, SourceTable
 from headwater.core.specs import missing_columns
 from headwater.errors import ConnectorError, ProjectError, ProjectErrors, StateError, Terminal
 from headwater.plan.build import Observed
@@ -61,7 +62,7 @@ def open_stores(project: Project, session: Session) -> dict[str, Store]:
 
     A store that the chosen environment does not state is another environment's, and left alone.
     """
-    used = {project.store_of(name) for name in (*project.sources, *project.models)} - {""}
+    used = {dataset.store for dataset in project.datasets.values() if dataset.is_stored}
     stated = [kind for kind in type(project.stores).model_fields if kind in project.stated_stores]
     paths = {kind: Path(project.root, getattr(project.stores, kind).path) for kind in stated}
     return {kind: load_store(kind)(str(path), session) for kind, path in paths.items() if kind in used or path.exists()}
@@ -70,7 +71,7 @@ def open_stores(project: Project, session: Session) -> dict[str, Store]:
 def open_sources(project: Project) -> dict[str, Source]:
     """Return one connector per source, by the source's name."""
     found: dict[str, Source] = {}
-    for table in project.sources.values():
+    for table in project.declared(SourceTable).values():
         if table.source not in found:
             found[table.source] = source = load_source(table.kind)(table.connection, project.root)
             if (belongs_to := getattr(source, "belongs_to", None)) is not None:
@@ -96,7 +97,7 @@ def read_states(project: Project, stores: Mapping[str, Store]) -> tuple[dict[str
                 orphans.append(f"{name} ({kind})")
     for kind, answer in zip(stores, answers, strict=True):
         for name in answer:
-            if f"{name} ({kind})" in orphans and name not in project.sources and name not in project.models:
+            if f"{name} ({kind})" in orphans and name not in project.datasets:
                 states.setdefault(name, answer[name])
     return states, tuple(sorted(orphans))
 
@@ -107,7 +108,7 @@ def _describe_store(project: Project, kind: str, store: Store) -> dict[str, Tabl
         return store.describe()
     except StateError as error:
         told = f"{error.what}; {error.fix}" if error.fix else error.what
-        declared = [name for name in (*project.sources, *project.models) if project.store_of(name) == kind]
+        declared = [name for name, dataset in project.datasets.items() if dataset.store == kind]
         return {name: TableState(name, foreign=f"{name}: {told}", mend=error.fix) for name in declared}
 
 
@@ -129,9 +130,9 @@ def observe(
         ProjectErrors: A source finds its declaration wrong; with `problems`, they are added there instead.
     """
     states, orphans = held or read_states(project, connectors.stores)
-    answers = _Answers()
+    tables, answers = project.declared(SourceTable), _Answers()
     if offline is not None:
-        answers.found = {name: unpack_description(value) for name, value in offline.items() if name in project.sources}
+        answers.found = {name: unpack_description(offline[name]) for name in tables if name in offline}
         answers.notes = ["offline: sources as they were last observed"]
     else:
         answers = _ask_sources(project, connectors.sources, patience_s)
@@ -139,11 +140,11 @@ def observe(
         raise ProjectErrors(answers.errors)
     if problems is not None:
         problems += answers.errors
-    known = {name: value for name, value in (last or {}).items() if name in project.sources}
-    stale = {name: unpack_description(value) for name, value in known.items() if name not in answers.found}
+    last = last or {}
+    stale = {name: unpack_description(last[name]) for name in tables if name in last and name not in answers.found}
     times = {
         model.name: find_time_source(_probe(model.text), str(model.spec.time), str(model.spec.every))
-        for model in project.models.values()
+        for model in project.declared(Model).values()
         if model.spec.materialize == "incremental" and model.spec.time and model.language == "sql"
     }
     return Observed(
@@ -178,7 +179,7 @@ class _Answers:
 
 def _ask_sources(project: Project, sources: Mapping[str, Source], patience_s: float | None) -> _Answers:
     tables: dict[str, dict[str, Any]] = {}
-    for table in project.sources.values():
+    for table in project.declared(SourceTable).values():
         tables.setdefault(table.source, {})[table.table] = table.options
     answers = _Answers()
     asked = [_Question(name, sources[name], wanted) for name, wanted in tables.items()]
@@ -247,11 +248,12 @@ class _Question(threading.Thread):
 def find_missing(project: Project, described: Mapping[str, TableDescription]) -> dict[str, tuple[str, ...]]:
     """Return, by source table, the declared columns that its source no longer gives, though they are not optional."""
     found = {}
-    for name, about in described.items():
-        table = project.sources.get(name)
+    for name, table in project.declared(SourceTable).items():
+        if (about := described.get(name)) is None:
+            continue
         known = about.columns and not about.proposed
-        gone = missing_columns(table.ingest, [c.name for c in about.columns]) if table and known else []
-        if table and (missing := tuple(dict.fromkeys((*about.missing, *gone)))):
+        gone = missing_columns(table.ingest, [c.name for c in about.columns]) if known else []
+        if missing := tuple(dict.fromkeys((*about.missing, *gone))):
             found[name] = missing
     return found
 
@@ -260,7 +262,7 @@ def refuse_missing(project: Project, described: Mapping[str, TableDescription]) 
     """Say which tables a run would not load because the source no longer gives a declared column."""
     return [
         ProjectError.at(
-            project.sources[name].location,
+            project.datasets[name].location,
             f"{name}: the source has no column {', '.join(missing)}, which is declared",
             f"mend the source or the declaration; where it may be missing, declare {missing[0]}: "
             "{type: …, optional: true}",
@@ -274,7 +276,8 @@ Problem = ConnectorError | ProjectError
 
 def _place_problem(project: Project, source: str, table: str, problem: Problem) -> Problem:
     """Return what is wrong with a table, or without one with the whole source, at its place and free of secrets."""
-    place = next(one.location for one in project.sources.values() if one.source == source and table in ("", one.table))
+    tables = project.declared(SourceTable).values()
+    place = next(one.location for one in tables if one.source == source and table in ("", one.table))
     kind = ProjectError if isinstance(problem, ProjectError) else ConnectorError
     told = kind(
         redact(f"{f'{source}.{table}' if table else f'source {source}'}: {problem.what}", project.secrets),

@@ -7,6 +7,7 @@ import fnmatch
 import re
 from typing import TYPE_CHECKING
 
+from headwater.core.project import SourceTable
 from headwater.errors import PlanError
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def _matches(node: Node, body: str, modified: Callable[[str], bool]) -> bool:
     if method == "tag":
         return value in _tags(node)
     if method == "source":
-        return value in (node.dataset, node.dataset.partition(".")[0]) and hasattr(node.spec, "ingest")
+        return value in (node.dataset, node.dataset.partition(".")[0]) and isinstance(node.spec, SourceTable)
     if method == "layer":
         return node.layer.value == value
     if method == "domain":
@@ -126,7 +127,7 @@ def _words(node: Node, method: str) -> Iterable[str]:
     if method == "tag":
         return _tags(node)
     if method == "source":
-        return (node.dataset.partition(".")[0],) if hasattr(node.spec, "ingest") else ()
+        return (node.dataset.partition(".")[0],) if isinstance(node.spec, SourceTable) else ()
     if method == "path":
         parts = node.location.path.split("/")
         return ("/".join(parts[:length]) for length in range(1, len(parts) + 1))
@@ -134,4 +135,4 @@ def _words(node: Node, method: str) -> Iterable[str]:
 
 
 def _tags(node: Node) -> Iterable[str]:
-    return tuple(getattr(getattr(node.spec, "ingest", getattr(node.spec, "spec", None)), "tags", ()))
+    return tuple(node.spec.spec.tags) if node.spec is not None else ()

@@ -19,12 +19,13 @@ from headwater.project.names import folded, name_problem
 from headwater.project.references import References, find_plain_secrets, redact
 from headwater.project.sources import SCHEMA_SUFFIX, SourceReader
 from headwater.project.validate import suggest, validate
-from headwater.project.wiring import build_graph
+from headwater.project.wiring import build_graph, model_dataset, table_dataset
 from headwater.sql.placeholders import CLOCK, literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from headwater.core.dataset import Dataset
     from headwater.core.project import Model, SourceTable
 
 PROJECT_FILE = "headwater.yaml"
@@ -94,17 +95,19 @@ class _Loader:
         document = self._document(self.root / PROJECT_FILE)
         declared = self._project_spec(document)
         spec = declared or ProjectSpec(name="project")
-        sources = self._sources(spec)
+        tables = self._tables(spec)
         models = self._models(any_variable=declared is None)
-        self._check_names(sources, models)
-        self._check_checks(sources, models)
+        self._check_names(tables, models)
+        datasets = {table.name: table_dataset(table) for table in tables.values()}
+        datasets |= {model.name: model_dataset(model, spec.defaults.store) for model in models.values()}
+        self._check_checks(datasets)
         self._check_folders()
-        tests = self._tests(sources, models)
+        tests = self._tests(datasets, models)
         project = Project(
-            root=str(self.root), spec=spec, stores=spec.stores, engine=spec.engine, sources=sources, models=models,
-            tests=tests, graph=Graph((), ()), environment=self.environment, secrets=frozenset(self.references.secrets),
+            root=str(self.root), spec=spec, stores=spec.stores, engine=spec.engine, datasets=datasets, tests=tests,
+            graph=Graph((), ()), environment=self.environment, secrets=frozenset(self.references.secrets),
         )  # fmt: skip
-        graph = build_graph(sources, models, project.store_of, self.errors, self._broken_names())
+        graph = build_graph(tables.values(), models.values(), datasets, self.errors, self._broken_names())
         if document is None or declared is None:
             return None, self._all_errors()
         stores, engine = self._environment(project, document)
@@ -189,7 +192,7 @@ class _Loader:
             known = ", ".join(spec.environments) or "none is declared"
             self._error(document.place(("environments",)), f"unknown environment {name!r}", f"known: {known}")
             return spec.stores, spec.engine
-        used = {project.store_of(dataset) for dataset in (*project.sources, *project.models)}
+        used = {dataset.store for dataset in project.datasets.values()}
         stated = {*chosen.shared, *chosen.stores}
         if missing := [store for store in StoresSpec.model_fields if store in used and store not in stated]:
             self._error(
@@ -200,19 +203,17 @@ class _Loader:
         moved = {str(store): place for store, place in chosen.stores.items()}
         return spec.stores.model_copy(update=moved), chosen.engine or spec.engine
 
-    def _check_checks(self, sources: dict[str, SourceTable], models: dict[str, Model]) -> None:
+    def _check_checks(self, datasets: dict[str, Dataset]) -> None:
         """A check looks into its own table and, a relationship, into one that is declared."""
-        described = [(name, table.location, table.ingest.all_checks()) for name, table in sources.items()]
-        described += [(name, model.location, model.spec.all_checks()) for name, model in models.items()]
         broken = self._broken_names()
-        for name, place, checks in described:
-            for check in checks:
+        for name, dataset in datasets.items():
+            for check in dataset.checks:
                 to = check.relationship.to if check.relationship else name
-                if to not in sources and to not in models and not {to, to.partition(".")[0]} & broken:
+                if to not in datasets and not {to, to.partition(".")[0]} & broken:
                     what = f"a relationship to {to}, which nothing declares"
-                    self._error(place, what, suggest(to, [*sources, *models]))
+                    self._error(dataset.location, what, suggest(to, datasets))
                 if check.sql:
-                    self._check_sql(place, name, check.sql)
+                    self._check_sql(dataset.location, name, check.sql)
 
     def _check_sql(self, place: Location, name: str, sql: str) -> None:
         """A check's SQL reads its own table, and asks nothing else of the engine."""
@@ -246,7 +247,7 @@ class _Loader:
 
     # ------------------------------------------------------------------------------------------- sources, models
 
-    def _sources(self, spec: ProjectSpec) -> dict[str, SourceTable]:
+    def _tables(self, spec: ProjectSpec) -> dict[str, SourceTable]:
         reader = SourceReader(
             self.references, self._document, spec.defaults.into, self.environment, self.errors, cache=self.cache
         )
@@ -289,7 +290,7 @@ class _Loader:
 
     # ----------------------------------------------------------------------------------------------------- tests
 
-    def _tests(self, sources: dict[str, SourceTable], models: dict[str, Model]) -> tuple[UnitTest, ...]:
+    def _tests(self, datasets: dict[str, Dataset], models: dict[str, Model]) -> tuple[UnitTest, ...]:
         tests = []
         broken = self._broken_names()
         for file in self._files("tests", *_YAML):
@@ -297,13 +298,13 @@ class _Loader:
             spec = validate(UnitTestSpec, document.data, document, (), self.errors) if document else None
             if document is None or spec is None:
                 continue
-            self._check_test(spec, document, sources, models, broken)
+            self._check_test(spec, document, datasets, models, broken)
             name = file.relative_to(self.root / "tests").with_suffix("").as_posix()
             tests.append(UnitTest(name, spec, document.place(("model",))))
         return tuple(tests)
 
     def _check_test(
-        self, spec: UnitTestSpec, document: Document, sources: dict[str, SourceTable], models: dict[str, Model],
+        self, spec: UnitTestSpec, document: Document, datasets: dict[str, Dataset], models: dict[str, Model],
         broken: set[str],
     ) -> None:  # fmt: skip
         """A test is about a model that exists, and gives rows of datasets that the model reads."""
@@ -315,13 +316,13 @@ class _Loader:
             return
         read, queue = set[str](), [spec.model]
         while queue:
-            for name in models[queue.pop()].inputs:
-                if name not in read and name in models and models[name].is_view:
+            for name in datasets[queue.pop()].inputs:
+                if name not in read and name in datasets and not datasets[name].is_stored:
                     queue.append(name)
                 read.add(name)
         for name in spec.given if not read & broken else ():
             if name not in read:
-                what = "does not read" if name in sources or name in models else "reads no dataset named"
+                what = "does not read" if name in datasets else "reads no dataset named"
                 self._error(document.place(("given", name)), f"{spec.model} {what} {name}", suggest(name, read))
 
     def _files(self, folder: str, *suffixes: str) -> list[Path]:
@@ -331,10 +332,10 @@ class _Loader:
 
     # ----------------------------------------------------------------------------------------------------- names
 
-    def _check_names(self, sources: dict[str, SourceTable], models: dict[str, Model]) -> None:
+    def _check_names(self, tables: dict[str, SourceTable], models: dict[str, Model]) -> None:
         owners: dict[str, tuple[str, Location]] = {}
         spellings: dict[str, str] = {}
-        everything = [(table.name, f"source {table.source}", table.location) for table in sources.values()]
+        everything = [(table.name, f"source {table.source}", table.location) for table in tables.values()]
         everything += [
             (name, f"folder models/{name.partition('.')[0]}", model.location) for name, model in models.items()
         ]

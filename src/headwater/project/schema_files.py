@@ -21,7 +21,7 @@ def find_unconfirmed(project: Project, described: Mapping[str, TableDescription]
     return {
         name: about
         for name, about in described.items()
-        if about.proposed and about.columns and name in project.sources and not project.sources[name].ingest.columns
+        if about.proposed and about.columns and name in project.datasets and not project.datasets[name].columns
     }
 
 
@@ -29,7 +29,7 @@ def refuse_unconfirmed(project: Project, described: Mapping[str, TableDescriptio
     """Return what a run says that nobody watches: it infers no type."""
     return [
         ProjectError.at(
-            project.sources[name].location,
+            project.datasets[name].location,
             f"{name}: its schema is not declared, and nothing is inferred unattended",
             f"declare `columns` there, or run once in a terminal to propose {_file(name)}",
         )

@@ -1,10 +1,11 @@
-"""From declarations to the one graph: four nodes for a source's table, two for a model, one for a view."""
+"""From declarations to datasets and the one graph: four nodes for a source's table, two for a model, one for a view."""
 
 from __future__ import annotations
 
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from headwater.core.dataset import Dataset
 from headwater.core.graph import Edge, Graph, Node, Role, node_name
 from headwater.core.layers import Family, arrow_label
 from headwater.errors import ProjectError
@@ -12,51 +13,58 @@ from headwater.plugins import load_source, load_store
 from headwater.project.validate import suggest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from headwater.core.project import Model, SourceTable
 
 
+def table_dataset(table: SourceTable) -> Dataset:
+    """Return the dataset of a source's table."""
+    return Dataset(table, table.kind, Role.LOAD, table.ingest.into, origin=f"{table.source} ({table.kind})")
+
+
+def model_dataset(model: Model, default_store: str) -> Dataset:
+    """Return the dataset of a model; a view is stored nowhere."""
+    store = "" if model.is_view else (model.spec.store or default_store)
+    return Dataset(model, model.spec.materialize, Role.TRANSFORM, store, model.inputs)
+
+
 def build_graph(
-    sources: Mapping[str, SourceTable], models: Mapping[str, Model], store_of: Callable[[str], str],
+    tables: Iterable[SourceTable], models: Iterable[Model], datasets: Mapping[str, Dataset],
     errors: list[ProjectError], broken: Collection[str] = (),
 ) -> Graph:  # fmt: skip
-    """Connect sources and models; unknown inputs and cycles are added to `errors` and left out of the graph.
+    """Connect datasets; unknown inputs and cycles are added to `errors` and left out of the graph.
 
     A dataset whose name or namespace is among `broken` is declared, only not rightly: its readers are not to blame.
     """
     nodes: dict[str, Node] = {}
-    for table in sources.values():
-        for node in _source_nodes(table, store_of(table.name)):
-            nodes[node.name] = node
-    for model in models.values():
-        for node in _model_nodes(model, store_of(model.name)):
-            nodes[node.name] = node
     pairs: list[tuple[str, str]] = []
-    for table in sources.values():
+    for table in tables:
+        nodes |= {node.name: node for node in _table_nodes(table)}
         chain = [node_name(table.name, role) for role in (Role.SOURCE, Role.EXTRACT, Role.LOAD, Role.DATASET)]
         pairs += pairwise(chain)
-    for model in models.values():
-        pairs += _model_pairs(model, models, nodes, errors, broken)
+    models = list(models)
+    for model in models:
+        nodes |= {node.name: node for node in _model_nodes(model, datasets[model.name].store)}
+    for model in models:
+        pairs += _model_pairs(model, datasets, nodes, errors, broken)
     edges = [Edge(up, down, arrow_label(nodes[up].family, nodes[down].family)) for up, down in pairs]
     graph = Graph(nodes.values(), edges)
     if cycle := graph.find_cycle():
-        datasets = list(dict.fromkeys(name.partition("/")[0] for name in reversed(cycle)))
-        model = models[datasets[0]]
+        names = list(dict.fromkeys(name.partition("/")[0] for name in reversed(cycle)))
         errors.append(
-            ProjectError(
-                f"a cycle: {' reads '.join([*datasets, datasets[0]])}",
-                fix="one of these models must not read the next",
-                path=model.location.path,
-                line=model.location.line,
+            ProjectError.at(
+                datasets[names[0]].location,
+                f"a cycle: {' reads '.join([*names, names[0]])}",
+                "one of these models must not read the next",
             )
         )
         return Graph(nodes.values(), [])
     return graph
 
 
-def _source_nodes(table: SourceTable, store: str) -> list[Node]:
-    at = table.location
+def _table_nodes(table: SourceTable) -> list[Node]:
+    at, store = table.location, table.ingest.into
     return [
         Node(node_name(table.name, Role.SOURCE), load_source(table.kind).family, table.kind, Role.SOURCE, table, at),
         Node(node_name(table.name, Role.EXTRACT), Family.INGESTION, table.kind, Role.EXTRACT, table, at),
@@ -75,7 +83,7 @@ def _model_nodes(model: Model, store: str) -> list[Node]:
 
 def _model_pairs(
     model: Model,
-    models: Mapping[str, Model],
+    datasets: Mapping[str, Dataset],
     nodes: Mapping[str, Node],
     errors: list[ProjectError],
     broken: Collection[str],
@@ -83,14 +91,12 @@ def _model_pairs(
     transform = node_name(model.name, Role.TRANSFORM)
     pairs = [] if model.is_view else [(transform, model.name)]
     for reference in model.references:
-        upstream = models.get(reference.name)
-        source = node_name(reference.name, Role.TRANSFORM) if upstream and upstream.is_view else reference.name
-        if source in nodes:
-            pairs.append((source, transform))
+        upstream = datasets.get(reference.name)
+        if upstream is not None:
+            pairs.append((upstream.name if upstream.is_stored else upstream.writer, transform))
             continue
         if reference.name in broken or reference.name.partition(".")[0] in broken:
             continue
-        datasets = [name.partition("/")[0] for name in nodes]
         at = reference.location
         errors.append(
             ProjectError(

@@ -124,7 +124,7 @@ class RunContext:
 
     def show_inputs(self, dataset: str) -> None:
         """Make what a model reads visible by name, views and all."""
-        for name in self.project.models[dataset].inputs:
+        for name in self.project.datasets[dataset].inputs:
             self.show(name)
 
     def show(self, dataset: str) -> None:
@@ -134,10 +134,10 @@ class RunContext:
             StepError: There is no such table yet.
             StateError: It is damaged: what it holds is not known.
         """
-        model, state = self.project.models.get(dataset), self.states.get(dataset)
-        if model is not None and model.is_view:
+        view, state = self.project.view(dataset), self.states.get(dataset)
+        if view is not None:
             self.show_inputs(dataset)
-            self.session.show_query(dataset, fill_clock(model.text, self.now))
+            self.session.show_query(dataset, fill_clock(view.text, self.now))
         elif state is not None and state.is_lost:
             raise StateError(state.foreign, fix=state.way_out)
         elif state is None or state.commit is None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.contracts import Load, ReadRequest
 from headwater.core.commit import merge_positions
+from headwater.core.project import SourceTable
 from headwater.core.run import Status, StepResult
 from headwater.core.specs import missing_columns
 from headwater.errors import CheckFailedError, ConnectorError, ProjectError, StateError
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from headwater.contracts import Chunk, Reading, TableDescription
     from headwater.core.commit import Column, TableState
     from headwater.core.plan import ExtractStep
-    from headwater.core.project import SourceTable
     from headwater.run.context import RunContext
 
 _REJECTS = "/rejects"
@@ -112,7 +112,7 @@ def _begin(
         manifest=manifest.get("bounds"),
         finished=frozenset(part.chunk for part in finished),
         ends={part.chunk: part.end.get("resume", {}) for part in finished},
-        tables={t.table: t.options for t in context.project.sources.values() if t.source == table.source},
+        tables={t.table: t.options for t in context.project.declared(SourceTable).values() if t.source == table.source},
         keep_object=context.object_keeper(table.name),
     )
     reading = context.connectors.sources[table.source].read(table.table, request)

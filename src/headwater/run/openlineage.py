@@ -12,12 +12,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from headwater.core.graph import Role, node_name
 from headwater.core.plan import ExtractStep, LoadStep, Step, TransformStep
 from headwater.core.run import Event, Status, StepResult
 from headwater.core.secrets import redact_all
 from headwater.core.specs import CHECK_KINDS
 from headwater.core.texts import visible_json
-from headwater.plan.bind import visible_columns
+from headwater.plan.describe import describe_dataset
 from headwater.plan.lineage import Lineage, trace_project
 from headwater.project.cache import ParseCache
 from headwater.run.openlineage_names import name_dataset, name_source
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from headwater.core.plan import Plan
     from headwater.core.run import CheckResult
     from headwater.core.specs import DescribedSpec
+    from headwater.plan.describe import DatasetDescription
     from headwater.run.context import RunContext
     from headwater.run.openlineage_names import Name
 
@@ -110,7 +112,7 @@ class OpenLineage:
 
     def _tell_checks(self, step: Step, checks: tuple[CheckResult, ...], at: str) -> None:
         """Tell of the checks as a job that reads the result."""
-        spec, name = self._spec(step.dataset), f"{step.dataset}/checks"
+        spec, name = self.project.datasets[step.dataset].spec, f"{step.dataset}/checks"
         facet = self._facet("dataQualityAssertions", assertions=[_assertion(check, spec) for check in checks])
         read = {**self._dataset(step.dataset), "inputFacets": {"dataQualityAssertions": facet}}
         held = all(check.passed or check.severity != "error" for check in checks)
@@ -170,45 +172,46 @@ class OpenLineage:
 
     # ------------------------------------------------------------------------------------------------- datasets
 
-    def _spec(self, dataset: str) -> DescribedSpec:
-        table = self.project.sources.get(dataset)
-        return table.ingest if table else self.project.models[dataset].spec
-
     def _name(self, dataset: str) -> Name:
         """Return the name of a dataset, or of what a source's node reads."""
-        if dataset.endswith("/source"):
-            return name_source(self.project, self.project.sources[dataset.removesuffix("/source")])
+        node = self.project.graph.nodes.get(dataset)
+        if node is not None and node.role is Role.SOURCE:
+            return name_source(self.project, node.spec)
         state = self.context.states.get(dataset)
         return name_dataset(self.project, dataset, state.location if state else "")
 
     def _dataset(self, dataset: str) -> Json:
         namespace, name = self._name(dataset)
         found: Json = {"namespace": namespace, "name": name}
-        if not dataset.endswith("/source"):
+        if dataset in self.project.datasets:
             found["facets"] = self._facets(dataset)
         return found
 
     def _facets(self, dataset: str) -> Json:
         """Return what is known of a stored dataset: owner, description, columns, version."""
-        spec, state, facets = self._spec(dataset), self.context.states.get(dataset), {}
+        about, facets = self._about(dataset), {}
+        spec = about.dataset.spec
         if spec.owner:
             facets["ownership"] = self._facet("ownership", owners=[{"name": spec.owner, "type": "OWNER"}])
         if spec.description:
             facets["documentation"] = self._facet("documentation", description=spec.description)
-        if state is not None and state.commit is not None:
-            facets["datasetVersion"] = self._facet("datasetVersion", datasetVersion=str(state.commit.version))
+        if about.commit is not None:
+            facets["datasetVersion"] = self._facet("datasetVersion", datasetVersion=str(about.version))
             fields = []
-            for column in visible_columns(state.columns):
-                told = spec.columns[column.name].description if column.name in spec.columns else ""
-                more = {"description": told} if told else {}
-                fields.append({"name": column.name, "type": column.type, **more})
+            for column in about.columns:
+                if not column.is_system:
+                    more = {"description": column.description} if column.description else {}
+                    fields.append({"name": column.name, "type": column.type, **more})
             facets["schema"] = self._facet("schema", fields=fields)
         return facets
+
+    def _about(self, dataset: str) -> DatasetDescription:
+        return describe_dataset(self.project, dataset, self.context.states.get(dataset), lineage=self._lineage)
 
     def _inputs(self, step: Step) -> list[Json]:
         if isinstance(step, TransformStep):
             return [self._dataset(name) for name in self.project.physical_inputs(step.dataset)]
-        return [self._dataset(f"{step.dataset}/source")]
+        return [self._dataset(node_name(step.dataset, Role.SOURCE))]
 
     def _outputs(self, step: Step, result: StepResult | None = None) -> list[Json]:
         """Return what a step writes; of one that went well, also where its columns come from and the rows written."""
@@ -224,18 +227,18 @@ class OpenLineage:
 
     def _column_lineage(self, step: Step) -> Json:
         """Return which columns a value is made of, and which decide over the rows; what is unknown is left out."""
-        known = self._lineage.datasets.get(step.dataset)
-        if known is None:
+        if step.dataset not in self._lineage.datasets:
             return {}
+        traced = self._about(step.dataset).traced
         rules = step.table.ingest.prepare if isinstance(step, LoadStep) else ()
         masked = {name for rule in rules if rule.mask for name in rule.mask.columns}
         fields = {}
-        for column in known.columns:
+        for column in traced.columns:
             how: Json = {"type": "DIRECT", **({"masking": True} if column.name in masked else {})}
             if column.leaves:
                 fields[column.name] = {"inputFields": [self._input_field(leaf, how) for leaf in column.leaves]}
         indirect: dict[tuple[str, str], list[Json]] = {}
-        for kind, leaves in known.traced.indirect.items():
+        for kind, leaves in traced.indirect.items():
             for leaf in leaves:
                 indirect.setdefault(leaf, []).append({"type": "INDIRECT", "subtype": _INDIRECT[kind]})
         dataset = [self._input_field(leaf, *how) for leaf, how in indirect.items()]

@@ -143,14 +143,14 @@ def _show(context: RunContext, written: str) -> list[str]:
     namespace, _, table = fold_name(written).partition(".")
     whole = namespace in ("system", "quarantine")
     project = context.project
-    names = [*project.sources] if whole else [*project.sources, *project.models, *context.states]
+    loaded = [name for name, found in project.datasets.items() if found.is_loaded]
+    names = loaded if whole else [*project.datasets, *context.states]
     wanted = table.replace("__", ".", 1) if whole else fold_name(written)
     dataset = next((name for name in names if fold_name(name) == wanted), None)
     if dataset is None:
         known = [f"{namespace}.{name.replace('.', '__')}" for name in names] if whole else names
         raise ProjectError(f"no dataset is named {written}", fix=suggest(written, known))
-    model = project.models.get(dataset)
-    read = list(project.physical_inputs(dataset)) if model is not None and model.is_view else [dataset]
+    read = list(project.physical_inputs(dataset)) if project.view(dataset) else [dataset]
     for name in read:
         state = context.states.get(name)
         if state is not None and state.is_lost:

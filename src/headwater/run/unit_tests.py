@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from headwater.core.project import Model, SourceTable
 from headwater.core.values import resolve_scalar
 from headwater.errors import HeadwaterError, PlanError, ProjectError
 from headwater.plan.bind import source_schema
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from headwater.core.commit import Column
-    from headwater.core.project import Model, Project, UnitTest
+    from headwater.core.project import Project, UnitTest
 
 _PROBE_LIMIT = 20
 
@@ -53,7 +54,7 @@ def run_unit_tests(project: Project, names: Sequence[str] = ()) -> list[UnitTest
     known = {name for test in project.tests for name in (test.name, test.spec.model)}
     for name in names:
         if name not in known:
-            what = f"no unit test is about {name}" if name in project.models else f"no unit test is named {name!r}"
+            what = f"no unit test is about {name}" if name in project.datasets else f"no unit test is named {name!r}"
             raise PlanError(what, fix=suggest(name, known) if known else "write one in tests/")
     chosen = [test for test in project.tests if not names or test.name in names or test.spec.model in names]
     return [_run(project, test) for test in chosen]
@@ -62,7 +63,7 @@ def run_unit_tests(project: Project, names: Sequence[str] = ()) -> list[UnitTest
 def _run(project: Project, test: UnitTest) -> UnitTestResult:
     import duckdb
 
-    model = project.models[test.spec.model]
+    model = project.declared(Model)[test.spec.model]
     connection = _connect(model)
     place = str(test.location)
     try:
@@ -92,10 +93,10 @@ def _connect(model: Model) -> DuckDBPyConnection:
 
 def _types(project: Project, dataset: str) -> dict[str, str]:
     """Return the types that are declared: of a source's table as it lands, of a model as its header says."""
-    if table := project.sources.get(dataset):
+    if project.datasets[dataset].is_loaded:
+        table = project.declared(SourceTable)[dataset]
         return {column.name: column.type for column in source_schema(table, Observed()) or ()}
-    columns = project.models[dataset].spec.columns
-    return {name: str(column.type) for name, column in columns.items() if column.type}
+    return {name: type_text for name, type_text in project.datasets[dataset].columns.items() if type_text}
 
 
 def _give(
@@ -148,8 +149,8 @@ def _looks_like(text: str, kind: str) -> bool:
 def _give_inputs(connection: DuckDBPyConnection, project: Project, model: Model, test: UnitTest) -> None:
     """Make what a model reads: given rows, or a view over what is given for what the view reads."""
     for name in model.inputs:
-        view = project.models.get(name)
-        if name in test.spec.given or view is None or not view.is_view:
+        view = project.view(name)
+        if name in test.spec.given or view is None:
             _give(connection, name, test.spec.given.get(name, []), _types(project, name))
             continue
         _give_inputs(connection, project, view, test)

@@ -38,19 +38,19 @@ def stored_views(project: Project) -> list[str]:
     found: list[str] = []
     for name in project.graph.order:
         node = project.graph.nodes[name]
-        model = project.models.get(node.dataset) if node.role is Role.TRANSFORM else None
-        if model is not None and model.is_view and not model.uses and all(
-            i in found or (i in (*project.sources, *project.models) and project.store_of(i) == "warehouse")
-            for i in model.inputs
+        view = project.view(node.dataset) if node.role is Role.TRANSFORM else None
+        if view is not None and not view.uses and all(
+            i in found or project.stores_in(i, "warehouse") for i in view.inputs
         ):  # fmt: skip
-            found.append(model.name)
+            found.append(view.name)
     return found
 
 
 def _sync(context: RunContext, *, create: bool) -> None:
     if not any(state.scan.startswith("SELECT * FROM _hw.") for state in context.states.values()):
         return
-    wanted = {name: context.project.models[name] for name in stored_views(context.project)}
+    views = {name: context.project.view(name) for name in stored_views(context.project)}
+    wanted = {name: view for name, view in views.items() if view is not None}
     with closing(context.session.cursor()) as connection:
         present = {
             f"{schema}.{name}": comment.removeprefix(_MARK)
