@@ -13,10 +13,11 @@ from headwater.core.run import Run, StepResult
 from headwater.errors import HeadwaterError, PlanError, ProjectErrors
 from headwater.plan.bind import Bound
 from headwater.plan.breaks import raise_errors
-from headwater.plan.build import Wish, build_plan
+from headwater.plan.build import build_plan
 from headwater.plan.intervals import parse_span
 from headwater.plan.lineage import Lineage
 from headwater.plan.observe import Connectors, open_sources, read_states, refuse_missing
+from headwater.plan.planning import Observed, Wish
 from headwater.plan.select import select_datasets
 from headwater.project.loader import load_project, read_project
 from headwater.project.references import redact
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from headwater.core.plan import Plan
     from headwater.core.project import Project
     from headwater.diagram import NodeStatus
-    from headwater.plan.build import Observed
     from headwater.run.context import Listener
     from headwater.run.query import Answer
     from headwater.run.unit_tests import UnitTestResult

@@ -36,8 +36,42 @@ def _is_declared(node: ast.expr) -> bool:
     return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "declared"
 
 
+STEPS = ("Step", "ExtractStep", "LoadStep", "TransformStep")
+
+
+def asks_which_step(module: Module) -> Iterator[str]:
+    """What a step is, it says itself, or its handler knows (`run/steps/registry.py`)."""
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "isinstance":
+            names = {one.id for one in ast.walk(node.args[1]) if isinstance(one, ast.Name)}
+            if names & set(STEPS):
+                yield f"{module.path}:{node.lineno}: isinstance of a step"
+
+
+TEXTS = ("reason", "scan", "query", "chunk", "step", "node")
+"""Names of what is written for people or for the engine: decisions are made on types."""
+
+
+def decides_by_text(module: Module) -> Iterator[str]:
+    """Nothing is decided by the words of a reason, a query, the name of a node or the id of a chunk."""
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Attribute) and node.attr in ("startswith", "endswith"):
+            if (name := _last_name(node.value)) in TEXTS:
+                yield f"{module.path}:{node.lineno}: {name}.{node.attr}"
+        elif isinstance(node, ast.Compare) and _last_name(node.left) == "reason":
+            yield f"{module.path}:{node.lineno}: a reason is compared"
+
+
+def _last_name(node: ast.expr) -> str:
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    return node.id if isinstance(node, ast.Name) else ""
+
+
 RULES: dict[str, tuple[Callable[[Module], Iterator[str]], str]] = {
     "a dataset is not asked for its list": (asks_which_declaration, "x = name in self.project.declared(Model)"),
+    "a step is not asked for its type": (asks_which_step, "x = isinstance(step, LoadStep | ExtractStep)"),
+    "no decision is read out of a text": (decides_by_text, "x = step.reason.startswith('first build')"),
 }
 
 

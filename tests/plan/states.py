@@ -10,7 +10,9 @@ from headwater.contracts import TableDescription
 from headwater.core.commit import Column, Commit, TableState
 from headwater.core.plan import Plan
 from headwater.core.project import Model, Project, SourceTable
-from headwater.plan.build import Observed, build_plan, model_fingerprints
+from headwater.plan.build import build_plan
+from headwater.plan.planning import Observed
+from headwater.plan.steps.transform import model_fingerprints
 
 NOW = datetime(2024, 1, 10, 12, tzinfo=UTC)
 

@@ -13,7 +13,7 @@ from headwater.core.commit import Column
 from headwater.core.project import Project, SourceTable
 from headwater.errors import ProjectErrors
 from headwater.plan.bind import Bound, bind_project, declared_columns, source_schema, sure_times
-from headwater.plan.build import Observed
+from headwater.plan.planning import Observed
 from headwater.project.cache import ParseCache
 from headwater.sql.binding import Binder
 

@@ -14,7 +14,8 @@ from headwater.core.commit import TableState
 from headwater.core.plan import Decision, ExtractStep, Interval, LoadStep, TransformStep
 from headwater.core.project import Project, SourceTable
 from headwater.errors import PlanError
-from headwater.plan.build import Wish, only_checks_changed, settle_transform
+from headwater.plan.planning import Wish
+from headwater.plan.steps.transform import only_checks_changed, settle_transform
 
 from ..conftest import ORDERS
 from .states import NOW, all_made, committed, decisions, described, made, plan_of

@@ -15,8 +15,8 @@ from headwater.core.project import Project, SourceTable
 from headwater.errors import ProjectErrors
 from headwater.plan.bind import bind_project
 from headwater.plan.breaks import find_breaks
-from headwater.plan.build import Observed
 from headwater.plan.lineage import Lineage, trace_project
+from headwater.plan.planning import Observed
 from headwater.project.cache import ParseCache
 from headwater.sql.lineage_walk import trace_columns
 

@@ -10,7 +10,7 @@ import pytest
 from headwater.core.project import Project, SourceTable
 from headwater.errors import ProjectError, ProjectErrors
 from headwater.plan.bind import bind_project
-from headwater.plan.build import Observed
+from headwater.plan.planning import Observed
 from headwater.project.cache import ParseCache
 from headwater.project.loader import load_project
 from headwater.project.references import redact

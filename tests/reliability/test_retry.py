@@ -8,7 +8,7 @@ import pytest
 
 from headwater.api import load
 from headwater.core.run import Event, Status
-from headwater.run import execute
+from headwater.run.steps import extract
 from tests.run.kill import NOW, read_tables
 from tests.run.projects import files_project
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(execute, "RETRY_PAUSES_S", (0.01, 0.01))
+    monkeypatch.setattr(extract, "RETRY_PAUSES_S", (0.01, 0.01))
 
 
 def test_a_file_that_grows_while_it_is_read_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ import psycopg
 import pytest
 
 from headwater.contracts import ReadRequest
-from headwater.run import execute, extract
+from headwater.run.steps import extract
 from headwater.sources import postgres_rows
 from tests.run.kill import NOW, Source, copy_project, kill_at_random, run_child
 from tests.run.kill import run_well as run_whole
@@ -90,7 +90,7 @@ def test_a_server_that_restarts_between_two_chunks(
     """The read begins again by itself, and goes on after what is staged."""
     if route == "copy":
         monkeypatch.setattr(postgres_rows, "find_scanner", lambda: (None, "slow"))
-    monkeypatch.setattr(execute, "RETRY_PAUSES_S", (0.01, 0.01))
+    monkeypatch.setattr(extract, "RETRY_PAUSES_S", (0.01, 0.01))
     monkeypatch.setattr(extract, "ReadRequest", partial(ReadRequest, chunk_rows=3))
     name = f"restart_{how.value}_{route}"
     with psycopg.connect(postgres.dsn(), autocommit=True) as admin:
@@ -212,8 +212,8 @@ def test_killed_while_others_insert_all_the_time(postgres: Postgres, tmp_path: P
                         assert ids == [number for (number,) in wanted], table
 
             settings = {
-                "headwater.run.extract.ReadRequest": partial(ReadRequest, chunk_rows=200),
-                "headwater.run.execute.RETRY_PAUSES_S": (0.05, 0.1),
+                "headwater.run.steps.extract.ReadRequest": partial(ReadRequest, chunk_rows=200),
+                "headwater.run.steps.extract.RETRY_PAUSES_S": (0.05, 0.1),
                 "headwater.sources.postgres_bounds.WRITERS_WAIT_S": 0.2,
             }
             source = Source(tmp_path / "work", fresh, lambda: None, check, settings)

@@ -155,9 +155,9 @@ def orders(postgres: Postgres, session: psycopg.Connection[Any], folder: Path, o
         },
     )
     settings = {
-        "headwater.run.extract.ReadRequest": partial(ReadRequest, chunk_rows=7),
+        "headwater.run.steps.extract.ReadRequest": partial(ReadRequest, chunk_rows=7),
         "headwater.sources.postgres_cdc.BATCH_ROWS": 5,
-        "headwater.run.execute.RETRY_PAUSES_S": (0.05, 0.1),
+        "headwater.run.steps.extract.RETRY_PAUSES_S": (0.05, 0.1),
     }
     return Source(folder / "work", fresh, source.change, source.check, settings, source.disturbed)
 
@@ -322,7 +322,7 @@ def test_an_api(server: Server, store: str, tmp_path: Path) -> None:
     settings = {
         "headwater.sources.rest_read.PAGES_PER_CHUNK": 1,
         "headwater.sources.rest_client.BACKOFF_S": 0.01,
-        "headwater.run.execute.RETRY_PAUSES_S": (0.01, 0.01),
+        "headwater.run.steps.extract.RETRY_PAUSES_S": (0.01, 0.01),
     }
     source = Source(tmp_path / "work", fresh, api.change, api.check, settings, api.disturbed)
     assert kill_at_random(source, random.Random(f"kills {store}")) >= 100

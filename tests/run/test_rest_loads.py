@@ -10,7 +10,7 @@ import pytest
 
 from headwater.api import load
 from headwater.core.project import SourceTable
-from headwater.run import execute
+from headwater.run.steps import extract
 from headwater.sources import rest_client, rest_read
 from tests.run.kill import NOW, copy_project, run_child
 from tests.run.projects import rest_orders, rest_project, write
@@ -139,7 +139,7 @@ def test_an_outage_is_waited_for_and_the_load_goes_on_at_the_page(
     store: str, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All attempts of a request fail; the load is tried again after a pause, from what is staged."""
-    monkeypatch.setattr(execute, "RETRY_PAUSES_S", (0.01, 0.01))
+    monkeypatch.setattr(extract, "RETRY_PAUSES_S", (0.01, 0.01))
     folder = rest_project(tmp_path, store, "full", server.url)
     source = folder / "sources" / "api.yaml"
     source.write_text(source.read_text().replace("tables:", "retries: 1\ntables:"))

@@ -160,7 +160,7 @@ def test_a_new_column_in_a_later_chunk(tmp_path: Path) -> None:
 def test_a_file_that_changes_while_it_is_read_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project(tmp_path, "warehouse")
 
-    monkeypatch.setattr("headwater.run.execute.RETRY_PAUSES_S", (0.0,))
+    monkeypatch.setattr("headwater.run.steps.extract.RETRY_PAUSES_S", (0.0,))
     new = {"in/2.csv": HEADER + "5,new,1\n"}
 
     def write(event: Event) -> None:
@@ -202,7 +202,7 @@ def test_spans_that_were_due_stay_due_until_they_are_committed(tmp_path: Path, s
 
 def test_results_of_several_spans_add_up(tmp_path: Path) -> None:
     from headwater.core.run import StepResult
-    from headwater.run.transform import _add_up
+    from headwater.run.steps.transform import _add_up
 
     one = StepResult("s", Status.DONE, rows=2, rows_inserted=1, rows_deleted=None)
     other = StepResult("s", Status.UNCHANGED, rows=3, rows_inserted=None, rows_deleted=2)

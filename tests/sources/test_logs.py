@@ -15,7 +15,7 @@ import pytest
 from headwater.api import load
 from headwater.core.run import Status
 from headwater.errors import ProjectErrors
-from headwater.run import execute
+from headwater.run.steps import extract
 from headwater.sources import logs_lines
 from tests.run.projects import write
 from tests.run.runner import rows, run, run_well
@@ -246,7 +246,7 @@ def test_a_truncated_log_is_noticed_once(tmp_path: Path, new: list[int]) -> None
 
 
 def test_a_log_that_is_truncated_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(execute, "RETRY_PAUSES_S", ())
+    monkeypatch.setattr(extract, "RETRY_PAUSES_S", ())
     monkeypatch.setattr(logs_lines, "CHUNK_BYTES", 1000)
     project(tmp_path)
     append(tmp_path, lines(*range(30)))

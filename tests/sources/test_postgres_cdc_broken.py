@@ -37,7 +37,7 @@ def test_a_server_that_restarts_while_its_log_is_read(
     postgres: Server, db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: signal.Signals
 ) -> None:
     """Stopped in an orderly way, or crashed: it then recovers, and its slot may stand where it stood long ago."""
-    monkeypatch.setattr("headwater.run.execute.RETRY_PAUSES_S", (0.01, 0.01))
+    monkeypatch.setattr("headwater.run.steps.extract.RETRY_PAUSES_S", (0.01, 0.01))
     db.sql(T, "INSERT INTO t VALUES (0, 'first', NULL)")
     project(tmp_path, db)
     run_well(tmp_path)

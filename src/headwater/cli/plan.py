@@ -77,12 +77,12 @@ def print_plan(plan: Plan) -> None:
 
 
 def _size(step: Step) -> str:
-    rows = getattr(step, "source_rows", None)
+    rows = step.estimated_rows
     return "" if rows is None else f" (about {rows:,} row{'s' if rows != 1 else ''} at the source)"
 
 
 def _spans(step: Step) -> str:
-    spans = getattr(step, "intervals", ())
+    spans = step.spans
     if not spans:
         return ""
     shown = ", ".join(
@@ -102,8 +102,8 @@ def plan_as_json(plan: Plan) -> dict[str, Any]:
                 "decision": step.decision.value,
                 "reason": step.reason,
                 "upstream": list(step.upstream),
-                "intervals": [str(span) for span in getattr(step, "intervals", ())],
-                "source_rows": getattr(step, "source_rows", None),
+                "intervals": [str(span) for span in step.spans],
+                "source_rows": step.estimated_rows,
             }
             for step in plan.steps
         ],

@@ -38,6 +38,7 @@ class Progress:
     def __init__(self, secrets: frozenset[str]) -> None:
         self.secrets = secrets
         self.total = 0
+        self._committing: frozenset[str] = frozenset()
 
     def __enter__(self) -> Self:
         return self
@@ -46,8 +47,9 @@ class Progress:
         return None
 
     def begin(self, plan: Plan) -> None:
-        """Take note of how many steps there are."""
+        """Take note of how many steps there are, and of those that commit."""
         self.total = len(plan.steps)
+        self._committing = frozenset(step.node for step in plan.steps if step.commits)
 
     def __call__(self, event: Event) -> None:
         """Read an event."""
@@ -58,7 +60,7 @@ class Progress:
         for result in run.results:
             counts[result.status] = counts.get(result.status, 0) + 1
         parts = ", ".join(f"{number} {status.value}" for status, number in counts.items())
-        rejected = sum(result.rejected for result in run.results if result.step.endswith("/load"))
+        rejected = sum(result.rejected for result in run.results if result.step in self._committing)
         more = f"; {rejected:,} row{'s' if rejected != 1 else ''} to quarantine" if rejected else ""
         say(f"{run.status.value} in {run.duration_s:.1f} s: {parts or 'nothing to do'}{more}")
 

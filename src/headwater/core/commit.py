@@ -92,10 +92,6 @@ class Commit:
             return list(self.recent)
         return [*self.recent, [self.version, self.times]][-20:]
 
-    def with_digest(self, digest: str) -> Commit:
-        """Return the commit with a digest of the table's rows."""
-        return replace(self, digest=digest)
-
     def at(self, sequence: int) -> Commit:
         """Return the commit under another sequence, its version moved along when it changed rows."""
         version = sequence if self.version == self.sequence else self.version

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from headwater.core.commit import TableState
+    from headwater.core.graph import Location
     from headwater.core.project import Model, SourceTable
 
 
@@ -19,6 +21,31 @@ class Decision(StrEnum):
     RUN = "run"
     SKIP = "skip"
     IF_INPUTS_CHANGED = "if_inputs_changed"
+
+
+class Cause(StrEnum):
+    """Why a step runs or is skipped; `Step.reason` says it for people."""
+
+    FIRST = "first"
+    """Nothing of it is committed, or what was is gone."""
+    ASKED = "asked"
+    """Somebody asked for it: `--full`, `--from`, `--to`."""
+    DAMAGED = "damaged"
+    """Its table is not as the last commit left it: the step fails and says so."""
+    DECLARATION = "declaration"
+    """What is declared is not what the last commit was made by."""
+    CHECKS = "checks"
+    """Only the checks differ from those of the last commit: the rows may stay."""
+    VOLATILE = "volatile"
+    """The same query over the same inputs may give other rows."""
+    INPUTS = "inputs"
+    """What it reads has changed, or may change while the run goes on."""
+    DUE = "due"
+    """Intervals are due."""
+    UNKNOWN = "unknown"
+    """Its source says at run whether there is anything new."""
+    NOTHING = "nothing"
+    """Nothing is new."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -33,24 +60,73 @@ class Interval:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class Step(ABC):
     """One step of a plan.
 
     Attributes:
         node: Name of the node it executes, which is also the step's name.
         decision: Whether it runs.
+        cause: Why.
         reason: Why, for people.
         upstream: Names of the steps it waits for.
         fingerprint: What its commit will be marked with.
         inputs: Stored datasets whose versions decide whether it runs.
+        full: What is there is not built upon: everything is read or computed anew.
     """
 
     node: str
     decision: Decision
+    cause: Cause
     reason: str
     upstream: tuple[str, ...] = ()
     fingerprint: str = ""
     inputs: tuple[str, ...] = ()
+    full: bool = False
+
+    @property
+    @abstractmethod
+    def location(self) -> Location:
+        """Where what it executes is declared."""
+
+    @property
+    def commits(self) -> bool:
+        """Whether it commits its dataset."""
+        return True
+
+    @property
+    def hides_values(self) -> bool:
+        """Whether no message may show a value of the rows it works on."""
+        return False
+
+    @property
+    def hidden_columns(self) -> frozenset[str]:
+        """The columns whose values it masks."""
+        return frozenset()
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether it works interval by interval."""
+        return False
+
+    @property
+    def is_dated_by_clock(self) -> bool:
+        """Whether its rows carry the run's clock, by which a later run goes on."""
+        return False
+
+    @property
+    def sql(self) -> str:
+        """The SQL it runs; "" when it is not SQL that somebody wrote."""
+        return ""
+
+    @property
+    def spans(self) -> tuple[Interval, ...]:
+        """The intervals that are known to be due."""
+        return ()
+
+    @property
+    def estimated_rows(self) -> int | None:
+        """How many rows it is going to read, about; None when nobody knows."""
+        return None
 
     @property
     def dataset(self) -> str:
@@ -72,8 +148,27 @@ class ExtractStep(Step):
     """
 
     table: SourceTable
-    full: bool = False
     source_rows: int | None = None
+
+    @property
+    def location(self) -> Location:
+        """Where the table is declared."""
+        return self.table.location
+
+    @property
+    def commits(self) -> bool:
+        """What it stages is committed by the load."""
+        return False
+
+    @property
+    def hides_values(self) -> bool:
+        """Whether a column is masked or dropped."""
+        return self.table.ingest.hides_values
+
+    @property
+    def estimated_rows(self) -> int | None:
+        """What the source says."""
+        return self.source_rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,21 +176,58 @@ class LoadStep(Step):
     """Decide over the whole staged load and commit it."""
 
     table: SourceTable
-    full: bool = False
+
+    @property
+    def location(self) -> Location:
+        """Where the table is declared."""
+        return self.table.location
+
+    @property
+    def hides_values(self) -> bool:
+        """Whether a column is masked or dropped."""
+        return self.table.ingest.hides_values
+
+    @property
+    def hidden_columns(self) -> frozenset[str]:
+        """The columns that `mask` names."""
+        return frozenset(name for rule in self.table.ingest.prepare if rule.mask for name in rule.mask.columns)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransformStep(Step):
     """Compute a model and commit its rows.
 
-    `intervals` are the ones known to be due; those in `pending` are due as well, and not to be computed now; `full`
-    rebuilds everything.
+    `intervals` are the ones known to be due; those in `pending` are due as well, and not to be computed now.
     """
 
     model: Model
     intervals: tuple[Interval, ...] = ()
     pending: tuple[Interval, ...] = ()
-    full: bool = False
+
+    @property
+    def location(self) -> Location:
+        """Where the model is declared."""
+        return self.model.location
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether the model is computed interval by interval."""
+        return self.model.is_timed
+
+    @property
+    def is_dated_by_clock(self) -> bool:
+        """A snapshot without a `time` of its own dates changes by the run's clock."""
+        return self.model.spec.materialize == "snapshot" and not self.model.spec.time
+
+    @property
+    def sql(self) -> str:
+        """The model's query."""
+        return self.model.text.strip() if self.model.language == "sql" else ""
+
+    @property
+    def spans(self) -> tuple[Interval, ...]:
+        """The intervals that are due and to be computed."""
+        return self.intervals
 
 
 _SHOWN_HITS = 20

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from headwater.core.graph import Location
     from headwater.core.project import Project, SourceTable
     from headwater.core.specs import CheckSpec
-    from headwater.plan.build import Observed
+    from headwater.plan.planning import Observed
     from headwater.sql.binding import Binder
 
 Columns = tuple[Column, ...]

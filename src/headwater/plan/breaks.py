@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from headwater.core.project import Model, Project
     from headwater.plan.bind import Bound, Columns
-    from headwater.plan.build import Observed
+    from headwater.plan.planning import Observed
     from headwater.project.cache import ParseCache
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from headwater.core.plan import TransformStep
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -20,16 +18,12 @@ def tell_clocks(steps: Iterable[Step], states: Mapping[str, TableState], now: da
     for step in steps:
         state = states.get(step.dataset)
         if state is not None and state.commit is not None and _read(state.commit.now) > now:
-            ahead.setdefault(state.commit.now, {})[step.dataset] = _is_dated_by_clock(step)
+            ahead.setdefault(state.commit.now, {})[step.dataset] = step.is_dated_by_clock
     return [
         f"the clock of this run, {_tell(now)}, is before that of the last commit of {', '.join(names)}, "
         f"{_tell(_read(instant))}: see --now and the machine's clock{_tell_snapshots(names)}"
         for instant, names in sorted(ahead.items())
     ]
-
-
-def _is_dated_by_clock(step: Step) -> bool:
-    return isinstance(step, TransformStep) and step.model.spec.materialize == "snapshot" and not step.model.spec.time
 
 
 def _tell_snapshots(names: Mapping[str, bool]) -> str:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from headwater.core.project import Model, Project, SourceTable
     from headwater.plan.bind import Bound, Columns
-    from headwater.plan.build import Observed
+    from headwater.plan.planning import Observed
     from headwater.project.cache import ParseCache
 
 _GONE = "the source does not give it any more"

@@ -13,7 +13,7 @@ from headwater.core.commit import Column, TableState
 from headwater.core.project import Model, SourceTable
 from headwater.core.specs import missing_columns
 from headwater.errors import ConnectorError, ProjectError, ProjectErrors, StateError, Terminal
-from headwater.plan.build import Observed
+from headwater.plan.planning import Observed
 from headwater.plugins import load_source, load_store
 from headwater.project.references import redact
 from headwater.sql.timecolumn import find_time_source

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from headwater.errors import BusyError, ProjectError, StateError
 from headwater.plan.bind import Bound, bind_project, sure_times
 from headwater.plan.breaks import find_breaks
-from headwater.plan.build import Observed, Wish
 from headwater.plan.lineage import Lineage, trace_project
 from headwater.plan.observe import (
     PATIENCE_S,
@@ -26,6 +25,7 @@ from headwater.plan.observe import (
     pack_description,
     read_states,
 )
+from headwater.plan.planning import Observed, Wish
 from headwater.project.cache import ParseCache
 from headwater.run.beside import ask_query, ask_states
 from headwater.run.context import RunContext, utc_now

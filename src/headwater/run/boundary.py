@@ -6,7 +6,6 @@ import re
 import traceback
 from typing import TYPE_CHECKING, Any
 
-from headwater.core.plan import ExtractStep, LoadStep, TransformStep
 from headwater.errors import HeadwaterError, StepError, UserCodeError
 from headwater.processing.batch.python_models import call_model
 from headwater.project.references import redact
@@ -15,7 +14,7 @@ from headwater.sql.binding import explain_error
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-    from headwater.core.plan import Step
+    from headwater.core.plan import Step, TransformStep
     from headwater.core.project import Model, Project
 
 _DOCTOR = "`headwater doctor` tells whether something is damaged; else mend the table's rules"
@@ -23,12 +22,10 @@ _DOCTOR = "`headwater doctor` tells whether something is damaged; else mend the 
 _LINE = re.compile(r"^LINE \d+: (.*)$", re.MULTILINE)
 
 
-def explain_failure(error: Exception, step: Step, project: Project) -> HeadwaterError:
-    """Return a step's failure with file and line where they are known, free of secrets and of hidden values."""
-    explained = _explain(error, step)
-    if not explained.path and isinstance(step, TransformStep | ExtractStep | LoadStep):
-        place = step.model.location if isinstance(step, TransformStep) else step.table.location
-        explained.path, explained.line = place.path, place.line
+def place_failure(explained: HeadwaterError, step: Step, project: Project) -> HeadwaterError:
+    """Return a step's failure with file and line where they are known, free of secrets."""
+    if not explained.path:
+        explained.path, explained.line = step.location.path, step.location.line
     explained.what = redact(explained.what, project.secrets)
     explained.fix = redact(explained.fix, project.secrets)
     return explained
@@ -43,17 +40,16 @@ def call_user_model(model: Model, project: Project, connection: DuckDBPyConnecti
     try:
         return call_model(model, project.root, connection, project.lake_folder)
     except Exception as error:
-        raise _explain_user_code(error, model) from error
+        raise _explain_model(error, model) from error
 
 
-def _explain(error: Exception, step: Step) -> HeadwaterError:
+def explain_rules(error: Exception, step: Step) -> HeadwaterError:
+    """Return what a table's rules, or the machine, failed with, free of hidden values."""
     if isinstance(error, HeadwaterError):
         return error
-    if isinstance(step, TransformStep):
-        return _explain_user_code(error, step.model)
     if isinstance(error, OSError):
         return StepError(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "), fix="see the file system")
-    if isinstance(step, ExtractStep | LoadStep) and _is_duckdb(error) and step.table.ingest.hides_values:
+    if _is_duckdb(error) and step.hides_values:
         return StepError(
             f"{type(error).__name__} in the rules of the table; its text is withheld, it may show a hidden value",
             fix="use try_cast and the like in sql and reject_if, so that no value can fail",
@@ -61,7 +57,12 @@ def _explain(error: Exception, step: Step) -> HeadwaterError:
     return StepError(f"{type(error).__name__}: {error}", fix=_DOCTOR if _is_duckdb(error) else "")
 
 
-def _explain_user_code(error: Exception, model: Model) -> HeadwaterError:
+def explain_user_code(error: Exception, step: TransformStep) -> HeadwaterError:
+    """Return what a model failed with, at its line."""
+    return _explain_model(error, step.model)
+
+
+def _explain_model(error: Exception, model: Model) -> HeadwaterError:
     if isinstance(error, HeadwaterError):
         return error
     path = model.location.path

@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     from headwater.core.commit import Receipt, TableState
     from headwater.core.project import Project
     from headwater.plan.bind import Columns
-    from headwater.plan.build import Observed, Wish
     from headwater.plan.observe import Connectors
+    from headwater.plan.planning import Observed, Wish
     from headwater.processing.batch.session import DuckDBSession
+    from headwater.run.steps.ingestion import Ingestion
 
 Listener = Callable[[Event], None]
 
@@ -52,6 +53,7 @@ class RunContext:
         states: State of every table, kept up to date as steps commit.
         bound: What binding found before the run.
         listeners: Readers of events.
+        ingestions: What is extracted and waits for its load, by dataset.
         terminal: A person watches: schema files may be proposed.
         stopping: Set when the run is to stop at the next boundary.
     """
@@ -66,6 +68,7 @@ class RunContext:
     states: dict[str, TableState]
     bound: Bound = field(default_factory=Bound)
     listeners: list[Listener] = field(default_factory=list)
+    ingestions: dict[str, Ingestion] = field(default_factory=dict)
     terminal: bool = False
     stopping: threading.Event = field(default_factory=threading.Event)
     _emitting: threading.Lock = field(default_factory=threading.Lock)

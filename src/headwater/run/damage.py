@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from headwater.core.plan import TransformStep
 from headwater.errors import StateError
 from headwater.project.references import redact
 
@@ -17,8 +16,7 @@ if TYPE_CHECKING:
 
 def blame_step(error: Exception, step: Step, context: RunContext) -> Exception:
     """Return the error of a step, or the one of the damaged table that it met."""
-    inputs = step.inputs if isinstance(step, TransformStep) else ()
-    return find_damage(error, (*inputs, step.dataset), context) or error
+    return find_damage(error, (*step.inputs, step.dataset), context) or error
 
 
 def find_damage(error: Exception, datasets: Iterable[str], context: RunContext) -> StateError | None:

@@ -6,32 +6,23 @@ import os
 import time
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from headwater.core.plan import Decision, ExtractStep, LoadStep, TransformStep
+from headwater.core.plan import Decision
 from headwater.core.run import Event, Run, Status, StepResult
-from headwater.errors import HeadwaterError, Retryable
-from headwater.plan.build import settle_extract, settle_transform
 from headwater.plan.clocks import tell_clocks
 from headwater.project.references import redact
-from headwater.run.boundary import explain_failure
+from headwater.run.boundary import place_failure
 from headwater.run.context import RunContext, StopRunError, utc_now
 from headwater.run.damage import blame_step
-from headwater.run.extract import Ingestion, run_extract
-from headwater.run.load import run_load
-from headwater.run.rejected import forget_failure
-from headwater.run.transform import run_transform
+from headwater.run.steps.registry import HANDLERS
 from headwater.run.upkeep import compact_tables
 from headwater.run.views import create_views, drop_stale_views
 
 if TYPE_CHECKING:
     from headwater.core.plan import Plan, Step
     from headwater.run.context import Listener
-
-RETRY_PAUSES_S = (0.5, 2.0)
-"""Pauses before the second and the third try of an extract that failed for a reason that may pass."""
 
 _SETTLED = (Status.DONE, Status.UNCHANGED, Status.SKIPPED)
 
@@ -74,7 +65,6 @@ class _Walk:
     context: RunContext
     workers: int
     results: dict[str, StepResult] = field(default_factory=dict)
-    ingestions: dict[str, Ingestion] = field(default_factory=dict)
 
     def run(self) -> Run:
         context, started, begin = self.context, utc_now(), time.perf_counter()
@@ -88,7 +78,7 @@ class _Walk:
         try:
             self._walk()
         finally:
-            for ingestion in self.ingestions.values():  # read, but the load was blocked or stopped
+            for ingestion in context.ingestions.values():  # read, but the load was blocked or stopped
                 ingestion.connection.close()
         create_views(context)
         compact_tables(self.plan, self.results, context)
@@ -144,107 +134,43 @@ class _Walk:
         elif self.context.stopping.is_set():
             result = StepResult(step.node, Status.STOPPED, reason="the run was stopped")
         elif step.decision is Decision.SKIP:
-            result = StepResult(step.node, Status.SKIPPED, reason=step.reason, settled=self._settles())
-            if isinstance(step, LoadStep):
-                forget_failure(self.context.project, step.dataset)
-        if result is not None:
-            state = self.context.states.get(step.dataset)
-            rows, version = (state.commit.rows, state.commit.version) if state and state.commit else (None, None)
-            result = replace(result, started=utc_now(), rows=rows, version=version)
-            self._tell(step, result)
-        return result
+            return self._tell(step, replace(self._skip(step), started=utc_now()))
+        if result is None:
+            return None
+        return self._tell(step, replace(self._as_it_stands(step, result), started=utc_now()))
 
     def _execute(self, step: Step) -> StepResult:
-        started, begin = utc_now(), time.perf_counter()
+        started, begin, handler = utc_now(), time.perf_counter(), HANDLERS[type(step)]
         try:
-            result = self._dispatch(step)
+            step = handler.settle(step, self.context)
+            if step.decision is Decision.SKIP:
+                result = self._skip(step)
+            else:
+                self.context.emit("step_started", step.node, reason=step.reason)
+                result = handler.run(step, self.context)
         except StopRunError as stop:
             result = StepResult(step.node, Status.STOPPED, reason=stop.what)
         except Exception as error:
-            failure = explain_failure(blame_step(error, step, self.context), step, self.context.project)
+            explained = handler.explain(blame_step(error, step, self.context), step)
+            failure = place_failure(explained, step, self.context.project)
             result = StepResult(step.node, Status.FAILED, reason=step.reason, error=str(failure))
-        result = replace(result, started=started, duration_s=time.perf_counter() - begin)
-        self._tell(step, result)
-        return result
+        return self._tell(step, replace(result, started=started, duration_s=time.perf_counter() - begin))
 
-    def _dispatch(self, step: Step) -> StepResult:
-        context = self.context
-        if isinstance(step, TransformStep):
-            incremental = step.model.spec.materialize == "incremental" and not step.full
-            if step.decision is Decision.IF_INPUTS_CHANGED or incremental:
-                time_source = context.observed.time_sources.get(step.dataset)
-                step = settle_transform(step, context.states, context.now, time_source, context.wish)
-            if step.decision is Decision.SKIP:
-                return self._skipped(step)
-            context.emit("step_started", step.node, reason=step.reason)
-            return run_transform(step, context)
-        if isinstance(step, ExtractStep):
-            if self._was_unknown(step):
-                self._look_again(step)
-                step = settle_extract(step, context.observed, context.wish)
-            if step.decision is Decision.SKIP:
-                return self._skipped(step)
-            context.emit("step_started", step.node, reason=step.reason)
-            ingestion, result = self._extract(step)
-            self.ingestions[step.dataset] = ingestion
-            return result
-        assert isinstance(step, LoadStep)
-        if step.dataset not in self.ingestions:
-            forget_failure(context.project, step.dataset)
-            return replace(self._skipped(step), reason="the source has not changed")
-        context.emit("step_started", step.node, reason=step.reason)
-        return run_load(step, context, self.ingestions.pop(step.dataset))
+    def _skip(self, step: Step) -> StepResult:
+        """Return the result of a step that has nothing to do.
 
-    def _was_unknown(self, step: ExtractStep) -> bool:
-        """Whether the source was not reached at plan: what has not changed is not read again."""
-        return step.dataset not in self.context.observed.sources or step.dataset in self.context.observed.stale
-
-    def _extract(self, step: ExtractStep) -> tuple[Ingestion, StepResult]:
-        """Extract; what may pass (a file that is being written, a locked database) is tried again after a pause."""
-        for pause_s in RETRY_PAUSES_S:
-            try:
-                return run_extract(step, self.context)
-            except HeadwaterError as error:
-                if not isinstance(error, Retryable):
-                    raise
-                text = redact(f"{error.what}; again in {pause_s:g} s", self.context.project.secrets)
-                self.context.emit("warning", step.node, text=text)
-            if self.context.stopping.wait(pause_s):
-                raise StopRunError("stopped on request")
-            self._look_again(step)
-        return run_extract(step, self.context)
-
-    def _look_again(self, step: ExtractStep) -> None:
-        """See what a new run would see: what is staged by now, and whether the source has changed.
-
-        What was staged goes into the next try, as into a run after a kill; of a source that has changed it is left.
+        It says that the table is as it should be, unless only a span of time was asked for.
         """
-        context, table = self.context, step.table
-        with suppress(HeadwaterError):
-            described = context.connectors.sources[table.source].describe({table.table: table.options})
-            sources = {**context.observed.sources, table.name: described[table.table]}
-            stale = context.observed.stale - {table.name}
-            context.observed = replace(context.observed, sources=sources, stale=stale)
-        found = context.store_of(step.dataset).describe([step.dataset]).get(step.dataset)
-        if found is not None:
-            old = context.states.get(step.dataset)
-            context.states[step.dataset] = replace(old, staging=found.staging) if old else found
+        HANDLERS[type(step)].skip(step, self.context)
+        settled = self.context.wish.span is None
+        return self._as_it_stands(step, StepResult(step.node, Status.SKIPPED, reason=step.reason, settled=settled))
 
-    def _skipped(self, step: Step) -> StepResult:
+    def _as_it_stands(self, step: Step, result: StepResult) -> StepResult:
+        """Return a result with rows and version as the table has them."""
         state = self.context.states.get(step.dataset)
         commit = state.commit if state else None
-        return StepResult(
-            step.node,
-            Status.SKIPPED,
-            rows=commit.rows if commit else None,
-            version=commit.version if commit else None,
-            reason=step.reason,
-            settled=self._settles(),
-        )
+        return replace(result, rows=commit.rows, version=commit.version) if commit else result
 
-    def _settles(self) -> bool:
-        """Whether a skip says that the table is as it should be: not when only a span of time was asked for."""
-        return self.context.wish.span is None
-
-    def _tell(self, step: Step, result: StepResult) -> None:
+    def _tell(self, step: Step, result: StepResult) -> StepResult:
         self.context.emit("step_finished", step.node, result=result)
+        return result

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headwater.core.graph import Role, node_name
-from headwater.core.plan import ExtractStep, LoadStep, Step, TransformStep
 from headwater.core.run import Event, Status, StepResult
 from headwater.core.secrets import redact_all
 from headwater.core.specs import CHECK_KINDS
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import TextIO
 
-    from headwater.core.plan import Plan
+    from headwater.core.plan import Plan, Step
     from headwater.core.run import CheckResult
     from headwater.core.specs import DescribedSpec
     from headwater.plan.describe import DatasetDescription
@@ -166,8 +165,8 @@ class OpenLineage:
         job = step.action.upper() if step else "CHECK" if name else "PROJECT"
         kind = self._facet("jobType", processingType="BATCH", integration="HEADWATER", jobType=job)
         facets = {"jobType": kind}
-        if isinstance(step, TransformStep) and step.model.language == "sql":
-            facets["sql"] = self._facet("sql", query=step.model.text.strip(), dialect="duckdb")
+        if step and step.sql:
+            facets["sql"] = self._facet("sql", query=step.sql, dialect="duckdb")
         return facets
 
     # ------------------------------------------------------------------------------------------------- datasets
@@ -209,13 +208,13 @@ class OpenLineage:
         return describe_dataset(self.project, dataset, self.context.states.get(dataset), lineage=self._lineage)
 
     def _inputs(self, step: Step) -> list[Json]:
-        if isinstance(step, TransformStep):
-            return [self._dataset(name) for name in self.project.physical_inputs(step.dataset)]
-        return [self._dataset(node_name(step.dataset, Role.SOURCE))]
+        if self.project.datasets[step.dataset].is_loaded:
+            return [self._dataset(node_name(step.dataset, Role.SOURCE))]
+        return [self._dataset(name) for name in self.project.physical_inputs(step.dataset)]
 
     def _outputs(self, step: Step, result: StepResult | None = None) -> list[Json]:
         """Return what a step writes; of one that went well, also where its columns come from and the rows written."""
-        if isinstance(step, ExtractStep) or not self.project.store_of(step.dataset):
+        if not step.commits:
             return []
         output = self._dataset(step.dataset)
         if result is not None:
@@ -230,11 +229,9 @@ class OpenLineage:
         if step.dataset not in self._lineage.datasets:
             return {}
         traced = self._about(step.dataset).traced
-        rules = step.table.ingest.prepare if isinstance(step, LoadStep) else ()
-        masked = {name for rule in rules if rule.mask for name in rule.mask.columns}
         fields = {}
         for column in traced.columns:
-            how: Json = {"type": "DIRECT", **({"masking": True} if column.name in masked else {})}
+            how: Json = {"type": "DIRECT", **({"masking": True} if column.name in step.hidden_columns else {})}
             if column.leaves:
                 fields[column.name] = {"inputFields": [self._input_field(leaf, how) for leaf in column.leaves]}
         indirect: dict[tuple[str, str], list[Json]] = {}

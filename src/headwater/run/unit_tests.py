@@ -10,8 +10,8 @@ from headwater.core.project import Model, SourceTable
 from headwater.core.values import resolve_scalar
 from headwater.errors import HeadwaterError, PlanError, ProjectError
 from headwater.plan.bind import source_schema
-from headwater.plan.build import Observed
 from headwater.plan.intervals import parse_moment
+from headwater.plan.planning import Observed
 from headwater.project.validate import suggest
 from headwater.run.boundary import call_user_model
 from headwater.sql.binding import describe_query, explain_error

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from headwater.contracts import MaintainResult
-from headwater.core.plan import ExtractStep
 from headwater.core.run import Status
 from headwater.errors import ConnectorError, HeadwaterError, StateError
 from headwater.project.references import redact
@@ -38,7 +37,7 @@ def compact_tables(plan: Plan, results: Mapping[str, StepResult], context: RunCo
     """Compact what this run wrote, by what its commits said; a failure is a warning, the rows are as they were."""
     for step in plan.steps:
         result, state = results.get(step.node), context.states.get(step.dataset)
-        written = result is not None and result.status is Status.DONE and not isinstance(step, ExtractStep)
+        written = result is not None and result.status is Status.DONE and step.commits
         if not written or state is None or state.small_files <= MANY_SMALL_FILES or context.stopping.is_set():
             continue
         try:

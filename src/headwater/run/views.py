@@ -47,11 +47,11 @@ def stored_views(project: Project) -> list[str]:
 
 
 def _sync(context: RunContext, *, create: bool) -> None:
-    if not any(state.scan.startswith("SELECT * FROM _hw.") for state in context.states.values()):
-        return
     views = {name: context.project.view(name) for name in stored_views(context.project)}
     wanted = {name: view for name, view in views.items() if view is not None}
     with closing(context.session.cursor()) as connection:
+        if not connection.execute("SELECT 1 FROM duckdb_databases() WHERE database_name = '_hw'").fetchall():
+            return
         present = {
             f"{schema}.{name}": comment.removeprefix(_MARK)
             for schema, name, comment in connection.execute(

@@ -5,6 +5,7 @@ Only a body that was cut off may come whole the next time; whatever else is wron
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import re
 from dataclasses import dataclass
@@ -82,13 +83,14 @@ def _check_text(answer: Answer, body: bytes, client: Client) -> None:
     if body[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in body[:4]:
         what, fix = "UTF-16 or UTF-32, not UTF-8", "ask the API for UTF-8, by a header"
         raise RestError(f"{client.show(answer.url)}: the answer is {what}", fix=fix)
+    decoder = codecs.getincrementaldecoder("utf-8")()
     try:
-        body.decode()
+        decoder.decode(body)
     except UnicodeDecodeError as error:
-        if error.reason == "unexpected end of data":
-            raise PassingError(f"{answer.status}, cut off within a character") from None
         what, fix = f"not UTF-8 (at byte {error.start:,})", "ask the API for UTF-8, by a header"
         raise RestError(f"{client.show(answer.url)}: the answer is {what}", fix=fix) from None
+    if decoder.getstate()[0]:
+        raise PassingError(f"{answer.status}, cut off within a character")
 
 
 def _explain(answer: Answer, body: bytes, client: Client, problem: str) -> Exception:

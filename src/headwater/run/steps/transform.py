@@ -7,12 +7,12 @@ from functools import reduce
 from typing import TYPE_CHECKING
 
 from headwater.contracts import Change, Load
-from headwater.core.commit import Commit
-from headwater.core.plan import Interval
+from headwater.core.plan import Decision, Interval
 from headwater.core.run import Status, StepResult
 from headwater.errors import StateError
-from headwater.plan.build import only_checks_changed
 from headwater.plan.intervals import read_spans, subtract_spans, write_spans
+from headwater.plan.steps.transform import only_checks_changed
+from headwater.plan.steps.transform import settle_transform as plan_again
 from headwater.processing.batch.materialize import (
     Target,
     first_change,
@@ -23,7 +23,7 @@ from headwater.processing.batch.materialize import (
     snapshot_change,
 )
 from headwater.processing.batch.python_models import call_model
-from headwater.run.audit import Audit
+from headwater.run.committing import Proposal, commit_proposal
 from headwater.sql.binding import describe_query
 from headwater.sql.placeholders import fill_clock
 
@@ -36,6 +36,15 @@ if TYPE_CHECKING:
     from headwater.core.commit import TableState
     from headwater.core.plan import TransformStep
     from headwater.run.context import RunContext
+
+
+def settle_transform(step: TransformStep, context: RunContext) -> TransformStep:
+    """Decide again when the inputs are done; intervals by what is finished by now."""
+    incremental = step.model.spec.materialize == "incremental" and not step.full
+    if step.decision is not Decision.IF_INPUTS_CHANGED and not incremental:
+        return step
+    time_source = context.observed.time_sources.get(step.dataset)
+    return plan_again(step, context.states, context.now, time_source, context.wish)
 
 
 def run_transform(step: TransformStep, context: RunContext) -> StepResult:
@@ -123,34 +132,16 @@ class _Work:
 
     def commit(self, change: Change, spans: tuple[Interval, ...], *, pending: Sequence[Interval] = ()) -> StepResult:
         step, context = self.step, self.context
-        records = change.mode == "record"
         state = context.states.get(step.dataset)
-        audit = Audit(context, step.node, self.spec.all_checks(), self.connection)
         load = Load(
             table=step.dataset,
             producer=step.node,
-            load_id=f"{context.run_id}",
+            load_id=context.run_id,
             connection=self.connection,
             notify=lambda name: context.emit(name, step.node),
         )
-        if not records:
-            load = replace(load, audit=audit)
-        else:
-            assert state is not None
-            audit(state.scan)
-        commit = make_commit(context, step, state, change, self._position(state, spans, pending))
-        receipt = context.store_of(step.dataset).commit(load, change, commit)
-        context.note_commit(step.dataset, receipt)
-        return StepResult(
-            step=step.node,
-            status=Status.DONE if receipt.changed else Status.UNCHANGED,
-            rows=receipt.commit.rows,
-            rows_inserted=receipt.rows_inserted,
-            rows_deleted=receipt.rows_deleted,
-            version=receipt.commit.version,
-            reason=step.reason,
-            checks=audit.results,
-        )
+        position = self._position(state, spans, pending)
+        return commit_proposal(Proposal(step, state, load, change, position), context)
 
     def _position(
         self, state: TableState | None, spans: tuple[Interval, ...], pending: Sequence[Interval]
@@ -161,32 +152,3 @@ class _Work:
         due = (*pending, *self.step.pending)
         valid = [part for span in done for part in subtract_spans(span, due)]
         return {"intervals": write_spans([*valid, *spans])}
-
-
-def make_commit(
-    context: RunContext, step: Any, state: TableState | None, change: Change, position: dict[str, Any]
-) -> Commit:
-    """Propose the commit that follows a table's last one."""
-    last = state.commit if state else None
-    sequence = last.sequence + 1 if last else _first_sequence(context, step.dataset)
-    records = change.mode == "record" and last is not None
-    versions = {name: context.states[name].version for name in step.inputs if name in context.states}
-    return Commit(
-        producer=step.node,
-        sequence=sequence,
-        previous=last.sequence if last else None,
-        run_id=context.run_id,
-        fingerprint=step.fingerprint,
-        now=context.now.isoformat(),
-        version=last.version if records and last else sequence,
-        position=position,
-        inputs={name: version for name, version in versions.items() if version is not None},
-        rows=last.rows if records and last else None,
-        recent=last.history() if last else [],
-    )
-
-
-def _first_sequence(context: RunContext, dataset: str) -> int:
-    """Return a sequence that no reader has seen: a table that is made anew must not look like the one before it."""
-    commits = [state.commit for state in context.states.values() if state.commit is not None]
-    return max((commit.inputs.get(dataset, 0) for commit in commits), default=0) + 1

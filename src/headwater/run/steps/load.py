@@ -5,25 +5,33 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from headwater.core.plan import Cause, Decision
 from headwater.core.run import Status, StepResult
 from headwater.errors import CheckFailedError, ConnectorError
 from headwater.project.references import redact
-from headwater.run.audit import Audit
+from headwater.run.committing import Proposal, commit_proposal
 from headwater.run.facts import LoadFacts
 from headwater.run.landing import decide_load
 from headwater.run.rejected import forget_failure, keep_failure
-from headwater.run.transform import make_commit
 from headwater.sql.placeholders import timestamp_literal
 
 if TYPE_CHECKING:
     from headwater.core.commit import TableState
     from headwater.core.plan import LoadStep
     from headwater.run.context import RunContext
-    from headwater.run.extract import Ingestion
+    from headwater.run.steps.ingestion import Ingestion
 
 
-def run_load(step: LoadStep, context: RunContext, ingestion: Ingestion) -> StepResult:
+def settle_load(step: LoadStep, context: RunContext) -> LoadStep:
+    """Skip what no extract has found rows for."""
+    if step.dataset in context.ingestions:
+        return step
+    return replace(step, decision=Decision.SKIP, cause=Cause.NOTHING, reason="the source has not changed")
+
+
+def run_load(step: LoadStep, context: RunContext) -> StepResult:
     """Decide over the whole load, then commit it, or nothing."""
+    ingestion = context.ingestions.pop(step.dataset)
     try:
         return _load(step, context, ingestion)
     finally:
@@ -32,7 +40,7 @@ def run_load(step: LoadStep, context: RunContext, ingestion: Ingestion) -> StepR
 
 def _load(step: LoadStep, context: RunContext, ingestion: Ingestion) -> StepResult:
     state, table = ingestion.state, ingestion.table
-    last = state.commit if state else None
+    last, end = state.commit if state else None, ingestion.end
     facts = LoadFacts(
         table=table.name,
         ingest=table.ingest,
@@ -41,11 +49,11 @@ def _load(step: LoadStep, context: RunContext, ingestion: Ingestion) -> StepResu
         state=state,
         full=ingestion.full,
         rows=" UNION ALL BY NAME ".join(ingestion.good),
-        rejects=" UNION ALL ".join(ingestion.rejects) if ingestion.count("rejected") else "",
-        good=ingestion.count("good"),
-        rejected=ingestion.count("rejected"),
-        swallowed=ingestion.count("swallowed"),
-        position=ingestion.position(),
+        rejects=" UNION ALL ".join(ingestion.rejects) if end.rejected else "",
+        good=end.good,
+        rejected=end.rejected,
+        swallowed=end.swallowed,
+        position=end.position,
         parts=tuple(ingestion.parts),
         keys=ingestion.reading.keys,
         now_sql=timestamp_literal(context.now),
@@ -62,36 +70,18 @@ def _load(step: LoadStep, context: RunContext, ingestion: Ingestion) -> StepResu
 
 
 def _decide_and_commit(step: LoadStep, context: RunContext, ingestion: Ingestion, facts: LoadFacts) -> StepResult:
-    table, state = ingestion.table, ingestion.state
-    last = state.commit if state else None
+    state = ingestion.state
     landing = decide_load(facts)
     if landing is None:
         _report(step, context, ingestion, facts.position)
         return _unchanged(step, state)
-    records = landing.change.mode == "record"
-    audit = Audit(context, step.node, table.ingest.all_checks(), ingestion.connection)
-    load = ingestion.load
-    if not records:
-        load = replace(load, audit=audit)
-    elif facts.restated:
-        audit(facts.current)
-    digest = landing.digest or (last.digest if records and last else "")
-    commit = make_commit(context, step, state, landing.change, landing.position).with_digest(digest)
-    receipt = context.store_of(table.name).commit(load, landing.change, commit)
-    context.note_commit(table.name, receipt)
+    proposal = Proposal(
+        step, state, ingestion.load, landing.change, landing.position, digest=landing.digest,
+        rejected=landing.rejected, superseded=landing.superseded + ingestion.end.deduped, audits=facts.restated,
+    )  # fmt: skip
+    result = commit_proposal(proposal, context)
     _report(step, context, ingestion, landing.position)
-    return StepResult(
-        step=step.node,
-        status=Status.DONE if receipt.changed else Status.UNCHANGED,
-        rows=receipt.commit.rows,
-        rows_inserted=receipt.rows_inserted,
-        rows_deleted=receipt.rows_deleted,
-        rejected=landing.rejected,
-        superseded=landing.superseded + ingestion.count("deduped"),
-        version=receipt.commit.version,
-        reason=step.reason,
-        checks=audit.results,
-    )
+    return result
 
 
 def _report(step: LoadStep, context: RunContext, ingestion: Ingestion, position: dict[str, Any]) -> None:

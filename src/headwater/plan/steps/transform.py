@@ -1,0 +1,178 @@
+"""Planning the transform of a model: whether it is due, and which intervals."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from headwater.core.graph import Role, node_name
+from headwater.core.plan import Cause, Decision, Interval, TransformStep
+from headwater.plan.intervals import clip_span, find_due, rebuilt_span, subtract_spans, whole_span
+from headwater.plan.planning import tell_gone
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from headwater.core.commit import Commit, TableState
+    from headwater.core.project import Model, Project
+    from headwater.plan.planning import Planning, Wish
+
+
+def model_fingerprints(project: Project) -> dict[str, str]:
+    """Return each model's fingerprint; the SQL of the views it reads is part of it."""
+    prints: dict[str, str] = {}
+    for name in project.graph.order:
+        node = project.graph.nodes[name]
+        if node.role is not Role.TRANSFORM:
+            continue
+        model: Model = node.spec
+        views = [prints[name].partition(".")[0] for name in model.inputs if project.view(name)]
+        rows, _, checks = model.fingerprint.partition(".")
+        prints[node.dataset] = f"{'+'.join([rows, *views])}.{checks}"
+    return prints
+
+
+def plan_transform(model: Model, planning: Planning) -> TransformStep:
+    """Plan the transform of a stored model."""
+    project, observed, prints, steps = planning.project, planning.observed, planning.prints, planning.steps
+    now, wish = planning.now, planning.wish
+    inputs = project.physical_inputs(model.name)
+    writers = (project.datasets[name].writer for name in inputs)
+    upstream = tuple(node for node in writers if node in steps)
+    full = model.name in wish.full or _rebuilds(model, observed.states.get(model.name), prints[model.name], wish)
+    step = TransformStep(
+        node=node_name(model.name, Role.TRANSFORM),
+        decision=Decision.RUN,
+        cause=Cause.NOTHING,
+        reason="",
+        upstream=upstream,
+        fingerprint=prints[model.name],
+        inputs=inputs,
+        model=_with_views(project, model),
+        full=full,
+    )
+    settled = settle_transform(step, observed.states, now, observed.time_sources.get(model.name), wish)
+    if settled.decision is Decision.SKIP:
+        waits = [name for name in upstream if steps[name].decision is not Decision.SKIP]
+        if waits:
+            return replace(
+                settled,
+                decision=Decision.IF_INPUTS_CHANGED,
+                cause=Cause.INPUTS,
+                reason=f"if {_datasets(waits)} changes",
+            )
+    return settled
+
+
+def _with_views(project: Project, model: Model) -> Model:
+    """Return a model that is as unsteady as the views it reads."""
+    volatile, uses = dict.fromkeys(model.volatile), dict.fromkeys(model.uses)
+    queue = list(model.inputs)
+    while queue:
+        if (view := project.view(queue.pop())) is not None:
+            queue.extend(view.inputs)
+            uses.update(dict.fromkeys(view.uses))
+            if model.spec.volatile != "ignore":
+                volatile.update(dict.fromkeys(view.volatile))
+    return replace(model, volatile=tuple(volatile), uses=tuple(uses))
+
+
+def settle_transform(
+    step: TransformStep,
+    states: Mapping[str, TableState],
+    now: datetime,
+    time_source: tuple[str, str] | None,
+    wish: Wish | None = None,
+) -> TransformStep:
+    """Decide whether a transform runs, from the states of its own table and its inputs as they are now.
+
+    The plan uses it, and so does the run when the inputs of an `if_inputs_changed` step are done.
+    """
+    model, own = step.model, states.get(step.dataset)
+    commit = own.commit if own else None
+    cause, reason = _why_transform(step, states, now, wish or Wish())
+    if model.is_timed:
+        if wish is not None and wish.span is not None and (own is None or commit is None):
+            return _settle_span(step, wish.span, now, (), first=True)
+        if step.full or own is None or commit is None:
+            asked = wish is not None and step.dataset in wish.full
+            whole = whole_span(model.spec, now) if asked else rebuilt_span(model.spec, own, now)
+            return replace(step, decision=Decision.RUN, cause=cause, reason=reason, intervals=(whole,), full=True)
+        inputs = {name: states[name] for name in step.inputs if name in states}
+        unsteady = _why_unsteady(model, commit, now)
+        due = find_due(model.spec, own, inputs, commit.inputs, time_source, now, unsteady)
+        if wish is not None and wish.span is not None:
+            return _settle_span(step, wish.span, now, due.spans, first=False)
+        if due.spans:
+            text = "; ".join(part for part in (due.reason, due.note) if part)
+            return replace(step, decision=Decision.RUN, cause=Cause.DUE, reason=text, intervals=due.spans)
+    if cause is not Cause.NOTHING:
+        return replace(step, decision=Decision.RUN, cause=cause, reason=reason, intervals=())
+    return replace(step, decision=Decision.SKIP, cause=cause, reason="nothing it reads has changed", intervals=())
+
+
+def _settle_span(
+    step: TransformStep, span: Interval, now: datetime, due: tuple[Interval, ...], *, first: bool
+) -> TransformStep:
+    """Compute the intervals of a span; what is due outside of it stays due."""
+    chosen = clip_span(step.model.spec, span, now)
+    if chosen is None:
+        told = f"{span.start:%Y-%m-%d %H:%M} to {span.end:%Y-%m-%d %H:%M}"
+        why = f"it has no interval from {told}"
+        return replace(step, decision=Decision.SKIP, cause=Cause.ASKED, reason=why, intervals=())
+    left = tuple(part for other in due for part in subtract_spans(other, (chosen,)))
+    why = "first build, of the span that was asked for" if first else "asked for with --from and --to"
+    cause = Cause.FIRST if first else Cause.ASKED
+    return replace(
+        step, decision=Decision.RUN, cause=cause, reason=why, intervals=(chosen,), pending=left,
+        full=first or step.full,
+    )  # fmt: skip
+
+
+def _why_transform(
+    step: TransformStep, states: Mapping[str, TableState], now: datetime, wish: Wish
+) -> tuple[Cause, str]:
+    own = states.get(step.dataset)
+    if step.dataset in wish.full:
+        forgets = step.model.spec.materialize == "snapshot" and own is not None and own.commit is not None
+        return Cause.ASKED, f"asked for with --full{': its history is forgotten' if forgets else ''}"
+    if own is not None and own.foreign:
+        return Cause.DAMAGED, own.foreign
+    if own is None or own.commit is None:
+        return Cause.FIRST, f"first build{tell_gone(own)}"
+    commit = own.commit
+    rows, _, checks = step.fingerprint.partition(".")
+    old_rows, _, old_checks = commit.fingerprint.partition(".")
+    if rows != old_rows:
+        kept = wish.keep_history and step.model.spec.materialize == "incremental"
+        return Cause.DECLARATION, f"its SQL or header changed{'; what is there is kept' if kept else ''}"
+    if unsteady := _why_unsteady(step.model, commit, now):
+        return Cause.VOLATILE, unsteady
+    changed = [name for name in step.inputs if name in states and commit.inputs.get(name) != states[name].version]
+    if changed:
+        return Cause.INPUTS, f"{', '.join(changed)} changed"
+    return (Cause.CHECKS, "its checks changed") if checks != old_checks else (Cause.NOTHING, "")
+
+
+def _why_unsteady(model: Model, commit: Commit, now: datetime) -> str:
+    """Say why the same query over the same inputs may give other rows; "" when it may not."""
+    if model.volatile:
+        return f"calls {', '.join(f'{name}()' for name in model.volatile)}"
+    return "uses $now" if "now" in model.uses and commit.now != now.isoformat() else ""
+
+
+def only_checks_changed(step: TransformStep, state: TableState | None) -> bool:
+    """Whether the checks are all that differs from the last commit, so that the rows may stay."""
+    return step.cause is Cause.CHECKS and state is not None and state.commit is not None
+
+
+def _rebuilds(model: Model, state: TableState | None, fingerprint: str, wish: Wish) -> bool:
+    """Whether changed SQL makes every finished row invalid."""
+    if state is None or state.commit is None or wish.keep_history or model.spec.materialize == "snapshot":
+        return False
+    return state.commit.fingerprint.partition(".")[0] != fingerprint.partition(".")[0]
+
+
+def _datasets(nodes: Sequence[str]) -> str:
+    return ", ".join(dict.fromkeys(node.partition("/")[0] for node in nodes))

@@ -1,0 +1,102 @@
+"""The one way from a change to a commit: audited, committed, noted, told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from headwater.core.commit import Commit
+from headwater.core.run import Status, StepResult
+from headwater.run.audit import Audit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from headwater.contracts import Change, Load
+    from headwater.core.commit import TableState
+    from headwater.core.plan import Step
+    from headwater.run.context import RunContext
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What a step has come to and wants to be committed.
+
+    Attributes:
+        step: The step.
+        state: The table as it was when the step began.
+        load: The store's view of it, on the connection on which the change can be read.
+        change: The change.
+        position: Where the step stands after it.
+        digest: Of all rows, where the step has one; a change that only records keeps the last one otherwise.
+        rejected: Rows that go to the quarantine, for the result.
+        superseded: Rows left out, for the result.
+        audits: Whether the checks look at the table as it is, when the change only records.
+    """
+
+    step: Step
+    state: TableState | None
+    load: Load
+    change: Change
+    position: Mapping[str, Any]
+    digest: str = ""
+    rejected: int = 0
+    superseded: int = 0
+    audits: bool = True
+
+
+def commit_proposal(proposal: Proposal, context: RunContext) -> StepResult:
+    """Check a change, commit it, and make its rows visible by name.
+
+    Raises:
+        CheckFailedError: A check of severity `error` failed: nothing is committed.
+        StateError: Somebody else has written the table since.
+    """
+    step, change, load = proposal.step, proposal.change, proposal.load
+    audit = Audit(context, step.node, context.project.datasets[step.dataset].checks, load.connection)
+    if change.mode != "record":
+        load = replace(load, audit=audit)
+    elif proposal.audits and proposal.state is not None:
+        audit(proposal.state.scan)
+    receipt = context.store_of(step.dataset).commit(load, change, _propose_commit(proposal, context))
+    context.note_commit(step.dataset, receipt)
+    return StepResult(
+        step=step.node,
+        status=Status.DONE if receipt.changed else Status.UNCHANGED,
+        rows=receipt.commit.rows,
+        rows_inserted=receipt.rows_inserted,
+        rows_deleted=receipt.rows_deleted,
+        rejected=proposal.rejected,
+        superseded=proposal.superseded,
+        version=receipt.commit.version,
+        reason=step.reason,
+        checks=audit.results,
+    )
+
+
+def _propose_commit(proposal: Proposal, context: RunContext) -> Commit:
+    """Return the commit that follows a table's last one."""
+    step, last = proposal.step, proposal.state.commit if proposal.state else None
+    kept = last if proposal.change.mode == "record" else None
+    sequence = last.sequence + 1 if last else _first_sequence(context, step.dataset)
+    versions = {name: context.states[name].version for name in step.inputs if name in context.states}
+    return Commit(
+        producer=step.node,
+        sequence=sequence,
+        previous=last.sequence if last else None,
+        run_id=context.run_id,
+        fingerprint=step.fingerprint,
+        now=context.now.isoformat(),
+        version=kept.version if kept else sequence,
+        position=dict(proposal.position),
+        inputs={name: version for name, version in versions.items() if version is not None},
+        rows=kept.rows if kept else None,
+        recent=last.history() if last else [],
+        digest=proposal.digest or (kept.digest if kept else ""),
+    )
+
+
+def _first_sequence(context: RunContext, dataset: str) -> int:
+    """Return a sequence that no reader has seen: a table that is made anew must not look like the one before it."""
+    commits = [state.commit for state in context.states.values() if state.commit is not None]
+    return max((commit.inputs.get(dataset, 0) for commit in commits), default=0) + 1

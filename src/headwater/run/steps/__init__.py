@@ -1,0 +1,1 @@
+"""Executing one step: what is decided at the last moment, what is done, and how its failure is explained."""

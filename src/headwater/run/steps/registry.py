@@ -1,0 +1,52 @@
+"""Who executes a step: one line for every type of step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from headwater.core.plan import ExtractStep, LoadStep, Step, TransformStep
+from headwater.run.boundary import explain_rules, explain_user_code
+from headwater.run.rejected import forget_failure
+from headwater.run.steps.extract import extract_and_retry, settle_extract
+from headwater.run.steps.load import run_load, settle_load
+from headwater.run.steps.transform import run_transform, settle_transform
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from headwater.core.run import StepResult
+    from headwater.errors import HeadwaterError
+    from headwater.run.context import RunContext
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """What there is to know of a type of step when it is executed.
+
+    Attributes:
+        settle: Decides again, when all it waits for is done.
+        run: Does it.
+        skip: Is called instead when there is nothing to do.
+        explain: Turns what it raised into an error of ours.
+    """
+
+    settle: Callable[[Any, RunContext], Step]
+    run: Callable[[Any, RunContext], StepResult]
+    skip: Callable[[Step, RunContext], None]
+    explain: Callable[[Exception, Any], HeadwaterError]
+
+
+def _nothing(_: Step, __: RunContext) -> None:
+    """Do nothing."""
+
+
+def _forget_failure(step: Step, context: RunContext) -> None:
+    forget_failure(context.project, step.dataset)
+
+
+HANDLERS: Mapping[type[Step], Handler] = {
+    ExtractStep: Handler(settle_extract, extract_and_retry, _nothing, explain_rules),
+    LoadStep: Handler(settle_load, run_load, _forget_failure, explain_rules),
+    TransformStep: Handler(settle_transform, run_transform, _nothing, explain_user_code),
+}
