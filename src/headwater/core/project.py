@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from headwater.core.dataset import Dataset
     from headwater.core.graph import Graph, Location
     from headwater.core.specs import EngineSpec, IngestSpec, ModelSpec, ProjectSpec, Spec, StoresSpec, UnitTestSpec
@@ -78,6 +80,8 @@ class Model:
         uses: Which of `now`, `interval_start`, `interval_end` it mentions.
         shifts: (line, column, by): in `text`, what stands on the line from the column on stands `by` columns further
             left in the file, because a variable's literal is longer than its name.
+        mentions: (offset in `text`, dataset) of every place where SQL without `$now` and the like names a dataset; the
+            offset is -1 where the namespace is not written there.
         location: Where it is declared.
         fingerprint: Hash of header and canonical text (and, for Python, the project files it imports).
     """
@@ -94,11 +98,23 @@ class Model:
     volatile: tuple[str, ...] = ()
     uses: tuple[str, ...] = ()
     shifts: tuple[tuple[int, int, int], ...] = ()
+    mentions: tuple[tuple[int, str], ...] = field(default=(), repr=False)
 
     @property
     def inputs(self) -> tuple[str, ...]:
         """Names of the datasets it reads."""
         return tuple(reference.name for reference in self.references)
+
+    def text_in(self, catalog: str, datasets: Collection[str]) -> str | None:
+        """Return `text` with some of the datasets named in a catalogue; None when it cannot be done by name alone."""
+        places = [offset for offset, name in self.mentions if name in datasets]
+        found = {name for _, name in self.mentions}
+        if -1 in places or not found.issuperset(name for name in self.inputs if name in datasets):
+            return None
+        text = self.text
+        for offset in sorted(places, reverse=True):
+            text = f"{text[:offset]}{catalog}.{text[offset:]}"
+        return text
 
     @property
     def is_view(self) -> bool:

@@ -66,7 +66,7 @@ class ModelReader:
         spec = validate(ModelSpec, document.data, document, (), self.errors)
         found = find_placeholders(body)
         query, shifts = self._fill_variables(drop_semicolons(body), path)
-        entry = self.cache.get(digest("query judged", query), lambda: self._parse(query))
+        entry = self.cache.get(digest("query judged, with mentions", query), lambda: self._parse(query))
         if "error" in entry:
             what, fix, line, column = entry["error"]
             raise ProjectError(what, fix=fix, path=path, line=line, column=column_before(shifts, line, column))
@@ -90,6 +90,7 @@ class ModelReader:
             volatile=() if spec.volatile == "ignore" else tuple(entry["volatile"]),
             uses=tuple(word for word in CLOCK if any(word == other for _, _, other in found)),
             shifts=shifts,
+            mentions=tuple((offset, name) for offset, name in entry["mentions"]),
         )
 
     def _check_interval(self, spec: ModelSpec, body: str, found: list[tuple[int, int, str]], path: str) -> None:
@@ -129,6 +130,7 @@ class ModelReader:
             "volatile": [found.name for found in parsed.volatile],
             "refused": [[e.what, e.fix, *place(e.line, e.column)] for e in refused],
             "canonical": digest(canonical_text(query)),
+            "mentions": [list(mention) for mention in parsed.mentions] if probe == query else [],
         }
 
     # ---------------------------------------------------------------------------------------------------- Python

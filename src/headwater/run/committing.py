@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from headwater.core.commit import Commit
@@ -12,8 +12,10 @@ from headwater.run.audit import Audit
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from duckdb import DuckDBPyConnection
+
     from headwater.contracts import Change, Load
-    from headwater.core.commit import TableState
+    from headwater.core.commit import Receipt, TableState
     from headwater.core.plan import Step
     from headwater.run.context import RunContext
 
@@ -45,12 +47,39 @@ class Proposal:
     audits: bool = True
 
 
+@dataclass(slots=True)
+class Shared:
+    """A transaction that several steps share.
+
+    Attributes:
+        connection: The connection it is on.
+        catalog: Where its tables are read, see `GroupingStore`.
+        fresh: The datasets that were written in it.
+    """
+
+    connection: DuckDBPyConnection
+    catalog: str
+    fresh: set[str] = field(default_factory=set)
+
+
 def commit_proposal(proposal: Proposal, context: RunContext) -> StepResult:
     """Check a change, commit it, and make its rows visible by name.
 
     Raises:
         CheckFailedError: A check of severity `error` failed: nothing is committed.
         StateError: Somebody else has written the table since.
+    """
+    receipt, result = write_proposal(proposal, context)
+    context.note_commit(proposal.step.dataset, receipt)
+    return result
+
+
+def write_proposal(proposal: Proposal, context: RunContext) -> tuple[Receipt, StepResult]:
+    """Check a change and commit it; return the receipt, which is to be noted, and the result.
+
+    Raises:
+        CheckFailedError: As above.
+        StateError: As above.
     """
     step, change, load = proposal.step, proposal.change, proposal.load
     audit = Audit(context, step.node, context.project.datasets[step.dataset].checks, load.connection)
@@ -59,8 +88,7 @@ def commit_proposal(proposal: Proposal, context: RunContext) -> StepResult:
     elif proposal.audits and proposal.state is not None:
         audit(proposal.state.scan)
     receipt = context.store_of(step.dataset).commit(load, change, _propose_commit(proposal, context))
-    context.note_commit(step.dataset, receipt)
-    return StepResult(
+    return receipt, StepResult(
         step=step.node,
         status=Status.DONE if receipt.changed else Status.UNCHANGED,
         rows=receipt.commit.rows,
@@ -78,7 +106,7 @@ def _propose_commit(proposal: Proposal, context: RunContext) -> Commit:
     """Return the commit that follows a table's last one."""
     step, last = proposal.step, proposal.state.commit if proposal.state else None
     kept = last if proposal.change.mode == "record" else None
-    sequence = last.sequence + 1 if last else _first_sequence(context, step.dataset)
+    sequence = last.sequence + 1 if last else context.seen_version(step.dataset) + 1
     versions = {name: context.states[name].version for name in step.inputs if name in context.states}
     return Commit(
         producer=step.node,
@@ -94,9 +122,3 @@ def _propose_commit(proposal: Proposal, context: RunContext) -> Commit:
         recent=last.history() if last else [],
         digest=proposal.digest or (kept.digest if kept else ""),
     )
-
-
-def _first_sequence(context: RunContext, dataset: str) -> int:
-    """Return a sequence that no reader has seen: a table that is made anew must not look like the one before it."""
-    commits = [state.commit for state in context.states.values() if state.commit is not None]
-    return max((commit.inputs.get(dataset, 0) for commit in commits), default=0) + 1

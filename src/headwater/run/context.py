@@ -72,6 +72,13 @@ class RunContext:
     terminal: bool = False
     stopping: threading.Event = field(default_factory=threading.Event)
     _emitting: threading.Lock = field(default_factory=threading.Lock)
+    _seen: dict[str, int] = field(default_factory=dict, init=False)
+
+    def __post_init__(self) -> None:
+        """Take note of the versions that readers have seen."""
+        for state in self.states.values():
+            for name, version in state.commit.inputs.items() if state.commit else ():
+                self._seen[name] = max(version, self._seen.get(name, 0))
 
     def store_of(self, dataset: str) -> Store:
         """Return the store that holds a dataset."""
@@ -103,6 +110,13 @@ class RunContext:
             yield connection
         finally:
             connection.close()
+
+    def seen_version(self, dataset: str) -> int:
+        """Return the highest version of a dataset that a reader had seen when the run began; 0 when none had.
+
+        A table that is made anew must not look like the one before it.
+        """
+        return self._seen.get(dataset, 0)
 
     def note_commit(self, dataset: str, receipt: Receipt) -> TableState:
         """Keep the table's new state and make its new rows visible by name."""

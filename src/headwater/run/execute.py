@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections import deque
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -16,13 +16,20 @@ from headwater.project.references import redact
 from headwater.run.boundary import place_failure
 from headwater.run.context import RunContext, StopRunError, utc_now
 from headwater.run.damage import blame_step
+from headwater.run.schedule import Schedule
 from headwater.run.steps.registry import HANDLERS
+from headwater.run.together import MOST_STEPS, grouping_store, is_small, run_together
 from headwater.run.upkeep import compact_tables
 from headwater.run.views import create_views, drop_stale_views
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from headwater.contracts import GroupingStore
     from headwater.core.plan import Plan, Step
     from headwater.run.context import Listener
+
+Results = list[tuple["Step", StepResult]]
 
 _SETTLED = (Status.DONE, Status.UNCHANGED, Status.SKIPPED)
 
@@ -65,6 +72,7 @@ class _Walk:
     context: RunContext
     workers: int
     results: dict[str, StepResult] = field(default_factory=dict)
+    alone: set[str] = field(default_factory=set)
 
     def run(self) -> Run:
         context, started, begin = self.context, utc_now(), time.perf_counter()
@@ -94,36 +102,36 @@ class _Walk:
         return run
 
     def _walk(self) -> None:
-        by_name = {step.node: step for step in self.plan.steps}
-        waiting = {step.node: sum(up in by_name for up in step.upstream) for step in self.plan.steps}
-        below: dict[str, list[str]] = {name: [] for name in by_name}
-        for step in self.plan.steps:
-            for up in step.upstream:
-                if up in by_name:
-                    below[up].append(step.node)
-        ready = deque(name for name, count in waiting.items() if count == 0)
-        running: dict[Future[StepResult], str] = {}
+        schedule = Schedule(self.plan.steps)
+        running: dict[Future[Results], list[Step]] = {}
         with ThreadPoolExecutor(self.workers, thread_name_prefix="step") as pool:
-            while ready or running:
-                while ready and len(running) < self.workers:
-                    step = by_name[ready.popleft()]
+            while schedule or running:
+                while schedule and len(running) < self.workers:
+                    step = schedule.take()
                     if (settled := self._without_work(step)) is not None:
-                        self._finish(step.node, settled, below, waiting, ready)
+                        self._finish(schedule, [step], [(step, settled)])
                     else:
-                        running[pool.submit(self._execute, step)] = step.node
+                        steps, store = self._take_together(schedule, step)
+                        running[pool.submit(self._execute_all, steps, store)] = steps
                 if running:
                     done, _ = wait(running, return_when=FIRST_COMPLETED)
                     for future in done:
-                        self._finish(running.pop(future), future.result(), below, waiting, ready)
+                        self._finish(schedule, running.pop(future), future.result())
 
-    def _finish(
-        self, name: str, result: StepResult, below: dict[str, list[str]], waiting: dict[str, int], ready: deque[str]
-    ) -> None:
-        self.results[name] = result
-        for other in below[name]:
-            waiting[other] -= 1
-            if waiting[other] == 0:
-                ready.append(other)
+    def _finish(self, schedule: Schedule, taken: list[Step], results: Results) -> None:
+        self.results.update({step.node: result for step, result in results})
+        schedule.finish(taken, [step.node for step, _ in results])
+
+    def _take_together(self, schedule: Schedule, step: Step) -> tuple[list[Step], GroupingStore | None]:
+        """Return a step with all that is committed together with it, and their store; mostly it is alone."""
+        store = grouping_store(step, self.context)
+        if store is None or step.node in self.alone or not is_small(step, self.context):
+            return [step], None
+
+        def admits(other: Step) -> bool:
+            return other.node not in self.alone and grouping_store(other, self.context) is store
+
+        return schedule.take_following(step, admits, MOST_STEPS, self.workers), store
 
     def _without_work(self, step: Step) -> StepResult | None:
         """Return the result of a step that needs no worker: skipped, blocked or stopped."""
@@ -139,14 +147,28 @@ class _Walk:
             return None
         return self._tell(step, replace(self._as_it_stands(step, result), started=utc_now()))
 
-    def _execute(self, step: Step) -> StepResult:
+    def _execute_all(self, steps: Sequence[Step], store: GroupingStore | None) -> Results:
+        """Execute steps in one transaction; or the first alone, when it is, or when that did not go well."""
+        begun: set[str] = set()
+        if store is not None and len(steps) > 1:
+            with suppress(Exception):
+                if done := run_together(store, steps, self.context, begun):
+                    return [(step, self._tell(step, self._or_skip(step, result))) for step, result in done]
+            self.alone.update(begun)
+        return [(steps[0], self._execute(steps[0], begun=steps[0].node in begun))]
+
+    def _or_skip(self, step: Step, result: StepResult) -> StepResult:
+        return replace(self._skip(step), started=result.started) if step.decision is Decision.SKIP else result
+
+    def _execute(self, step: Step, *, begun: bool = False) -> StepResult:
         started, begin, handler = utc_now(), time.perf_counter(), HANDLERS[type(step)]
         try:
             step = handler.settle(step, self.context)
             if step.decision is Decision.SKIP:
                 result = self._skip(step)
             else:
-                self.context.emit("step_started", step.node, reason=step.reason)
+                if not begun:
+                    self.context.emit("step_started", step.node, reason=step.reason)
                 result = handler.run(step, self.context)
         except StopRunError as stop:
             result = StepResult(step.node, Status.STOPPED, reason=stop.what)

@@ -66,11 +66,14 @@ class Parsed:
         tables: Datasets in the order of first mention, as `namespace.dataset` (a bare name is `main.name`).
         volatile: Volatile functions it calls.
         refused: What it calls and may not: what reaches outside the graph, or changes the session.
+        mentions: Every place where a dataset is named: offset in the text (in characters) and name; the offset is -1
+            where its namespace is not written there.
     """
 
     tables: tuple[Place, ...]
     volatile: tuple[Place, ...]
     refused: tuple[Refused, ...]
+    mentions: tuple[tuple[int, str], ...] = ()
 
 
 @cache
@@ -149,7 +152,12 @@ def _read(text: str, node: dict[str, Any]) -> Parsed:
     reader = _Reader(text)
     reader.walk(node, {})
     refused = {Refused(name, *place_of(text, offset), why) for name, why, offset in find_refused(node)}
-    return Parsed(_in_order(reader.tables), _in_order(reader.volatile), tuple(sorted(refused, key=_position)))
+    return Parsed(
+        _in_order(reader.tables),
+        _in_order(reader.volatile),
+        tuple(sorted(refused, key=_position)),
+        tuple(sorted(reader.mentions)),
+    )
 
 
 def fold_name(name: str) -> str:
@@ -196,6 +204,7 @@ class _Reader:
         self.text = text
         self.tables: dict[str, Place] = {}
         self.volatile: dict[str, Place] = {}
+        self.mentions: set[tuple[int, str]] = set()
 
     def walk(self, node: Any, scope: Mapping[str, _Cte | None]) -> None:
         if isinstance(node, list):
@@ -232,6 +241,9 @@ class _Reader:
             return
         name = ".".join(part for part in (catalog, schema or "main", table) if part)
         self._note_name(self.tables, name, node)
+        offset = int(node.get("query_location", NO_PLACE))
+        written = schema and not catalog and offset < NO_PLACE
+        self.mentions.add((len(self.text.encode()[:offset].decode(errors="replace")) if written else -1, name))
 
     def _note(self, into: dict[str, Place], known: frozenset[str], name: str, node: dict[str, Any]) -> None:
         if name.lower() in known:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from headwater.contracts import MaintainResult, StageResult
@@ -24,7 +25,7 @@ from headwater.storage.warehouse_read import compare_content, read_states, read_
 from headwater.storage.warehouse_write import apply_change, physical_table, quarantine_table, write_rejects
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from duckdb import DuckDBPyConnection
 
@@ -48,6 +49,7 @@ class Warehouse:
     kind: ClassVar[str] = "warehouse"
     family: ClassVar[Family] = Family.WAREHOUSE
     modes: ClassVar[frozenset[str]] = frozenset({"append", "replace", "merge", "overwrite_where"})
+    catalog: ClassVar[str] = "_hw"
 
     def __init__(self, path: str, session: Session) -> None:
         """`path` is the .duckdb file; it is created with the first write."""
@@ -55,6 +57,7 @@ class Warehouse:
         self._verified: dict[str, str] = {}
         self._staged: set[str] = set()
         self._taken: set[str] | None = None
+        self._groups: dict[DuckDBPyConnection, list[Callable[[], None]]] = {}
 
     @property
     def lost(self) -> str:
@@ -136,12 +139,32 @@ class Warehouse:
             )
             own.execute("COMMIT")
 
+    @contextmanager
+    def together(self, connection: DuckDBPyConnection, tables: Sequence[str]) -> Iterator[None]:
+        """Make the commits of a block on one connection one transaction."""
+        self._open_for(tables)
+        committed: list[Callable[[], None]] = []
+        with self._file.transaction(connection):
+            self._groups[connection] = committed
+            try:
+                yield
+            finally:
+                del self._groups[connection]
+        for note in committed:
+            note()
+
+    def _open_for(self, tables: Sequence[str]) -> None:
+        self._file.open(write=True)
+        for schema in dict.fromkeys(split_dataset(table)[0] for table in tables):
+            self._file.create_schema(schema)
+
     def commit(self, load: Load, change: Change, commit: Commit) -> Receipt:
         """Write the table, its rejects and its commit in one transaction."""
-        self._file.open(write=True)
-        self._file.create_schema(split_dataset(load.table)[0])
         connection, table = load.connection, physical_table(load.table)
-        with self._file.transaction(connection):
+        group = self._groups.get(connection)
+        if group is None:
+            self._open_for([load.table])
+        with self._file.transaction(connection) if group is None else nullcontext():
             prior, commit = self._compare(connection, load, change, commit)
             exists = commit.previous is not None
             effect = apply_change(connection, table, change, exists=exists, content=prior.content if prior else "")
@@ -155,8 +178,10 @@ class Warehouse:
             if load.table in self._staged:
                 _drop_staging(connection, load.table, load.load_id)
             load.notify("claimed")
-        self._verified[load.table] = sealed.commit_id
-        load.notify("after_commit")
+        if group is None:
+            self._note_commit(load, sealed)
+        else:
+            group.append(partial(self._note_commit, load, sealed))
         state = TableState(
             load.table,
             columns=effect.columns,
@@ -167,6 +192,10 @@ class Warehouse:
             location=".".join(split_dataset(load.table)),
         )
         return make_receipt(effect, state)
+
+    def _note_commit(self, load: Load, sealed: Commit) -> None:
+        self._verified[load.table] = sealed.commit_id
+        load.notify("after_commit")
 
     def _compare(
         self, connection: DuckDBPyConnection, load: Load, change: Change, commit: Commit

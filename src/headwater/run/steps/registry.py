@@ -10,14 +10,30 @@ from headwater.run.boundary import explain_rules, explain_user_code
 from headwater.run.rejected import forget_failure
 from headwater.run.steps.extract import extract_and_retry, settle_extract
 from headwater.run.steps.load import run_load, settle_load
-from headwater.run.steps.transform import run_transform, settle_transform
+from headwater.run.steps.transform import is_small, joins, propose_transform, run_transform, settle_transform
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from headwater.core.run import StepResult
     from headwater.errors import HeadwaterError
+    from headwater.run.committing import Proposal, Shared
     from headwater.run.context import RunContext
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """How a type of step shares a transaction.
+
+    Attributes:
+        joins: Whether a step ever may.
+        is_small: Whether it may now, since it is done in a moment.
+        propose: Returns what it comes to; None when it cannot be done there.
+    """
+
+    joins: Callable[[Any], bool]
+    is_small: Callable[[Any, RunContext], bool]
+    propose: Callable[[Any, RunContext, Shared], Proposal | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +45,14 @@ class Handler:
         run: Does it.
         skip: Is called instead when there is nothing to do.
         explain: Turns what it raised into an error of ours.
+        together: How it is committed together with others; None when it never is.
     """
 
     settle: Callable[[Any, RunContext], Step]
     run: Callable[[Any, RunContext], StepResult]
     skip: Callable[[Step, RunContext], None]
     explain: Callable[[Exception, Any], HeadwaterError]
+    together: Together | None = None
 
 
 def _nothing(_: Step, __: RunContext) -> None:
@@ -48,5 +66,7 @@ def _forget_failure(step: Step, context: RunContext) -> None:
 HANDLERS: Mapping[type[Step], Handler] = {
     ExtractStep: Handler(settle_extract, extract_and_retry, _nothing, explain_rules),
     LoadStep: Handler(settle_load, run_load, _forget_failure, explain_rules),
-    TransformStep: Handler(settle_transform, run_transform, _nothing, explain_user_code),
+    TransformStep: Handler(
+        settle_transform, run_transform, _nothing, explain_user_code, Together(joins, is_small, propose_transform)
+    ),
 }

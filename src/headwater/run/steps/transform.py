@@ -35,7 +35,12 @@ if TYPE_CHECKING:
 
     from headwater.core.commit import TableState
     from headwater.core.plan import TransformStep
+    from headwater.run.committing import Shared
     from headwater.run.context import RunContext
+
+
+SMALL_ROWS = 100_000
+"""What a transform may read, at the most, to be committed together with others."""
 
 
 def settle_transform(step: TransformStep, context: RunContext) -> TransformStep:
@@ -49,13 +54,7 @@ def settle_transform(step: TransformStep, context: RunContext) -> TransformStep:
 
 def run_transform(step: TransformStep, context: RunContext) -> StepResult:
     """Compute a model and commit its rows; one commit, or one per span of intervals."""
-    state = context.states.get(step.dataset)
-    if state is not None and state.foreign:
-        forgets = ", which forgets its history: keep a copy" if step.model.spec.materialize == "snapshot" else ""
-        raise StateError(state.foreign, fix=f"{state.way_out}{forgets}")
-    for name in step.inputs:
-        if (read := context.states.get(name)) is not None and read.foreign:
-            raise StateError(read.foreign, fix=read.way_out)
+    state = _readable(step, context)
     context.show_inputs(step.dataset)
     with context.cursor() as connection:
         work = _Work(step, context, connection)
@@ -70,6 +69,47 @@ def run_transform(step: TransformStep, context: RunContext) -> StepResult:
         return reduce(_add_up, work.spans(step.intervals))
 
 
+def _readable(step: TransformStep, context: RunContext) -> TableState | None:
+    """Return the state of a transform's own table; neither it nor what is read is damaged."""
+    state = context.states.get(step.dataset)
+    if state is not None and state.foreign:
+        forgets = ", which forgets its history: keep a copy" if step.model.spec.materialize == "snapshot" else ""
+        raise StateError(state.foreign, fix=f"{state.way_out}{forgets}")
+    for name in step.inputs:
+        if (read := context.states.get(name)) is not None and read.foreign:
+            raise StateError(read.foreign, fix=read.way_out)
+    return state
+
+
+def joins(step: TransformStep) -> bool:
+    """Whether a transform is all in one statement: SQL, stored whole, and no check looks into another table."""
+    looks_away = any(check.relationship is not None for check in step.model.spec.all_checks())
+    return step.model.spec.materialize == "table" and bool(step.sql) and bool(step.inputs) and not looks_away
+
+
+def is_small(step: TransformStep, context: RunContext) -> bool:
+    """Whether a transform reads so little that it is done in a moment."""
+    commits = [state.commit for name in step.inputs if (state := context.states.get(name)) is not None]
+    rows = [commit.rows for commit in commits if commit is not None and commit.rows is not None]
+    return len(rows) == len(step.inputs) and sum(rows) <= SMALL_ROWS
+
+
+def propose_transform(step: TransformStep, context: RunContext, place: Shared) -> Proposal | None:
+    """Return what a transform comes to, for a commit together with others; None when it reads one of them by a view.
+
+    Raises:
+        StateError: A table is damaged.
+    """
+    state = _readable(step, context)
+    text = None
+    if fresh := place.fresh.intersection(step.inputs):
+        text = step.model.text_in(place.catalog, fresh)
+        if text is None or not fresh.issubset(step.model.inputs):
+            return None
+    work = _Work(step, context, place.connection, text)
+    return work.propose(Change("record") if only_checks_changed(step, state) else work.whole_change())
+
+
 def _add_up(one: StepResult, other: StepResult) -> StepResult:
     return replace(
         other,
@@ -82,12 +122,17 @@ def _add_up(one: StepResult, other: StepResult) -> StepResult:
 class _Work:
     """One execution of a transform on one connection."""
 
-    def __init__(self, step: TransformStep, context: RunContext, connection: DuckDBPyConnection) -> None:
+    def __init__(
+        self, step: TransformStep, context: RunContext, connection: DuckDBPyConnection, text: str | None = None
+    ) -> None:
         self.step, self.context, self.connection = step, context, connection
         self.spec = step.model.spec
         self._alive: list[Any] = []
+        self._text = text
 
     def query(self, span: Interval | None = None) -> str:
+        if self._text is not None:
+            return self._text
         if self.step.model.language == "python":
             project = self.context.project
             query, alive = call_model(self.step.model, project.root, self.connection, project.lake_folder)
@@ -131,6 +176,11 @@ class _Work:
         return land_query(query, columns, self.context.project.store_of(self.step.dataset), self.step.dataset)
 
     def commit(self, change: Change, spans: tuple[Interval, ...], *, pending: Sequence[Interval] = ()) -> StepResult:
+        return commit_proposal(self.propose(change, spans, pending=pending), self.context)
+
+    def propose(
+        self, change: Change, spans: tuple[Interval, ...] = (), *, pending: Sequence[Interval] = ()
+    ) -> Proposal:
         step, context = self.step, self.context
         state = context.states.get(step.dataset)
         load = Load(
@@ -140,8 +190,7 @@ class _Work:
             connection=self.connection,
             notify=lambda name: context.emit(name, step.node),
         )
-        position = self._position(state, spans, pending)
-        return commit_proposal(Proposal(step, state, load, change, position), context)
+        return Proposal(step, state, load, change, self._position(state, spans, pending))
 
     def _position(
         self, state: TableState | None, spans: tuple[Interval, ...], pending: Sequence[Interval]

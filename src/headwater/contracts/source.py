@@ -1,69 +1,20 @@
-"""The contracts: all a connector needs to know.
-
-A connector is one file with one class, registered by one entry point (group `headwater.sources` or
-`headwater.stores`). Built-ins come through the same door. Class attributes are the registration: they must be
-readable without importing a driver, so heavy imports belong inside methods.
-
-Rows travel as a DuckDB SELECT on a connection of the session (`Rows`), which any Arrow stream can be registered on:
-a store that can read SQL writes it natively, any other store takes `Rows.reader()`.
-"""
+"""What a source is asked for, and what it answers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    import pyarrow as pa
     from duckdb import DuckDBPyConnection
 
-    from headwater.core.commit import Column, Commit, Receipt, TableState
+    from headwater.contracts.store import ObjectCopy
+    from headwater.core.commit import Column
     from headwater.core.layers import Family
     from headwater.core.specs import IngestSpec, Spec
-
-CHANGE_COLUMNS = ("_hw_op", "_hw_seq", "_hw_unchanged")
-"""What the rows of `load: cdc` carry until they land; see `Reading.extra`."""
-
-DELETED_AT = "_deleted_at"
-"""Column of a table with `deletes: soft_flag`: when the row was first found deleted, NULL while the source has it."""
-
-SYSTEM_COLUMNS = ("_batch", "_loaded_at", "_file", "_raw")
-"""Columns of loaded tables that queries do not see; `system.<source>__<table>` shows them."""
-
-REJECT_COLUMNS: tuple[tuple[str, str], ...] = (
-    ("_reject_key", "VARCHAR"), ("_batch", "VARCHAR"), ("_loaded_at", "TIMESTAMP WITH TIME ZONE"),
-    ("_file", "VARCHAR"), ("_line", "BIGINT"), ("rule", "VARCHAR"), ("reason", "VARCHAR"), ("raw", "VARCHAR"),
-)  # fmt: skip
-"""Columns of every quarantine, in order. `_reject_key`: hash of the raw row, so that a re-read does not count twice.
-`rule`: one word (too_few_fields, cast, duplicate_key, the name of a `reject_if`, …); `reason`: for people; `raw`: the
-row as it came, without any value that `mask` or `drop` hides."""
-
-
-class Session(Protocol):
-    """The engine's DuckDB session: one database instance, many connections.
-
-    `read_only` is true when nothing may be written: a warehouse file is then attached read-only.
-    """
-
-    read_only: bool
-
-    def cursor(self) -> DuckDBPyConnection:
-        """Return a connection of its own to the shared instance; the caller closes it. Sessions run in UTC."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """Rows as a SELECT that runs on `connection`; running it twice may not be possible."""
-
-    connection: DuckDBPyConnection
-    query: str
-
-    def reader(self, batch_rows: int = 100_000) -> pa.RecordBatchReader:
-        """Return the rows as a stream of Arrow batches."""
-        return self.connection.sql(self.query).to_arrow_reader(batch_rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,157 +192,3 @@ class Source(Protocol):
 
     def read(self, table: str, request: ReadRequest) -> Reading:
         """Begin a read: fix its upper bounds now (or take them from `request.manifest`), yield chunks later."""
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A change of one table.
-
-    Attributes:
-        mode: `append` adds rows. `replace` makes them the whole table. `merge` writes rows by `key` (a row with the
-            same key is replaced) and removes the keys that `deletes` selects. `overwrite_where` removes the rows that
-            match `where` and adds the rows. `record` changes no row: only the commit is written.
-        rows: SELECT of the new rows, columns in the order of `columns`, types already landed; "" for `record`.
-        columns: All columns of the table after the commit.
-        key: Key columns of a merge; never NULL, one row per key in `rows`.
-        deletes: SELECT of key columns to remove in a merge, or "".
-        where: SQL predicate on the table's columns for `overwrite_where`.
-        rejects: SELECT of quarantine rows (`REJECT_COLUMNS`) that become visible with this commit, or "".
-        parts: Staged parts that make up `rows` unchanged, so that a file store may take the files as they are.
-    """
-
-    mode: Literal["append", "replace", "merge", "overwrite_where", "record"]
-    rows: str = ""
-    columns: tuple[Column, ...] = ()
-    key: tuple[str, ...] = ()
-    deletes: str = ""
-    where: str = ""
-    rejects: str = ""
-    parts: tuple[str, ...] = ()
-
-
-def _ignore(_: str) -> None:
-    """Default of `Load.notify` and `Load.audit`: nobody listens."""
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """One load of one table by one producer.
-
-    Attributes:
-        table: Dataset name, `namespace.dataset`.
-        producer: Name of the node that writes it.
-        load_id: Stable over a resumed load: names its staging.
-        connection: Connection of the session on which every SELECT of the load runs.
-        audit: Called with a SELECT of the table as it will be, before anything is visible; raises to abort.
-        notify: Called with the name of each boundary inside a commit ("before_commit", "claimed", "after_commit").
-    """
-
-    table: str
-    producer: str
-    load_id: str
-    connection: DuckDBPyConnection
-    audit: Callable[[str], None] = _ignore
-    notify: Callable[[str], None] = _ignore
-
-
-@runtime_checkable
-class Store(Protocol):
-    """A place where tables live, and the only place where a commit is made.
-
-    Class attributes register it: `kind`, `family`, `modes` (the change modes it can do beside `record`).
-    A commit is all or nothing and a compare-and-set on (producer, previous sequence): a stale writer gets a
-    `StateError` and nothing is written.
-    """
-
-    kind: ClassVar[str]
-    family: ClassVar[Family]
-    modes: ClassVar[frozenset[str]]
-
-    def __init__(self, path: str, session: Session) -> None:
-        """`path` is absolute; nothing is created before the first write."""
-
-    def describe(self, tables: Sequence[str] | None = None) -> dict[str, TableState]:
-        """Describe tables by dataset name, or all that the store holds.
-
-        A table that was never committed is left out, unless a load has staged rows for it. A table that is not as
-        Headwater left it (restored, overwritten, replaced) is described with `TableState.foreign` set; one that was
-        dropped is described without a commit.
-        """
-
-    def stage(self, load: Load, manifest: Mapping[str, Any], chunk: str, rows: str) -> StageResult:
-        """Write one chunk's rows (a SELECT on `load.connection`) where readers do not see them; survives a kill.
-
-        Call `finish_chunk` of the result to make the chunk count: a chunk without its end is forgotten.
-        """
-
-    def commit(self, load: Load, change: Change, commit: Commit) -> Receipt:
-        """Make a change visible, all or nothing, together with its commit.
-
-        `commit.sequence` is a proposal: a store that found it claimed takes the next one and returns it. Drops the
-        load's staging.
-
-        Raises:
-            StateError: The table's last commit is not `commit.previous`, or somebody else changed the table.
-        """
-
-    def maintain(self, tables: Sequence[str], keep: Mapping[str, Any]) -> dict[str, MaintainResult]:
-        """Remove what nobody can read any more: expired versions, staging left by killed loads, unreferenced files.
-
-        `keep` may hold `versions` (int) and `age_s` (float, default a week); `drop: True` drops the tables.
-        `compact: True` joins small files first: the same rows in fewer files, no new version. `compact: "only"` does
-        nothing else; it is asked only of a table whose `TableState.small_files` is not 0. Stores that never say so
-        pass over both.
-        """
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectCopy:
-    """A file that a store keeps: its place below the store's path, and SHA-256 (hex) and length of its bytes."""
-
-    place: str
-    sha256: str
-    size_bytes: int
-
-
-@runtime_checkable
-class ObjectStore(Protocol):
-    """A store that also keeps files as they are, beside the table that lists them."""
-
-    def keep_object(self, table: str, path: str) -> ObjectCopy:
-        """Copy a file, unless its bytes are there; on the disk when this returns. Threads may call it at once.
-
-        It stays while a row that is readable or staged has its place in the column `object`: `maintain` removes others.
-        """
-
-
-@runtime_checkable
-class FileStore(Protocol):
-    """A store that keeps tables as files, and knows the checksum of each."""
-
-    def find_damaged(self, table: str) -> list[str]:
-        """Read all files of a table, and say which are not what was written."""
-
-
-@dataclass(frozen=True, slots=True)
-class StageResult:
-    """One staged chunk: a SELECT that reads it back, its row count, and the call that makes it count.
-
-    `finish_chunk(end)` records the chunk's end (plain JSON) durably.
-    """
-
-    query: str
-    rows: int
-    finish_chunk: Callable[[dict[str, Any]], None]
-
-
-@dataclass(frozen=True, slots=True)
-class MaintainResult:
-    """What maintenance removed from one table, and how many files it joined; `problem`: why it could do nothing."""
-
-    files_removed: int = 0
-    bytes_removed: int = 0
-    staging_removed: int = 0
-    dropped: bool = False
-    files_compacted: int = 0
-    problem: str = ""

@@ -1,0 +1,141 @@
+"""Many small steps in one transaction of their store: each commit has a price of its own, which they share."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from headwater.contracts import GroupingStore
+from headwater.core.plan import Decision
+from headwater.core.run import Status, StepResult
+from headwater.run.committing import Shared, write_proposal
+from headwater.run.context import utc_now
+from headwater.run.steps.registry import HANDLERS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from headwater.contracts import Store
+    from headwater.core.commit import Receipt, TableState
+    from headwater.core.plan import Step
+    from headwater.run.context import RunContext
+
+MOST_STEPS = 64
+"""How many steps share a transaction, at the most."""
+
+MOST_SECONDS = 0.25
+"""No step is begun in a transaction that is older."""
+
+
+def grouping_store(step: Step, context: RunContext) -> GroupingStore | None:
+    """Return the store in which a step may share a transaction with others."""
+    together = HANDLERS[type(step)].together
+    if step.decision is Decision.SKIP or together is None or not together.joins(step):
+        return None
+    store: Store = context.store_of(step.dataset)
+    return store if isinstance(store, GroupingStore) else None
+
+
+def is_small(step: Step, context: RunContext) -> bool:
+    """Whether a step is done in a moment."""
+    together = HANDLERS[type(step)].together
+    return together is not None and together.is_small(step, context)
+
+
+def run_together(
+    store: GroupingStore, steps: Sequence[Step], context: RunContext, begun: set[str]
+) -> list[tuple[Step, StepResult]]:
+    """Run steps and commit them in one transaction; return the results of those that were done, in their order.
+
+    A step may read what another one before it writes. What is left is begun by nobody.
+
+    Args:
+        store: Their store.
+        steps: The steps, each after those it waits for.
+        context: The run.
+        begun: The names of those that were begun are added here.
+
+    Raises:
+        Exception: One of them failed, and so none is committed; run alone, each says what is wrong with it.
+    """
+    steps = _show_inputs(steps, context)
+    done: list[tuple[Step, StepResult]] = []
+    receipts: dict[str, Receipt] = {}
+    with _provisional(context) as note, context.cursor() as connection:
+        shared, end = Shared(connection, store.catalog), time.perf_counter() + MOST_SECONDS
+        with store.together(connection, [step.dataset for step in steps]):
+            for step in steps:
+                began = time.perf_counter()
+                if began > end or not is_small(step, context):
+                    break
+                written = _write(HANDLERS[type(step)].settle(step, context), context, shared, begun)
+                if written is None:
+                    break
+                settled, receipt, result = written
+                if receipt is not None:
+                    shared.fresh.add(step.dataset)
+                    receipts[step.dataset] = receipt
+                    note(step.dataset, receipt)
+                done.append((settled, replace(result, duration_s=time.perf_counter() - began)))
+    for dataset, receipt in receipts.items():
+        context.note_commit(dataset, receipt)
+    return done
+
+
+def _show_inputs(steps: Sequence[Step], context: RunContext) -> list[Step]:
+    """Make what steps read visible before the transaction, which does not see views that are made later.
+
+    Returns:
+        The steps up to the first one that reads another one of them through a view.
+    """
+    found: list[Step] = []
+    named: set[str] = set()
+    for step in steps:
+        direct = context.project.datasets[step.dataset].inputs
+        if not named.intersection(step.inputs) <= set(direct):
+            break
+        for name in direct:
+            if name not in named:
+                context.show(name)
+        found.append(step)
+        named.add(step.dataset)
+    return found
+
+
+@contextmanager
+def _provisional(context: RunContext) -> Iterator[Callable[[str, Receipt], None]]:
+    """Lend a note of what is written and not committed yet: the steps that follow see it for the time of the block."""
+    before: dict[str, TableState | None] = {}
+
+    def note(dataset: str, receipt: Receipt) -> None:
+        before[dataset] = context.states.get(dataset)
+        if receipt.state is not None:
+            context.states[dataset] = receipt.state
+
+    try:
+        yield note
+    finally:
+        for dataset, state in before.items():
+            if state is None:
+                context.states.pop(dataset, None)
+            else:
+                context.states[dataset] = state
+
+
+def _write(
+    step: Step, context: RunContext, shared: Shared, begun: set[str]
+) -> tuple[Step, Receipt | None, StepResult] | None:
+    """Do one step; without a receipt when there is nothing to do, None when it cannot be done there."""
+    started, handler = utc_now(), HANDLERS[type(step)]
+    assert handler.together is not None
+    if step.decision is Decision.SKIP:
+        return step, None, StepResult(step.node, Status.SKIPPED, started=started)
+    proposal = handler.together.propose(step, context, shared)
+    if proposal is None:
+        return None
+    begun.add(step.node)
+    context.emit("step_started", step.node, reason=step.reason)
+    receipt, result = write_proposal(proposal, context)
+    return step, receipt, replace(result, started=started)
