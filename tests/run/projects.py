@@ -161,3 +161,18 @@ def models_project(folder: Path, store: str) -> Path:
 def change_models(folder: Path) -> None:
     """Other values: rows change, vanish and come."""
     write(folder, {"headwater.yaml": "name: kills\nvars: {bump: 7}\n"})
+
+
+def small_models_project(folder: Path, store: str, count: int = 9) -> Path:
+    """Small models above one: each reads the two before it, so that they share transactions."""
+    header = f"/* headwater\nstore: {store}\n*/\n"
+    files = {
+        "headwater.yaml": "name: kills\nvars: {bump: 0}\n",
+        "models/raw/m0.sql": f"{header}select i as id, i * 10 + $bump as v from range(20) as r(i)\n",
+        "models/marts/m1.sql": f"{header}select id, v + 1 as v from raw.m0\n",
+    }
+    for number in range(2, count):
+        one, other = f"marts.m{number - 1}", "raw.m0" if number == 2 else f"marts.m{number - 2}"
+        query = f"select a.id, a.v + b.v as v from {one} as a join {other} as b using (id)\n"
+        files[f"models/marts/m{number}.sql"] = header + query
+    return write(folder, files)

@@ -15,6 +15,7 @@ from tests.run.projects import (
     change_sqlite,
     files_project,
     models_project,
+    small_models_project,
     sqlite_project,
 )
 
@@ -31,6 +32,7 @@ CASES: list[tuple[str, str, str]] = [
     ("sqlite", "lake", "append"),
     ("models", "warehouse", "all"),
     ("models", "lakehouse", "all"),
+    ("small models", "warehouse", "together"),
 ]
 
 
@@ -40,6 +42,8 @@ def make(kind: str, store: str, mode: str, folder: Path) -> tuple[Path, Callable
         return files_project(folder, store, mode), lambda at: change_files(at, mode)
     if kind == "sqlite":
         return sqlite_project(folder, store, mode), lambda at: change_sqlite(at, mode)
+    if kind == "small models":
+        return small_models_project(folder, store), change_models
     return models_project(folder, store), change_models
 
 
@@ -78,7 +82,14 @@ def test_killed_at_every_boundary_of_the_second_run(kind: str, store: str, mode:
         kill_and_compare(changed, tmp_path / "work", at, LATER, tables[1])
 
 
-@pytest.mark.parametrize(("kind", "store", "mode"), [("files", "warehouse", "merge"), ("files", "lakehouse", "append")])
+@pytest.mark.parametrize(
+    ("kind", "store", "mode"),
+    [
+        ("files", "warehouse", "merge"),
+        ("files", "lakehouse", "append"),
+        ("small models", "warehouse", "together"),
+    ],
+)
 def test_killed_at_every_boundary_of_the_first_run(kind: str, store: str, mode: str, tmp_path: Path) -> None:
     fresh, _, tables, events = undisturbed(kind, store, mode, tmp_path)
     for at in range(1, events[0] + 1):

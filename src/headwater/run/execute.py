@@ -155,7 +155,7 @@ class _Walk:
                 if done := run_together(store, steps, self.context, begun):
                     return [(step, self._tell(step, self._or_skip(step, result))) for step, result in done]
             self.alone.update(begun)
-        return [(steps[0], self._execute(steps[0], begun=steps[0].node in begun))]
+        return [(steps[0], self._execute(steps[0], begun=steps[0].node in self.alone))]
 
     def _or_skip(self, step: Step, result: StepResult) -> StepResult:
         return replace(self._skip(step), started=result.started) if step.decision is Decision.SKIP else result

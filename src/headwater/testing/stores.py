@@ -13,11 +13,12 @@ from headwater.testing.store_changes import ChangeContract
 from headwater.testing.store_columns import ColumnContract
 from headwater.testing.store_commits import CommitContract
 from headwater.testing.store_fixtures import COLUMNS, MemorySession, Writer, rows_of
+from headwater.testing.store_groups import GroupContract
 from headwater.testing.store_loads import LoadContract
 from headwater.testing.store_objects import ObjectContract
 
 __all__ = ["COLUMNS", "MemorySession", "StoreContract", "Writer", "rows_of"]
 
 
-class StoreContract(CommitContract, ChangeContract, ColumnContract, LoadContract, ObjectContract):
+class StoreContract(CommitContract, ChangeContract, ColumnContract, GroupContract, LoadContract, ObjectContract):
     """Everything a store must do: inherit it and set `store_class`."""
