@@ -13,7 +13,7 @@ import pytest
 import headwater as hw
 from headwater.api import load
 from headwater.core.run import Event, Status
-from headwater.processing.batch import session
+from headwater.processing.duckdb import session
 from headwater.state import Lease
 from tests.run.projects import STORES
 from tests.run.runner import HEADER, NOW, put, rows, run_all, run_well, source, statuses

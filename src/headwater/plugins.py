@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from headwater.errors import ProjectError
 
 if TYPE_CHECKING:
-    from headwater.contracts import Source, Store
+    from headwater.contracts import Engine, Source, Store
 
 
 @cache
@@ -19,7 +19,7 @@ def _points(group: str) -> dict[str, EntryPoint]:
 
 
 def list_kinds(group: str) -> tuple[str, ...]:
-    """Return the kinds registered in a group ("sources" or "stores"), in alphabetical order."""
+    """Return the kinds registered in a group ("sources", "stores" or "engines"), in alphabetical order."""
     return tuple(sorted(_points(group)))
 
 
@@ -54,3 +54,12 @@ def load_store(kind: str) -> type[Store]:
         ProjectError: As for `load_source`.
     """
     return cast("type[Store]", _load("stores", kind))
+
+
+def load_engine(kind: str) -> type[Engine]:
+    """Return the class of an engine kind.
+
+    Raises:
+        ProjectError: As for `load_source`.
+    """
+    return cast("type[Engine]", _load("engines", kind))

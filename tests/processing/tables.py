@@ -9,7 +9,7 @@ import duckdb
 
 from headwater.contracts import Change
 from headwater.core.commit import Column
-from headwater.processing.batch.materialize import Target, land_query
+from headwater.processing.duckdb.materialize import Target, land_query
 from headwater.sql.binding import describe_query
 from headwater.sql.placeholders import quote_identifier
 

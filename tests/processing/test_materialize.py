@@ -14,7 +14,7 @@ from headwater.core.commit import Column
 from headwater.core.plan import Interval
 from headwater.core.specs import ModelSpec
 from headwater.errors import ProjectError, UserCodeError
-from headwater.processing.batch.materialize import (
+from headwater.processing.duckdb.materialize import (
     Target,
     first_change,
     interval_change,

@@ -10,7 +10,7 @@ import pytest
 
 from headwater.core.project import Model, Project
 from headwater.errors import UserCodeError
-from headwater.processing.batch.python_models import call_model
+from headwater.processing.duckdb.python_models import call_model
 from headwater.sql.binding import describe_query
 
 from ..conftest import ORDERS

@@ -11,7 +11,7 @@ import pytest
 
 from headwater.core.commit import Column, TableState
 from headwater.core.specs import EngineSpec
-from headwater.processing.batch.session import WHOLE, DuckDBSession, machine_memory_bytes
+from headwater.processing.duckdb.session import WHOLE, DuckDBSession, machine_memory_bytes
 
 STATE = TableState(
     "shop.orders",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from headwater.contracts import Change
+from headwater.contracts import Change, Select
 from headwater.core.commit import Column
 from headwater.errors import ConnectorError, StateError
 from headwater.storage.lake import Lake
@@ -101,7 +101,7 @@ def test_a_table_whose_loads_are_gone_is_described_without_a_commit(writer: Writ
     state = writer.described
     assert (state.commit, state.scan, state.foreign) == (None, "", "")
     with pytest.raises(StateError):
-        writer.store.commit(writer.load(), Change("append", rows_of({3: "c"}), COLUMNS), stale)
+        writer.store.commit(writer.load(), Change("append", Select(rows_of({3: "c"})), COLUMNS), stale)
     assert writer.write("append", rows_of({3: "c"})).commit.sequence == 3
 
 

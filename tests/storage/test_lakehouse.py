@@ -11,7 +11,7 @@ import deltalake
 import pyarrow as pa
 import pytest
 
-from headwater.contracts import Change
+from headwater.contracts import Change, Select
 from headwater.core.commit import Column
 from headwater.errors import ConnectorError, StateError
 from headwater.storage.delta import open_delta
@@ -83,7 +83,7 @@ def test_an_operation_of_somebody_else_is_seen(writer: Writer, folder: Path, ope
     assert state.commit.sequence == 2
     there = read_by_others(folder)
     for mode in ("append", "replace", "merge", "record"):
-        change = Change(mode, "" if mode == "record" else rows_of({4: "d"}), COLUMNS, key=("id",))  # type: ignore[arg-type]
+        change = Change(mode, Select("" if mode == "record" else rows_of({4: "d"})), COLUMNS, key=("id",))  # type: ignore[arg-type]
         with pytest.raises(StateError, match="not as Headwater left it"):
             writer.store.commit(writer.load(), change, commit)
     assert read_by_others(folder) == there
@@ -133,7 +133,7 @@ def test_a_table_whose_log_is_gone_is_described_without_a_commit(writer: Writer,
     state = writer.described
     assert (state.commit, state.scan, state.position, state.foreign) == (None, "", {}, "")
     with pytest.raises(StateError):
-        writer.store.commit(writer.load(), Change("append", rows_of({3: "c"}), COLUMNS), stale)
+        writer.store.commit(writer.load(), Change("append", Select(rows_of({3: "c"})), COLUMNS), stale)
     assert writer.write("append", rows_of({3: "c"})).commit.sequence == 2
     assert writer.read() == [(3, "c")]
 

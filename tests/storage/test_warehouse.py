@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from headwater.contracts import Change
+from headwater.contracts import Change, Select
 from headwater.core.commit import Column, Commit
 from headwater.errors import BusyError, ConnectorError, StateError
 from headwater.storage.warehouse import Warehouse
@@ -133,7 +133,7 @@ def test_a_table_replaced_by_somebody_else(writer: Writer) -> None:
     assert "run --reset shop.orders" in state.foreign
     assert state.commit is not None
     with pytest.raises(StateError, match="--reset"):
-        writer.store.commit(writer.load(), Change("append", rows_of({2: "b"}), COLUMNS), commit)
+        writer.store.commit(writer.load(), Change("append", Select(rows_of({2: "b"})), COLUMNS), commit)
     assert writer.read() == [(1, "x")]
     writer.store.maintain([writer.table], {"drop": True})
     writer.write("append", rows_of({3: "c"}))
@@ -151,7 +151,7 @@ def test_a_table_replaced_before_a_new_process_is_never_written(path: str, write
     later = make_writer("warehouse", path)
     for mode in ("append", "replace"):
         with pytest.raises(StateError, match="not as Headwater left it"):
-            later.store.commit(later.load(), Change(mode, rows_of({2: "b"}), COLUMNS), commit)  # type: ignore[arg-type]
+            later.store.commit(later.load(), Change(mode, Select(rows_of({2: "b"})), COLUMNS), commit)  # type: ignore[arg-type]
     assert later.read() == [(1, "x")]
     later.session.close()
 
@@ -163,7 +163,7 @@ def test_a_dropped_table_is_described_without_a_commit(writer: Writer) -> None:
     state = writer.described
     assert (state.commit, state.scan, state.position, state.foreign) == (None, "", {}, "")
     with pytest.raises(StateError):
-        writer.store.commit(writer.load(), Change("append", rows_of({2: "b"}), COLUMNS), stale)
+        writer.store.commit(writer.load(), Change("append", Select(rows_of({2: "b"})), COLUMNS), stale)
     receipt = writer.write("append", rows_of({3: "c"}))
     assert receipt.commit.sequence == 2
     assert writer.read() == [(3, "c")]
@@ -228,7 +228,7 @@ def test_two_threads_that_make_the_same_table(writer: Writer) -> None:
         commit = each.next_commit()
         barrier.wait()
         try:
-            each.store.commit(each.load(), Change("append", rows_of({1: value}), COLUMNS), commit)
+            each.store.commit(each.load(), Change("append", Select(rows_of({1: value})), COLUMNS), commit)
             outcomes.append("written")
         except StateError:
             outcomes.append("refused")
@@ -266,7 +266,7 @@ def test_a_small_replace_runs_no_more_statements_than_it_must(path: str) -> None
 
     load = writer.load()
     spied = type(load)(load.table, load.producer, load.load_id, Spy())  # type: ignore[arg-type]  # a connection's place
-    writer.store.commit(spied, Change("replace", rows_of({2: "b"}), COLUMNS), commit)
+    writer.store.commit(spied, Change("replace", Select(rows_of({2: "b"})), COLUMNS), commit)
     assert seen == ["BEGIN", "CREATE", "DESCRIBE", "SELECT", "UPDATE", "COMMENT", "COMMIT"]
 
 

@@ -1,14 +1,28 @@
 """The contracts: all a connector needs to know.
 
-A connector is one file with one class, registered by one entry point (group `headwater.sources` or
-`headwater.stores`). Built-ins come through the same door. Class attributes are the registration: they must be
-readable without importing a driver, so heavy imports belong inside methods.
+A connector is one class, registered by one entry point (group `headwater.sources`, `headwater.stores` or
+`headwater.engines`). Built-ins come through the same door. Class attributes are the registration: they must be readable
+without importing a driver, so heavy imports belong inside methods.
 
-Rows travel as a DuckDB SELECT on a connection of the session (`Rows`), which any Arrow stream can be registered on:
-a store that can read SQL writes it natively, any other store takes `Rows.reader()`.
+Rows travel as one of a few kinds (`Rows`), each of which a DuckDB connection of the session reads: a store that can
+read SQL writes `rows.on(connection)` natively, any other store takes `stream_rows`.
 """
 
-from headwater.contracts.rows import CHANGE_COLUMNS, DELETED_AT, REJECT_COLUMNS, SYSTEM_COLUMNS, Rows, Session
+from headwater.contracts.engine import Computation, Computed, Engine, Target
+from headwater.contracts.rows import (
+    CHANGE_COLUMNS,
+    DELETED_AT,
+    NO_ROWS,
+    REJECT_COLUMNS,
+    SYSTEM_COLUMNS,
+    Batches,
+    Files,
+    Rows,
+    Select,
+    Session,
+    Staged,
+    stream_rows,
+)
 from headwater.contracts.source import Chunk, ChunkEnd, Reading, ReadRequest, Source, TableDescription
 from headwater.contracts.store import (
     Change,
@@ -25,12 +39,18 @@ from headwater.contracts.store import (
 __all__ = [
     "CHANGE_COLUMNS",
     "DELETED_AT",
+    "NO_ROWS",
     "REJECT_COLUMNS",
     "SYSTEM_COLUMNS",
+    "Batches",
     "Change",
     "Chunk",
     "ChunkEnd",
+    "Computation",
+    "Computed",
+    "Engine",
     "FileStore",
+    "Files",
     "GroupingStore",
     "Load",
     "MaintainResult",
@@ -39,9 +59,13 @@ __all__ = [
     "ReadRequest",
     "Reading",
     "Rows",
+    "Select",
     "Session",
     "Source",
     "StageResult",
+    "Staged",
     "Store",
     "TableDescription",
+    "Target",
+    "stream_rows",
 ]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from duckdb import DuckDBPyConnection
+
+    from headwater.core.commit import Column
 
 CHANGE_COLUMNS = ("_hw_op", "_hw_seq", "_hw_unchanged")
 """What the rows of `load: cdc` carry until they land; see `Reading.extra`."""
@@ -40,12 +42,61 @@ class Session(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
-    """Rows as a SELECT that runs on `connection`; running it twice may not be possible."""
+class Select:
+    """Rows that a SELECT yields on the load's connection; running it twice may not be possible."""
 
-    connection: DuckDBPyConnection
     query: str
 
-    def reader(self, batch_rows: int = 100_000) -> pa.RecordBatchReader:
-        """Return the rows as a stream of Arrow batches."""
-        return self.connection.sql(self.query).to_arrow_reader(batch_rows)
+    def on(self, connection: DuckDBPyConnection) -> str:
+        """Return a SELECT of the rows on a connection."""
+        return self.query
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """Rows that were staged: a SELECT reads them, and a store of files may take those of the parts as they are."""
+
+    query: str
+    parts: tuple[str, ...]
+
+    def on(self, connection: DuckDBPyConnection) -> str:
+        """Return a SELECT of the rows on a connection."""
+        return self.query
+
+
+@dataclass(frozen=True, slots=True)
+class Batches:
+    """Rows as Arrow: anything with an Arrow stream; it is read once."""
+
+    stream: Any
+    name: str = "_hw_batches"
+
+    def on(self, connection: DuckDBPyConnection) -> str:
+        """Return a SELECT of the rows on a connection, on which the stream is registered."""
+        connection.register(self.name, self.stream)
+        return f"SELECT * FROM {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Rows in Parquet files that an engine has written, of the columns in their order."""
+
+    paths: tuple[str, ...]
+    columns: tuple[Column, ...]
+
+    def on(self, connection: DuckDBPyConnection) -> str:
+        """Return a SELECT of the rows on a connection."""
+        names = ", ".join('"{}"'.format(column.name.replace('"', '""')) for column in self.columns)
+        listed = ", ".join("'{}'".format(path.replace("'", "''")) for path in self.paths)
+        return f"SELECT {names} FROM read_parquet([{listed}])"
+
+
+Rows = Select | Staged | Batches | Files
+"""How rows are handed to a store. `on(connection)` reads any of them; a store may know better what to do with one."""
+
+NO_ROWS = Select("")
+
+
+def stream_rows(rows: Rows, connection: DuckDBPyConnection, batch_rows: int = 100_000) -> pa.RecordBatchReader:
+    """Return rows as a stream of Arrow batches, for a store that reads no SQL."""
+    return connection.sql(rows.on(connection)).to_arrow_reader(batch_rows)

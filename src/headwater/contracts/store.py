@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
+from headwater.contracts.rows import NO_ROWS
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from duckdb import DuckDBPyConnection
 
-    from headwater.contracts.rows import Session
+    from headwater.contracts.rows import Rows, Session
     from headwater.core.commit import Column, Commit, Receipt, TableState
     from headwater.core.layers import Family
 
@@ -24,23 +26,21 @@ class Change:
         mode: `append` adds rows. `replace` makes them the whole table. `merge` writes rows by `key` (a row with the
             same key is replaced) and removes the keys that `deletes` selects. `overwrite_where` removes the rows that
             match `where` and adds the rows. `record` changes no row: only the commit is written.
-        rows: SELECT of the new rows, columns in the order of `columns`, types already landed; "" for `record`.
+        rows: The new rows, columns in the order of `columns`, types already landed; none for `record`.
         columns: All columns of the table after the commit.
         key: Key columns of a merge; never NULL, one row per key in `rows`.
         deletes: SELECT of key columns to remove in a merge, or "".
         where: SQL predicate on the table's columns for `overwrite_where`.
         rejects: SELECT of quarantine rows (`REJECT_COLUMNS`) that become visible with this commit, or "".
-        parts: Staged parts that make up `rows` unchanged, so that a file store may take the files as they are.
     """
 
     mode: Literal["append", "replace", "merge", "overwrite_where", "record"]
-    rows: str = ""
+    rows: Rows = NO_ROWS
     columns: tuple[Column, ...] = ()
     key: tuple[str, ...] = ()
     deletes: str = ""
     where: str = ""
     rejects: str = ""
-    parts: tuple[str, ...] = ()
 
 
 def _ignore(_: str) -> None:

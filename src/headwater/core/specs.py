@@ -314,9 +314,9 @@ class StoresSpec(Spec):
 
 
 class EngineSpec(Spec):
-    """The embedded engine: DuckDB, with an optional memory limit ("4GB") and number of threads."""
+    """What runs models (DuckDB, embedded), with an optional memory limit ("4GB") and number of threads."""
 
-    kind: Literal["duckdb"] = "duckdb"
+    kind: str = "duckdb"
     memory_limit: str | None = Field(None, pattern=r"^\d+(\.\d+)?\s*([KMGT]i?B)$")
     threads: int | None = Field(None, ge=1)
 

@@ -12,6 +12,7 @@ from headwater.core.project import Project, UnitTest
 from headwater.core.specs import EngineSpec, ProjectSpec, StoresSpec, UnitTestSpec
 from headwater.core.texts import visible
 from headwater.errors import ProjectError, ProjectErrors
+from headwater.plugins import list_kinds
 from headwater.project.cache import ParseCache, digest
 from headwater.project.documents import Document, parse_document, read_text
 from headwater.project.models import ModelReader
@@ -158,6 +159,7 @@ class _Loader:
         data = self.references.resolve(document, document.data, (), self.errors)
         spec = validate(ProjectSpec, data, document, (), self.errors)
         self._check_environments(spec.environments if spec else (), document)
+        self._check_engines(spec, document)
         for name, value in spec.vars.items() if spec else ():
             place = document.place(("vars", name))
             if name in CLOCK:
@@ -181,6 +183,17 @@ class _Loader:
                 self._error(place, f"the environments {twin} and {name} differ only in case", "rename one")
             elif name == "default":
                 self._error(place, "the environment default has the name of the one without a name", _FIX_NAME)
+
+    def _check_engines(self, spec: ProjectSpec | None, document: Document) -> None:
+        if spec is None:
+            return
+        engines: dict[tuple[str, ...], EngineSpec | None] = {("engine",): spec.engine}
+        engines |= {("environments", name, "engine"): chosen.engine for name, chosen in spec.environments.items()}
+        known = list_kinds("engines")
+        for key, engine in engines.items():
+            if engine is not None and engine.kind not in known:
+                place = document.place((*key, "kind"))
+                self._error(place, f"unknown engine {engine.kind!r}", suggest(engine.kind, known))
 
     def _environment(self, project: Project, document: Document) -> tuple[StoresSpec, EngineSpec]:
         """Return where the chosen environment has its stores: every one that is used is stated, or shared."""

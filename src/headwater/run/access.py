@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from headwater.core.plan import Break
     from headwater.core.project import Project
     from headwater.core.run import StepResult
-    from headwater.processing.batch.session import DuckDBSession
+    from headwater.processing.duckdb.session import DuckDBSession
     from headwater.run.query import Answer
 
 
@@ -113,7 +113,7 @@ class Access:
 
     @contextmanager
     def _engine(self, **options: Any) -> Iterator[DuckDBSession]:
-        from headwater.processing.batch.session import DuckDBSession
+        from headwater.processing.duckdb.session import DuckDBSession
 
         with ExitStack() as stack:
             spill = place_of(self.project.root)

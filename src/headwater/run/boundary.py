@@ -7,7 +7,7 @@ import traceback
 from typing import TYPE_CHECKING, Any
 
 from headwater.errors import HeadwaterError, StepError, UserCodeError
-from headwater.processing.batch.python_models import call_model
+from headwater.processing.duckdb.python_models import call_model
 from headwater.project.references import redact
 from headwater.sql.binding import explain_error
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from headwater.contracts import CHANGE_COLUMNS, DELETED_AT, Change
+from headwater.contracts import CHANGE_COLUMNS, DELETED_AT, Change, Select
 from headwater.errors import ConnectorError
 from headwater.ingestion import compile_changes
 from headwater.run.deleted import flag_deleted
@@ -38,7 +38,7 @@ def change_by_log(facts: LoadFacts) -> Change:
     facts.connection.execute(f"CREATE OR REPLACE TEMP TABLE _hw_changes AS {queries.last}")
     rows = queries.upserts(_LAST)
     if not keeps:
-        return Change("replace", rows, facts.columns)
+        return Change("replace", Select(rows), facts.columns)
     gone = queries.deletes(_LAST)
     if since is not None:
         names = ", ".join(quote_identifier(name) for name in facts.ingest.key)
@@ -50,7 +50,7 @@ def change_by_log(facts: LoadFacts) -> Change:
         gone = ""
     if not gone and not facts.count(f"SELECT count(*) FROM ({rows})"):
         return Change("record")
-    return Change("merge", rows, facts.columns, key=tuple(facts.ingest.key), deletes=gone)
+    return Change("merge", Select(rows), facts.columns, key=tuple(facts.ingest.key), deletes=gone)
 
 
 def _unchanged_columns(facts: LoadFacts) -> dict[str, str]:

@@ -15,6 +15,7 @@ from headwater.core.graph import Role, node_name
 from headwater.core.run import Event
 from headwater.errors import HeadwaterError, StateError, StepError
 from headwater.plan.bind import Bound, visible_columns
+from headwater.plugins import load_engine
 from headwater.sql.placeholders import fill_clock
 
 if TYPE_CHECKING:
@@ -22,13 +23,13 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyConnection
 
-    from headwater.contracts import ObjectCopy, Store
+    from headwater.contracts import Engine, ObjectCopy, Store
     from headwater.core.commit import Receipt, TableState
     from headwater.core.project import Project
     from headwater.plan.bind import Columns
     from headwater.plan.observe import Connectors
     from headwater.plan.planning import Observed, Wish
-    from headwater.processing.batch.session import DuckDBSession
+    from headwater.processing.duckdb.session import DuckDBSession
     from headwater.run.steps.ingestion import Ingestion
 
 Listener = Callable[[Event], None]
@@ -56,6 +57,7 @@ class RunContext:
         ingestions: What is extracted and waits for its load, by dataset.
         terminal: A person watches: schema files may be proposed.
         stopping: Set when the run is to stop at the next boundary.
+        engine: What runs models.
     """
 
     project: Project
@@ -72,10 +74,12 @@ class RunContext:
     terminal: bool = False
     stopping: threading.Event = field(default_factory=threading.Event)
     _emitting: threading.Lock = field(default_factory=threading.Lock)
+    engine: Engine = field(init=False)
     _seen: dict[str, int] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
-        """Take note of the versions that readers have seen."""
+        """Have the engine, and take note of the versions that readers have seen."""
+        self.engine = load_engine(self.project.engine.kind)()
         for state in self.states.values():
             for name, version in state.commit.inputs.items() if state.commit else ():
                 self._seen[name] = max(version, self._seen.get(name, 0))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from headwater.core.commit import TableState
     from headwater.core.project import Project
-    from headwater.processing.batch.session import DuckDBSession
+    from headwater.processing.duckdb.session import DuckDBSession
 
 _VERSIONS = ("headwater", "duckdb", "deltalake", "pyarrow", "sqlglot", "pydantic", "click", "ruamel.yaml")
 _EXTRA = re.compile(r"""^([A-Za-z0-9._-]+).*;\s*extra\s*==\s*['"]([^'"]+)['"]""")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from headwater.contracts import Change
+from headwater.contracts import Change, Select, Staged
 from headwater.core.commit import merge_positions
 from headwater.errors import CheckFailedError, ConnectorError
 from headwater.ingestion import (
@@ -85,7 +85,7 @@ def _nothing_new(facts: LoadFacts) -> Landing | None:
     if facts.ingest.flags_deletes:
         deletes, rows = "", _flagged(facts, deletes, rows)
     if deletes or rows != facts.no_rows:
-        change = Change("merge", rows, facts.columns, key=tuple(facts.ingest.key), deletes=deletes)
+        change = Change("merge", Select(rows), facts.columns, key=tuple(facts.ingest.key), deletes=deletes)
         return Landing(change, _kept(facts))
     return Landing(Change("record"), _kept(facts)) if _tells(facts, facts.position) else None
 
@@ -122,8 +122,8 @@ def _replacement(facts: LoadFacts) -> Landing:
     position = {**facts.position, **({"ties": ties} if ties else {}), "complete": True}
     if not facts.full and facts.exists and _same_rows(facts, digest):
         return Landing(Change("record", rejects=rejects), position, fresh, digest)
-    parts = facts.parts if not facts.ingest.key else ()
-    return Landing(Change("replace", rows, facts.columns, rejects=rejects, parts=parts), position, fresh, digest)
+    landed = Select(rows) if facts.ingest.key else Staged(rows, facts.parts)
+    return Landing(Change("replace", landed, facts.columns, rejects=rejects), position, fresh, digest)
 
 
 def _check_rejected(facts: LoadFacts, good: int, rejected: int) -> CheckFailedError | None:
@@ -154,12 +154,12 @@ def _addition(facts: LoadFacts) -> Landing:
     else:
         rows, ties = _fresh_rows(facts)
         rejects = facts.rejects
-        parts = () if ties else facts.parts
-        change = Change("append", rows, facts.columns, parts=parts)
+        landed = Select(rows) if ties else Staged(rows, facts.parts)
+        change = Change("append", landed, facts.columns)
         if changed and facts.catalogue:
-            change = Change("replace", _rewritten(facts, rows, changed), facts.columns)
+            change = Change("replace", Select(_rewritten(facts, rows, changed)), facts.columns)
         elif changed:
-            change = Change("overwrite_where", rows, facts.columns, where=_in_files(changed), parts=parts)
+            change = Change("overwrite_where", landed, facts.columns, where=_in_files(changed))
         if not changed and facts.count(f"SELECT count(*) FROM (SELECT 1 FROM ({rows}) LIMIT 1)") == 0:
             change = Change("record")
     rejects, fresh, _ = _settle_rejects(facts, rejects)
@@ -198,7 +198,8 @@ def _merge(facts: LoadFacts, changed: list[str]) -> tuple[Change, dict[str, Any]
     some = facts.count(f"SELECT count(*) FROM ({rows})")
     if not some and not gone:
         return Change("record"), _kept(facts), rejects
-    return Change("merge", rows, facts.columns, key=tuple(facts.ingest.key), deletes=gone), _kept(facts), rejects
+    change = Change("merge", Select(rows), facts.columns, key=tuple(facts.ingest.key), deletes=gone)
+    return change, _kept(facts), rejects
 
 
 def _flagged(facts: LoadFacts, gone: str, rows: str) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.contracts import REJECT_COLUMNS
 from headwater.errors import BusyError, HeadwaterError, ProjectError, StateError
-from headwater.processing.batch.session import WHOLE
+from headwater.processing.duckdb.session import WHOLE
 from headwater.project.references import redact
 from headwater.project.validate import suggest
 from headwater.run.damage import find_damage

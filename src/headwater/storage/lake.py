@@ -298,9 +298,11 @@ def _write_rows(loads: Loads, load: Load, change: Change, aside: Path) -> tuple[
         )
     given = spell_as(old, change.columns or old)
     columns = evolve_columns(old, replace(change, columns=given))
-    written = take_parts(loads.folder, load.load_id, change.parts, given)
+    written = take_parts(loads.folder, load.load_id, change.rows, given)
     if written is None:
-        written = write_parquet(load.connection, cast_rows(change.rows, given, given), aside / "rows")
+        written = write_parquet(
+            load.connection, cast_rows(change.rows.on(load.connection), given, given), aside / "rows"
+        )
     files = []
     for file in written:
         target = aside / name_part(file.path)

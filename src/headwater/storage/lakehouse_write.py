@@ -69,8 +69,10 @@ def write_change(base: Base, load: Load, change: Change, scratch: Path) -> Writt
     if change.mode == "record":
         return written
     types = {column.name: column for column in columns}
-    written.adds = take_parts(base.folder, load.load_id, change.parts, wanted) or write_parquet(
-        load.connection, cast_rows(change.rows, given, [types.get(c.name, c) for c in given]), scratch / "rows"
+    written.adds = take_parts(base.folder, load.load_id, change.rows, wanted) or write_parquet(
+        load.connection,
+        cast_rows(change.rows.on(load.connection), given, [types.get(c.name, c) for c in given]),
+        scratch / "rows",
     )
     written.effect.inserted = sum(file.rows for file in written.adds)
     written.effect.ranges = ranges_of_files(written.adds, columns)

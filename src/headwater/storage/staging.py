@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from headwater.contracts import StageResult
+from headwater.contracts import Staged, StageResult
 from headwater.core.commit import Column, StagedPart, Staging
 from headwater.errors import ConnectorError
 from headwater.storage.disk import DamagedFileError, read_json, remove_tree, sync_folder, write_json
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from headwater.contracts import Load
+    from headwater.contracts import Load, Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,16 +129,16 @@ def _files_of(place: Path, data: dict[str, Any]) -> StagedFiles:
     return StagedFiles(columns, files)
 
 
-def take_parts(folder: Path, load_id: str, parts: Sequence[str], columns: Sequence[Column]) -> list[DataFile] | None:
-    """Return the staged files of `parts` when they can be taken as they are: exactly these columns and types.
+def take_parts(folder: Path, load_id: str, rows: Rows, columns: Sequence[Column]) -> list[DataFile] | None:
+    """Return the staged files of rows when they can be taken as they are: exactly these columns and types.
 
     Raises:
         ConnectorError: A part was not staged or a file of it is damaged.
     """
-    if not parts:
+    if not isinstance(rows, Staged) or not rows.parts:
         return None
     found = {name: staged for name, _, staged in list_chunks(staging_folder(folder, load_id))}
-    for part in parts:
+    for part in rows.parts:
         damaged = [file.path for file in found[part].files if file.is_damaged()] if part in found else [part]
         if damaged:
             raise ConnectorError(
@@ -146,9 +146,9 @@ def take_parts(folder: Path, load_id: str, parts: Sequence[str], columns: Sequen
                 fix=f"remove {staging_folder(folder, load_id)} and run again: the load is read anew",
             )
     wanted = {(column.name, column.type) for column in columns}
-    if any({(column.name, column.type) for column in found[part].columns} != wanted for part in parts):
+    if any({(column.name, column.type) for column in found[part].columns} != wanted for part in rows.parts):
         return None
-    return [file for part in parts for file in found[part].files]
+    return [file for part in rows.parts for file in found[part].files]
 
 
 def remove_staging(folder: Path, *, sequence: int | None, age_s: float, now_s: float) -> tuple[int, int, int]:

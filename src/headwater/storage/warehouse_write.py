@@ -66,7 +66,9 @@ def _create(connection: DuckDBPyConnection, table: str, change: Change, *, exist
     if timed and exists:
         deleted, old = read_ranges(connection, read_columns(connection, table), table)
         ranges.append(old)
-    inserted = _count(connection, f"CREATE {'OR REPLACE ' if exists else ''}TABLE {table} AS {change.rows}")
+    inserted = _count(
+        connection, f"CREATE {'OR REPLACE ' if exists else ''}TABLE {table} AS {change.rows.on(connection)}"
+    )
     made = read_columns(connection, table)
     _, new, total = read_ranges_and(connection, made, table, hash_of(made))
     ranges += [new] if timed else []
@@ -86,7 +88,7 @@ def _update(connection: DuckDBPyConnection, table: str, change: Change, content:
     total = None if effect.schema_changed else unpack_total(content, before)
     timed = bool(list_time_columns(columns))
     last = connection.execute(f"SELECT coalesce(max(rowid), -1) FROM {table}").fetchall()[0][0]
-    effect.inserted = _count(connection, f"INSERT INTO {table} BY NAME {change.rows}")
+    effect.inserted = _count(connection, f"INSERT INTO {table} BY NAME {change.rows.on(connection)}")
     effect.ranges, effect.deleted = [], 0
     parts = [(f"{table} WHERE rowid > {last}", False)] if effect.inserted else []
     parts += [(f"{table} AS _old WHERE {d}", True) for d in _doomed(table, change, last, doomed_keys, effect.inserted)]

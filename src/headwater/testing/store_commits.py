@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from headwater.contracts import Change
+from headwater.contracts import Change, Select
 from headwater.errors import RunError, StateError
 from headwater.testing.store_fixtures import COLUMNS, MemorySession, StoreFixtures, Writer, rows_of
 
@@ -64,7 +64,8 @@ class CommitContract(StoreFixtures):
         writer.write("append", rows_of({2: "b"}))
         modes: list[Any] = ["record", *sorted(self.store_class.modes)]
         for mode in modes:
-            change = Change(mode, rows_of({3: "c"}) if mode != "record" else "", COLUMNS, key=("id",), where="true")
+            rows = Select(rows_of({3: "c"}) if mode != "record" else "")
+            change = Change(mode, rows, COLUMNS, key=("id",), where="true")
             with pytest.raises(StateError):
                 writer.store.commit(writer.load(), change, stale)
         assert writer.read() == [(1, "a"), (2, "b")]
@@ -80,7 +81,7 @@ class CommitContract(StoreFixtures):
         stale = writer.next_commit()
         Writer(make_store(), writer.session).write("append", rows_of({2: "b"}))
         with pytest.raises(StateError):
-            writer.store.commit(writer.load(), Change(mode, rows_of({3: "c"}), COLUMNS), stale)
+            writer.store.commit(writer.load(), Change(mode, Select(rows_of({3: "c"})), COLUMNS), stale)
         assert writer.read() == [(1, "a"), (2, "b")]
 
     def test_a_second_first_commit_changes_nothing(self, writer: Writer) -> None:
@@ -88,7 +89,7 @@ class CommitContract(StoreFixtures):
         first = writer.next_commit()
         writer.write("append", rows_of({1: "a"}))
         with pytest.raises(StateError):
-            writer.store.commit(writer.load(), Change("replace", rows_of({2: "b"}), COLUMNS), first)
+            writer.store.commit(writer.load(), Change("replace", Select(rows_of({2: "b"})), COLUMNS), first)
         assert writer.read() == [(1, "a")]
 
     def test_a_second_producer_is_refused(self, writer: Writer) -> None:
@@ -96,7 +97,7 @@ class CommitContract(StoreFixtures):
         writer.write("append", rows_of({1: "a"}))
         other = replace(writer.next_commit(), producer="somebody.else")
         with pytest.raises(StateError):
-            writer.store.commit(writer.load(), Change("append", rows_of({2: "b"}), COLUMNS), other)
+            writer.store.commit(writer.load(), Change("append", Select(rows_of({2: "b"})), COLUMNS), other)
         assert writer.read() == [(1, "a")]
 
     def test_two_writers_race(self, writer: Writer, make_store: Callable[[], Store], session: MemorySession) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
-from headwater.contracts import Change, Load
+from headwater.contracts import Change, Load, Select, Staged
 from headwater.core.commit import Column, Commit, TableState
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from headwater.contracts import Store
     from headwater.core.commit import Receipt
+
+_OF_CHANGE = (*Change.__dataclass_fields__, "parts")
 
 COLUMNS = (Column("id", "BIGINT"), Column("name", "VARCHAR"))
 """Columns of most tables in the suite."""
@@ -100,10 +102,11 @@ class Writer:
 
     def write(self, mode: Any, rows: str = "", *, load: Load | None = None, **fields: Any) -> Receipt:
         """Commit one change; fields of `Change` and of `Commit` may be given."""
-        of_change = {name: fields.pop(name) for name in list(fields) if name in Change.__dataclass_fields__}
+        of_change = {name: fields.pop(name) for name in list(fields) if name in _OF_CHANGE}
         if mode != "record":
             of_change.setdefault("columns", COLUMNS)
-        change = Change(mode, rows, **of_change)
+        parts = of_change.pop("parts", None)
+        change = Change(mode, Select(rows) if parts is None else Staged(rows, tuple(parts)), **of_change)
         return self.store.commit(load or self.load(), change, self.next_commit(**fields))
 
     def read(self) -> list[tuple[Any, ...]]:

@@ -6,26 +6,14 @@ from dataclasses import replace
 from functools import reduce
 from typing import TYPE_CHECKING
 
-from headwater.contracts import Change, Load
+from headwater.contracts import Change, Computation, Load, Target
 from headwater.core.plan import Decision, Interval
 from headwater.core.run import Status, StepResult
 from headwater.errors import StateError
 from headwater.plan.intervals import read_spans, subtract_spans, write_spans
 from headwater.plan.steps.transform import only_checks_changed
 from headwater.plan.steps.transform import settle_transform as plan_again
-from headwater.processing.batch.materialize import (
-    Target,
-    first_change,
-    interval_change,
-    key_change,
-    land_query,
-    replace_change,
-    snapshot_change,
-)
-from headwater.processing.batch.python_models import call_model
 from headwater.run.committing import Proposal, commit_proposal
-from headwater.sql.binding import describe_query
-from headwater.sql.placeholders import fill_clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -61,11 +49,12 @@ def run_transform(step: TransformStep, context: RunContext) -> StepResult:
         if only_checks_changed(step, state):
             return work.commit(Change("record"), step.intervals)
         if not step.model.is_timed:
-            return work.commit(work.whole_change(), ())
+            return work.commit(work.change(), ())
         if not step.intervals:
             return work.commit(Change("record"), ())
         if step.full or state is None or state.commit is None:
-            return work.commit(work.first_intervals(), step.intervals)
+            span = Interval(step.intervals[0].start, step.intervals[-1].end)
+            return work.commit(work.change(span, first=True), step.intervals)
         return reduce(_add_up, work.spans(step.intervals))
 
 
@@ -107,7 +96,7 @@ def propose_transform(step: TransformStep, context: RunContext, place: Shared) -
         if text is None or not fresh.issubset(step.model.inputs):
             return None
     work = _Work(step, context, place.connection, text)
-    return work.propose(Change("record") if only_checks_changed(step, state) else work.whole_change())
+    return work.propose(Change("record") if only_checks_changed(step, state) else work.change())
 
 
 def _add_up(one: StepResult, other: StepResult) -> StepResult:
@@ -125,55 +114,37 @@ class _Work:
     def __init__(
         self, step: TransformStep, context: RunContext, connection: DuckDBPyConnection, text: str | None = None
     ) -> None:
-        self.step, self.context, self.connection = step, context, connection
-        self.spec = step.model.spec
+        self.step, self.context, self.connection, self._text = step, context, connection, text
         self._alive: list[Any] = []
-        self._text = text
 
-    def query(self, span: Interval | None = None) -> str:
-        if self._text is not None:
-            return self._text
-        if self.step.model.language == "python":
-            project = self.context.project
-            query, alive = call_model(self.step.model, project.root, self.connection, project.lake_folder)
-            self._alive.append(alive)
-            return query
-        interval = (span.start, span.end) if span else None
-        text = self.step.model.text
-        return fill_clock(text, self.context.now, interval) if self.step.model.uses else text
-
-    def target(self) -> Target:
-        state = self.context.states.get(self.step.dataset)
-        store = self.context.project.store_of(self.step.dataset)
-        if state is None or state.commit is None or self.step.full:
-            return Target(store)
-        return Target(store, state.columns, state.scan)
-
-    def whole_change(self) -> Change:
-        query, columns = self._landed(self.query())
-        if self.spec.materialize == "snapshot":
-            return snapshot_change(self.connection, self.spec, self.target(), query, columns, self.context.now)
-        if self.spec.materialize == "incremental":
-            return key_change(self.connection, self.spec, self.target(), query, columns)
-        return replace_change(query, columns)
-
-    def first_intervals(self) -> Change:
-        span = Interval(self.step.intervals[0].start, self.step.intervals[-1].end)
-        query, columns = self._landed(self.query(span))
-        return first_change(self.connection, self.spec, query, columns, span)
-
-    def interval(self, span: Interval) -> Change:
-        query, columns = self._landed(self.query(span))
-        return interval_change(self.connection, self.spec, self.target(), query, columns, span)
+    def change(self, span: Interval | None = None, *, first: bool = False) -> Change:
+        """Have the engine compute the model: whole, or over a span; `first` when that is all there is."""
+        step, context = self.step, self.context
+        state = context.states.get(step.dataset)
+        store = context.project.store_of(step.dataset)
+        fresh = state is None or state.commit is None or step.full
+        computed = context.engine.compute(
+            Computation(
+                step.model,
+                self.connection,
+                Target(store) if fresh or state is None else Target(store, state.columns, state.scan),
+                context.now,
+                span,
+                first,
+                self._text,
+                context.bound_columns(step.dataset),
+                {name: context.states[name] for name in step.inputs if name in context.states},
+                context.project.root,
+                context.project.lake_folder,
+            )
+        )
+        self._alive.append(computed.alive)
+        return computed.change
 
     def spans(self, spans: Sequence[Interval]) -> Iterator[StepResult]:
         """Commit one span after the other; those still to come count as missing until they have been committed."""
         for number, span in enumerate(spans):
-            yield self.commit(self.interval(span), (span,), pending=spans[number + 1 :])
-
-    def _landed(self, query: str) -> tuple[str, Any]:
-        columns = self.context.bound_columns(self.step.dataset) or describe_query(self.connection, query)
-        return land_query(query, columns, self.context.project.store_of(self.step.dataset), self.step.dataset)
+            yield self.commit(self.change(span), (span,), pending=spans[number + 1 :])
 
     def commit(self, change: Change, spans: tuple[Interval, ...], *, pending: Sequence[Interval] = ()) -> StepResult:
         return commit_proposal(self.propose(change, spans, pending=pending), self.context)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from headwater.contracts import Change
+from headwater.contracts import Change, Select
 from headwater.core.commit import SNAPSHOT_COLUMNS, Column
 from headwater.core.types import Fidelity, landed, wider_type
 from headwater.errors import ProjectError, UserCodeError
@@ -18,19 +18,11 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyConnection
 
+    from headwater.contracts import Target
     from headwater.core.plan import Interval
     from headwater.core.specs import ModelSpec
 
 VALID_FROM, VALID_TO = (column.name for column in SNAPSHOT_COLUMNS)
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """The table a model writes: its store's kind, its columns and the SELECT of its rows; empty when there is none."""
-
-    store: str
-    columns: tuple[Column, ...] = ()
-    scan: str = ""
 
 
 def land_query(query: str, columns: Sequence[Column], store: str, model: str) -> tuple[str, tuple[Column, ...]]:
@@ -58,7 +50,7 @@ def land_query(query: str, columns: Sequence[Column], store: str, model: str) ->
 
 def replace_change(query: str, columns: tuple[Column, ...]) -> Change:
     """The query is the whole table."""
-    return Change("replace", query, columns)
+    return Change("replace", Select(query), columns)
 
 
 def first_change(
@@ -69,7 +61,7 @@ def first_change(
     if spec.key:
         _materialize(connection, rows, spec.key)
         rows = "SELECT * FROM temp._hw_new"
-    return Change("replace", rows, columns)
+    return Change("replace", Select(rows), columns)
 
 
 def interval_change(
@@ -82,7 +74,7 @@ def interval_change(
     columns = _columns_after(target, columns)
     rows = _within(spec.time, query, columns, interval)
     if not spec.key:
-        return Change("overwrite_where", rows, columns, where=inside)
+        return Change("overwrite_where", Select(rows), columns, where=inside)
     current = f"SELECT * FROM ({target.scan}) WHERE {inside}"
     return _merge_difference(connection, spec.key, rows, current, target, columns)
 
@@ -94,7 +86,7 @@ def key_change(
     columns = _columns_after(target, columns)
     if not target.scan:
         _materialize(connection, query, spec.key)
-        return Change("replace", "SELECT * FROM temp._hw_new", columns)
+        return Change("replace", Select("SELECT * FROM temp._hw_new"), columns)
     return _merge_difference(connection, spec.key, query, target.scan, target, columns)
 
 
@@ -115,7 +107,7 @@ def snapshot_change(
     opened = f"SELECT {', '.join(names)}, {start} AS {VALID_FROM}, CAST(NULL AS TIMESTAMPTZ) AS {VALID_TO}"
     after = (*columns, *SNAPSHOT_COLUMNS)
     if not target.scan:
-        return Change("replace", f"{opened} FROM temp._hw_new", after)
+        return Change("replace", Select(f"{opened} FROM temp._hw_new"), after)
     if VALID_TO not in {column.name for column in target.columns}:
         raise UserCodeError("the table is no snapshot yet", fix="rebuild it with `headwater run --full <model>`")
     after = _columns_after(target, after, keeps_history=True)
@@ -140,7 +132,7 @@ def snapshot_change(
     openings = f"SELECT {', '.join(opening)} FROM {changed}"
     closings = f"SELECT {', '.join(closing)} FROM {changed}"
     rows = f"SELECT {', '.join(listed)} FROM ({news}) UNION ALL {openings} UNION ALL {closings}"
-    return _settle(connection, Change("merge", rows, after, key=(*spec.key, VALID_FROM)))
+    return _settle(connection, Change("merge", Select(rows), after, key=(*spec.key, VALID_FROM)))
 
 
 def _typed_nulls(connection: DuckDBPyConnection, target: Target, columns: tuple[Column, ...]) -> tuple[Column, ...]:
@@ -182,17 +174,17 @@ def _merge_difference(
     keys = ", ".join(quote_identifier(part) for part in key)
     rows = f"SELECT {names} FROM temp._hw_new EXCEPT SELECT {present} FROM ({current})"
     deletes = f"SELECT {keys} FROM ({current}) ANTI JOIN temp._hw_new USING ({keys})"
-    return _settle(connection, Change("merge", rows, columns, key=tuple(key), deletes=deletes))
+    return _settle(connection, Change("merge", Select(rows), columns, key=tuple(key), deletes=deletes))
 
 
 def _settle(connection: DuckDBPyConnection, change: Change) -> Change:
     """Compute a merge's rows and deletes once, before the table they were compared with changes."""
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE _hw_rows AS {change.rows}")
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE _hw_rows AS {change.rows.on(connection)}")
     deletes = ""
     if change.deletes:
         connection.execute(f"CREATE OR REPLACE TEMP TABLE _hw_gone AS {change.deletes}")
         deletes = "SELECT * FROM temp._hw_gone"
-    return replace(change, rows="SELECT * FROM temp._hw_rows", deletes=deletes)
+    return replace(change, rows=Select("SELECT * FROM temp._hw_rows"), deletes=deletes)
 
 
 def _materialize(
