@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headwater.core.commit import Commit, Receipt, TableState, merge_positions
-from headwater.core.plan import Decision, Interval, Plan, TransformStep
+from headwater.core.plan import Cause, Decision, Interval, Plan, TransformStep
 from headwater.core.run import Run, Status, StepResult
 
 FIRST = Commit("a/load", 1, None, "r", "f", "2024-01-01", 1, times={"at": ["1", "1"]})
@@ -79,7 +79,9 @@ def test_a_run_finds_a_result_by_its_step() -> None:
 
 
 def test_a_plan_counts_decisions_and_steps_say_what_they_do() -> None:
-    step = TransformStep(node="m.a/transform", decision=Decision.RUN, reason="", model=None)  # type: ignore[arg-type]  # unused
+    step = TransformStep(  # type: ignore[arg-type]  # no model is asked for
+        node="m.a/transform", decision=Decision.RUN, cause=Cause.FIRST, reason="", model=None
+    )
     plan = Plan((step, replace(step, decision=Decision.SKIP)), datetime(2024, 1, 1, tzinfo=UTC))
     assert (plan.count(Decision.RUN), plan.count(Decision.IF_INPUTS_CHANGED)) == (1, 0)
     assert (step.dataset, step.action) == ("m.a", "transform")

@@ -8,6 +8,7 @@ import duckdb
 import pytest
 
 from headwater.core.types import Fidelity, is_time_type, known_types, landed, normalize_type, wider_type
+from tests.declared import STORES
 
 ENGINE_ONLY = {"EPOCH_S", "EPOCH_MS"}
 SCALARS = sorted({normalize_type(word) for word in known_types()} - ENGINE_ONLY)
@@ -54,7 +55,7 @@ def test_types_with_arguments(text: str, type_text: str) -> None:
 
 def test_spellings_of_sources_only() -> None:
     assert (normalize_type("epoch_s"), normalize_type("Epoch_MS")) == ("EPOCH_S", "EPOCH_MS")
-    assert landed("EPOCH_S", "lake").type == "TIMESTAMP WITH TIME ZONE"
+    assert landed("EPOCH_S", STORES["lake"].capabilities.types).type == "TIMESTAMP WITH TIME ZONE"
     assert normalize_type("struct") == "STRUCT"
 
 
@@ -68,7 +69,7 @@ def test_what_is_no_type_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize(("store", "type_text"), list(product(["lake", "lakehouse", "warehouse", "other"], SCALARS)))
 def test_a_landing_keeps_every_value_or_is_refused(store: str, type_text: str) -> None:
-    landing = landed(type_text, store)
+    landing = landed(type_text, STORES[store].capabilities.types)
     if landing.fidelity is Fidelity.REFUSED:
         assert landing.type == ""
     elif landing.fidelity is not Fidelity.LOSSY and not landing.cast_checked:
@@ -94,7 +95,7 @@ def test_a_landing_keeps_every_value_or_is_refused(store: str, type_text: str) -
     ],
 )
 def test_landings(type_text: str, store: str, expected: str, fidelity: Fidelity) -> None:
-    landing = landed(type_text, store)
+    landing = landed(type_text, STORES[store].capabilities.types)
     assert (landing.type, landing.fidelity) == (expected, fidelity)
 
 

@@ -11,47 +11,53 @@ from headwater.core.types import wider_type
 from headwater.errors import CheckFailedError
 from headwater.ingestion.limits import check_deleted, check_empty, check_keys, check_rejected
 from headwater.ingestion.policy import decide_schema
+from tests.declared import STORES
 
 A, B = Column("a", "INTEGER"), Column("b", "VARCHAR")
 
 
 def test_a_first_load_takes_what_comes():
     for policy in ("evolve", "freeze", "discard_row"):
-        assert decide_schema(policy, [A, B], None, "warehouse").columns == (A, B)
+        assert decide_schema(policy, [A, B], None).columns == (A, B)
 
 
 def test_evolve_adds_widens_and_keeps_what_is_missing():
-    decision = decide_schema("evolve", [Column("A", "BIGINT"), Column("c", "DATE")], [A, B], "warehouse")
+    decision = decide_schema("evolve", [Column("A", "BIGINT"), Column("c", "DATE")], [A, B])
     assert decision.columns == (Column("a", "BIGINT"), B, Column("c", "DATE"))
     assert decision.errors == ()
 
 
 def test_a_narrower_type_is_cast():
-    decision = decide_schema("evolve", [Column("a", "SMALLINT")], [A], "warehouse")
+    decision = decide_schema("evolve", [Column("a", "SMALLINT")], [A])
     assert decision.columns == (A,)
     assert not decision.errors
 
 
 @pytest.mark.parametrize(("store", "type_text"), [("lakehouse", "BIGINT"), ("warehouse", "VARCHAR"), ("lake", "DATE")])
 def test_a_change_the_store_cannot_follow_is_an_error_with_its_cast(store, type_text):
-    decision = decide_schema("evolve", [Column("a", type_text)], [A], store)
+    decision = decide_schema("evolve", [Column("a", type_text)], [A], widens=STORES[store].capabilities.widens)
     (error,) = decision.errors
     assert "'a'" in error
     assert "cast: {a: integer}" in error
-    assert decide_schema("evolve", [Column("a", type_text)], [A], store, replaces=True).columns[0].type == type_text
+    assert (
+        decide_schema("evolve", [Column("a", type_text)], [A], widens=STORES[store].capabilities.widens, replaces=True)
+        .columns[0]
+        .type
+        == type_text
+    )
 
 
 def test_freeze_names_every_difference():
-    decision = decide_schema("freeze", [Column("a", "BIGINT"), Column("c", "DATE")], [A, B], "warehouse")
+    decision = decide_schema("freeze", [Column("a", "BIGINT"), Column("c", "DATE")], [A, B])
     assert len(decision.errors) == 3
     assert all(any(f"'{name}'" in error for error in decision.errors) for name in "abc")
-    assert not decide_schema("freeze", [A, B], [A, B], "warehouse").errors
+    assert not decide_schema("freeze", [A, B], [A, B]).errors
 
 
 def test_discard_row_keeps_the_table_as_it_is():
-    decision = decide_schema("discard_row", [A, Column("c", "DATE")], [A, B], "warehouse")
+    decision = decide_schema("discard_row", [A, Column("c", "DATE")], [A, B])
     assert (decision.columns, decision.discarded, decision.errors) == ((A, B), ("c",), ())
-    assert decide_schema("discard_row", [Column("a", "BIGINT")], [A], "warehouse").errors
+    assert decide_schema("discard_row", [Column("a", "BIGINT")], [A]).errors
 
 
 TYPES = st.sampled_from(["TINYINT", "INTEGER", "BIGINT", "FLOAT", "DOUBLE", "DECIMAL(10,2)", "DECIMAL(12,4)", "DATE"])
@@ -64,8 +70,8 @@ def test_a_table_never_loses_a_column_or_narrows(loads, policy, store):
     current = None
     for load in loads:
         incoming = [Column(name, type_text) for name, type_text in load.items()]
-        decision = decide_schema(policy, incoming, current, store)
-        again = decide_schema(policy, incoming, decision.columns, store)
+        decision = decide_schema(policy, incoming, current, widens=STORES[store].capabilities.widens)
+        again = decide_schema(policy, incoming, decision.columns, widens=STORES[store].capabilities.widens)
         if decision.errors:
             continue
         after = {column.name: column.type for column in decision.columns}

@@ -20,6 +20,7 @@ from headwater.errors import ProjectError
 from headwater.ingestion.masking import mask_variables, set_mask_keys
 from headwater.ingestion.policy import SchemaDecision
 from headwater.ingestion.prepare import Preparation, compile_prepare
+from tests.declared import STORES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,7 +52,7 @@ def con(shared):
 
 def run(con, ingest: IngestSpec, columns: Sequence[Column], source: str, **options: Any) -> Preparation:
     """Compile, materialize as temporary table `c`, return the preparation."""
-    options.setdefault("store", "warehouse")
+    options["store"] = STORES[options.get("store", "warehouse")]
     decision = options.pop("decision", None)
     prepared = compile_prepare(ingest, columns, **options)
     if decision:
@@ -332,10 +333,10 @@ def test_a_hugeint_out_of_range_is_a_reject(con):
 ])  # fmt: skip
 def test_a_lossy_landing_is_refused_unless_declared(con, type_text, store, fix):
     with pytest.raises(ProjectError, match=r"shop\.t: column 'v'") as caught:
-        compile_prepare(spec(), [Column("v", type_text)], store=store, table="shop.t")
+        compile_prepare(spec(), [Column("v", type_text)], store=STORES[store], table="shop.t")
     assert fix in caught.value.fix
     declared = spec(prepare=[{"cast": {"v": fix.partition(": {v: ")[2].rstrip("}")}}])
-    assert compile_prepare(declared, [Column("v", type_text)], store=store).columns
+    assert compile_prepare(declared, [Column("v", type_text)], store=STORES[store]).columns
 
 
 def test_epochs_become_instants(con):
@@ -401,7 +402,7 @@ WRONG = [
 @pytest.mark.parametrize(("ingest", "words"), WRONG)
 def test_a_wrong_rule_is_an_error_before_anything_is_read(ingest, words):
     with pytest.raises(ProjectError) as caught:
-        compile_prepare(ingest, TEXT, store="warehouse", table="shop.t")
+        compile_prepare(ingest, TEXT, store=STORES["warehouse"], table="shop.t")
     assert words in str(caught.value)
     assert "shop.t" in str(caught.value)
 
@@ -409,7 +410,7 @@ def test_a_wrong_rule_is_an_error_before_anything_is_read(ingest, words):
 @pytest.mark.parametrize("names", [["Id", "id"], ["_raw"], ["_line"]])
 def test_names_that_cannot_stand_are_refused(names):
     with pytest.raises(ProjectError):
-        compile_prepare(spec(), [Column(name, "VARCHAR") for name in names], store="lake")
+        compile_prepare(spec(), [Column(name, "VARCHAR") for name in names], store=STORES["lake"])
 
 
 def test_rename_may_swap_and_the_cursor_is_followed(con):
@@ -422,7 +423,7 @@ def test_rename_may_swap_and_the_cursor_is_followed(con):
 def test_keys_go_through_the_same_rules_as_rows(con):
     rules = [{"trim": "all"}, {"cast": {"a": "bigint"}}, {"rename": {"a": "id"}}, {"dedupe": {"by": "id"}}]
     ingest = spec(key="id", deletes="compare_keys", reject_if={"x": "b IS NULL"}, prepare=rules)
-    prepared = compile_prepare(ingest, TEXT, store="warehouse")
+    prepared = compile_prepare(ingest, TEXT, store=STORES["warehouse"])
     assert prepared.key_origins == ("a",)
     keys = con.sql(prepared.keys("SELECT unnest([' 1', '2 ', '2', NULL, 'x']) AS a")).fetchall()
     assert sorted(keys) == [(1,), (2,)]

@@ -7,11 +7,12 @@ from typing import Any
 
 import duckdb
 
-from headwater.contracts import Change
+from headwater.contracts import Change, Target
 from headwater.core.commit import Column
-from headwater.processing.duckdb.materialize import Target, land_query
+from headwater.processing.duckdb.materialize import land_query
 from headwater.sql.binding import describe_query
 from headwater.sql.placeholders import quote_identifier
+from tests.declared import STORES
 
 
 class Table:
@@ -24,7 +25,7 @@ class Table:
     def __init__(self, columns: dict[str, str]) -> None:
         self.connection = duckdb.connect(config={"threads": 1})
         self.connection.execute("SET TimeZone = 'UTC'")
-        self.target = Target("warehouse")
+        self.target = Target(STORES["warehouse"])
         self.give(columns, [])
 
     def give(self, columns: dict[str, str], rows: Sequence[Sequence[Any]]) -> None:
@@ -35,12 +36,12 @@ class Table:
             self.connection.execute(f"INSERT INTO given VALUES ({', '.join('?' for _ in row)})", list(row))
 
     def landed(self, query: str = "SELECT * FROM given") -> tuple[str, tuple[Column, ...]]:
-        return land_query(query, describe_query(self.connection, query), "warehouse", "m.a")
+        return land_query(query, describe_query(self.connection, query), STORES["warehouse"], "m.a")
 
     def apply(self, change: Change) -> None:
         """Do what a store does with a change."""
         run = self.connection.execute
-        run(f"CREATE OR REPLACE TEMP TABLE rows AS {change.rows}")
+        run(f"CREATE OR REPLACE TEMP TABLE rows AS {change.rows.on(self.connection)}")
         parts = ", ".join(f"{quote_identifier(c.name)} {c.type}" for c in change.columns)
         run(f"CREATE TABLE after ({parts})")
         if change.mode != "replace":
@@ -59,7 +60,7 @@ class Table:
         run("INSERT INTO after SELECT * FROM rows")
         run("DROP TABLE IF EXISTS kept")
         run("ALTER TABLE after RENAME TO kept")
-        self.target = Target("warehouse", change.columns, "SELECT * FROM kept")
+        self.target = Target(STORES["warehouse"], change.columns, "SELECT * FROM kept")
 
     def count(self, query: str) -> int:
         row = self.connection.execute(f"SELECT count(*) FROM ({query})").fetchone()

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from headwater.contracts import Select, Target
 from headwater.core.commit import Column
 from headwater.core.plan import Interval
 from headwater.core.specs import ModelSpec
 from headwater.errors import ProjectError, UserCodeError
 from headwater.processing.duckdb.materialize import (
-    Target,
     first_change,
     interval_change,
     interval_predicate,
@@ -25,6 +25,7 @@ from headwater.processing.duckdb.materialize import (
     snapshot_change,
 )
 from headwater.sql.placeholders import quote_identifier
+from tests.declared import STORES
 
 from .tables import Table
 
@@ -62,7 +63,7 @@ def test_incremental_by_key_is_the_query_and_writes_only_what_differs(versions: 
         change = key_change(table.connection, BY_KEY, table.target, query, columns)
         if number:
             new = {key for key, values in content.items() if before.get(key, ...) != values}
-            assert table.count(change.rows) == len(new)
+            assert table.count(change.rows.on(table.connection)) == len(new)
             assert table.count(change.deletes) == len(before.keys() - content.keys())
         table.apply(change)
         assert table.rows('k, "odd name", v::INTEGER') == sorted(rows_of(content), key=repr)
@@ -179,7 +180,7 @@ def test_a_type_widens_and_what_cannot_is_refused() -> None:
     table.apply(key_change(table.connection, BY_KEY, table.target, *table.landed()))
     table.give({"k": "BIGINT", "v": "BIGINT"}, [(1, 5), (2, 10**12)])
     change = key_change(table.connection, BY_KEY, table.target, *table.landed())
-    assert table.count(change.rows) == 1
+    assert table.count(change.rows.on(table.connection)) == 1
     table.apply(change)
     assert [c.type for c in table.target.columns] == ["BIGINT", "BIGINT"]
     table.give({"k": "INTEGER", "v": "VARCHAR"}, [])
@@ -196,7 +197,7 @@ def test_a_new_column_is_null_in_rows_that_stay() -> None:
     table.apply(key_change(table.connection, BY_KEY, table.target, *table.landed()))
     table.give({"k": "INTEGER", "v": "VARCHAR", "w": "VARCHAR"}, [(1, "a", None), (2, "b", "x")])
     change = key_change(table.connection, BY_KEY, table.target, *table.landed())
-    assert table.count(change.rows) == 1
+    assert table.count(change.rows.on(table.connection)) == 1
     table.apply(change)
     assert table.rows() == [(1, "a", None), (2, "b", "x")]
 
@@ -305,7 +306,7 @@ def test_a_second_snapshot_of_the_same_rows_writes_nothing() -> None:
     declared = spec(materialize="snapshot", key="k")
     table.apply(snapshot_change(table.connection, declared, table.target, *table.landed(), NOW))
     change = snapshot_change(table.connection, declared, table.target, *table.landed(), NOW + timedelta(hours=1))
-    assert (change.mode, change.key, table.count(change.rows)) == ("merge", ("k", "valid_from"), 0)
+    assert (change.mode, change.key, table.count(change.rows.on(table.connection))) == ("merge", ("k", "valid_from"), 0)
 
 
 @pytest.mark.parametrize(
@@ -354,7 +355,7 @@ def test_a_snapshot_takes_a_new_column() -> None:
 def land(store: str, expression: str) -> tuple[str, tuple[Column, ...]]:
     query = f"SELECT {expression} AS x"
     columns = tuple(Column(row[0], row[1]) for row in duckdb.execute(f"DESCRIBE {query}").fetchall())
-    return land_query(query, columns, store, "m.a")
+    return land_query(query, columns, STORES[store], "m.a")
 
 
 @pytest.mark.parametrize(
@@ -420,5 +421,5 @@ def test_a_type_that_does_not_fit_is_refused(store: str, expression: str, messag
 def test_a_whole_table_is_replaced() -> None:
     columns = (Column("x", "INTEGER"),)
     change = replace_change("SELECT 1 AS x", columns)
-    assert (change.mode, change.rows, change.columns) == ("replace", "SELECT 1 AS x", columns)
-    assert Target("warehouse").scan == ""
+    assert (change.mode, change.rows, change.columns) == ("replace", Select("SELECT 1 AS x"), columns)
+    assert Target(STORES["warehouse"]).scan == ""

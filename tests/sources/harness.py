@@ -14,6 +14,7 @@ from headwater.core.commit import Column, merge_positions
 from headwater.core.specs import IngestSpec
 from headwater.core.types import normalize_type
 from headwater.ingestion import compile_prepare, set_mask_keys
+from tests.declared import STORES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,7 +61,7 @@ def read(source: Source, asked: ReadRequest, table: str = "t") -> Outcome:
     """Read a table to its end; times with zone are given as text."""
     reading = source.read(table, asked)
     columns = reading.columns or asked.columns
-    prepared = compile_prepare(asked.ingest, columns, store="warehouse", extra=reading.extra)
+    prepared = compile_prepare(asked.ingest, columns, store=STORES["warehouse"], extra=reading.extra)
     outcome = Outcome(reading)
     set_mask_keys(asked.connection, asked.ingest)
     positions = []

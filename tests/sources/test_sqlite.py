@@ -20,6 +20,7 @@ from headwater.sources import sqlite as module
 from headwater.sources.sqlite import Sqlite, SqliteConnection, SqliteTable
 from headwater.sources.sqlite_cursor import step_back
 from headwater.sources.sqlite_types import convert_column, landed_type
+from tests.declared import STORES
 
 from .harness import Outcome, read, request
 
@@ -384,7 +385,7 @@ def test_keys_are_read_after_the_rows(con, tmp_path):
     ingest = {**INCREMENTAL, "deletes": "compare_keys", "prepare": [{"rename": {"id": "key_id"}}], "key": ["key_id"]}
     asked = request(con, SqliteTable(), {"id": "bigint", "changed": "timestamp"}, ingest)
     reading = source(tmp_path).read("t", asked)
-    prepared = compile_prepare(asked.ingest, asked.columns, store="warehouse", extra=reading.extra)
+    prepared = compile_prepare(asked.ingest, asked.columns, store=STORES["warehouse"], extra=reading.extra)
     for chunk in reading.chunks:
         con.execute(chunk.query).fetchall()
         chunk.finish()

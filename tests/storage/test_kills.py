@@ -22,7 +22,7 @@ CHANGES: dict[str, tuple[str, dict[str, Any], dict[int, str | None]]] = {
     "overwrite_where": (rows_of({7: "x"}), {"where": "id >= 2"}, {1: "a", 7: "x"}),
     "record": ("", {"version": 1}, {**BEFORE}),
 }
-CASES = [(kind, mode) for kind, store in STORES.items() for mode in [*sorted(store.modes), "record"]]
+CASES = [(kind, mode) for kind, store in STORES.items() for mode in [*sorted(store.capabilities.modes), "record"]]
 
 
 @pytest.mark.parametrize("boundary", ["before_commit", "claimed", "after_commit"])

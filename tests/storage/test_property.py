@@ -121,7 +121,7 @@ def test_a_store_holds_what_a_list_would(kind: str, session: MemorySession, step
         writer.write("replace", model.query([(0, "a", None)]), columns=model.columns)
         model.rows = [(0, "a", None)]
         for step in steps:
-            if step[0] in ("merge", "overwrite_where") and step[0] not in store.modes:
+            if step[0] in ("merge", "overwrite_where") and step[0] not in store.capabilities.modes:
                 continue
             run_step(writer, model, step)
             state = writer.described

@@ -15,13 +15,14 @@ if TYPE_CHECKING:
     from headwater.core.commit import Column, TableState
     from headwater.core.plan import Interval
     from headwater.core.project import Model
+    from headwater.core.stores import DeclaredStore
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The table a model writes: its store's kind, its columns and the SELECT of its rows; empty when there is none."""
+    """The table a model writes: its store, its columns and the SELECT of its rows; empty when there is none."""
 
-    store: str
+    store: DeclaredStore
     columns: tuple[Column, ...] = ()
     scan: str = ""
 

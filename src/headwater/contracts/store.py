@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from headwater.contracts.rows import Rows, Session
     from headwater.core.commit import Column, Commit, Receipt, TableState
     from headwater.core.layers import Family
+    from headwater.core.stores import Capabilities
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +73,14 @@ class Load:
 class Store(Protocol):
     """A place where tables live, and the only place where a commit is made.
 
-    Class attributes register it: `kind`, `family`, `modes` (the change modes it can do beside `record`).
+    Class attributes register it: `kind`, `family`, `capabilities`.
     A commit is all or nothing and a compare-and-set on (producer, previous sequence): a stale writer gets a
     `StateError` and nothing is written.
     """
 
     kind: ClassVar[str]
     family: ClassVar[Family]
-    modes: ClassVar[frozenset[str]]
+    capabilities: ClassVar[Capabilities]
 
     def __init__(self, path: str, session: Session) -> None:
         """`path` is absolute; nothing is created before the first write."""

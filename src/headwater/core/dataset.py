@@ -44,7 +44,7 @@ class Dataset:
         declaration: What declares it.
         kind: The connector its rows come through, or how a model is materialized.
         role: What writes it: `Role.LOAD`, `Role.TRANSFORM`.
-        store: The store that holds it; "" when it holds no rows of its own and its query stands in its place.
+        store: Name of the store that holds it; "" when it holds no rows of its own and its query stands in its place.
         inputs: The datasets it reads, in the order of first mention.
         origin: Where its rows come from when they come from outside, for people; "" when they are made of `inputs`.
         domain: The domain that owns it; "main" is the root.

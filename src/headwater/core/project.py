@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
@@ -11,7 +10,8 @@ if TYPE_CHECKING:
 
     from headwater.core.dataset import Dataset
     from headwater.core.graph import Graph, Location
-    from headwater.core.specs import EngineSpec, IngestSpec, ModelSpec, ProjectSpec, Spec, StoresSpec, UnitTestSpec
+    from headwater.core.specs import EngineSpec, IngestSpec, ModelSpec, ProjectSpec, Spec, UnitTestSpec
+    from headwater.core.stores import DeclaredStore
 
 
 Declared = TypeVar("Declared")
@@ -25,6 +25,7 @@ class SourceTable:
         name: Dataset name, `source.table`.
         kind: The connector.
         connection: What the source's file says beside its tables, validated by the connector.
+        store: The store it lands in.
         options: The table's keys that belong to the connector, validated by it.
         ingest: The table's keys that every kind has.
         location: Where the table is declared.
@@ -38,6 +39,7 @@ class SourceTable:
     ingest: IngestSpec = field(repr=False)
     location: Location
     fingerprint: str
+    store: DeclaredStore = field(repr=False)
 
     @property
     def spec(self) -> IngestSpec:
@@ -144,7 +146,7 @@ class Project:
         root: The project's folder, absolute.
         spec: headwater.yaml.
         environment: The chosen environment, "" for the default one.
-        stores: Where the stores are, in the chosen environment; paths relative to root or absolute.
+        stores: The stores by name, in the chosen environment.
         engine: The engine, in the chosen environment.
         datasets: Everything that is declared, by name: tables of sources, then models.
         tests: Unit tests in the order of their files.
@@ -155,7 +157,7 @@ class Project:
 
     root: str
     spec: ProjectSpec
-    stores: StoresSpec
+    stores: dict[str, DeclaredStore]
     engine: EngineSpec
     datasets: dict[str, Dataset]
     tests: tuple[UnitTest, ...]
@@ -173,12 +175,12 @@ class Project:
     def stated_stores(self) -> frozenset[str]:
         """The stores whose place the chosen environment states or shares; the default environment has all."""
         chosen = self.spec.environments.get(self.environment)
-        return frozenset([*chosen.shared, *chosen.stores] if chosen else type(self.stores).model_fields)
+        return frozenset([*chosen.shared, *chosen.stores] if chosen else self.stores)
 
     @property
     def lake_folder(self) -> str:
         """The folder of the lake in the chosen environment, absolute."""
-        return os.path.join(self.root, self.stores.lake.path)
+        return self.stores["lake"].path
 
     def declared(self, kind: type[Declared]) -> dict[str, Declared]:
         """Return what is declared of one kind, by dataset name."""
@@ -195,11 +197,15 @@ class Project:
         return found if isinstance(found, Model) else None
 
     def store_of(self, dataset: str) -> str:
-        """Return the kind of store that holds a dataset ("lake", "lakehouse", "warehouse"); "" for a view."""
+        """Return the name of the store that holds a dataset; "" for a view."""
         return self.datasets[dataset].store
 
+    def place_of(self, dataset: str) -> DeclaredStore | None:
+        """Return the store that holds a dataset; None for a view."""
+        return self.stores.get(self.datasets[dataset].store)
+
     def stores_in(self, dataset: str, store: str) -> bool:
-        """Whether a dataset is declared and lives in a kind of store."""
+        """Whether a dataset is declared and lives in a store."""
         return dataset in self.datasets and self.datasets[dataset].store == store
 
     def readers_of(self, dataset: str) -> tuple[str, ...]:

@@ -10,6 +10,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _ALIASES = {
     "INT": "INTEGER", "INT4": "INTEGER", "SIGNED": "INTEGER", "INT8": "BIGINT", "LONG": "BIGINT",
@@ -127,13 +132,14 @@ _EVERYWHERE = {
     "EPOCH_MS": Landing("TIMESTAMP WITH TIME ZONE", Fidelity.EXACT),
 }
 
-_FILES = {
+FILE_TYPES: dict[str, Landing] = {
     "TIME WITH TIME ZONE": Landing("", Fidelity.REFUSED),
     "INTERVAL": Landing("", Fidelity.REFUSED),
 }
+"""What Parquet files do not hold."""
 
-_DELTA = {
-    **_FILES,
+DELTA_TYPES: dict[str, Landing] = {
+    **FILE_TYPES,
     "TINYINT": Landing("BIGINT", Fidelity.WIDENED),
     "SMALLINT": Landing("BIGINT", Fidelity.WIDENED),
     "INTEGER": Landing("BIGINT", Fidelity.WIDENED),
@@ -143,23 +149,21 @@ _DELTA = {
     "FLOAT": Landing("DOUBLE", Fidelity.WIDENED),
     "TIME": Landing("", Fidelity.REFUSED),
 }
+"""What the Delta protocol does not hold, or only wider."""
 
-_PER_STORE = {"lakehouse": _DELTA, "lake": _FILES, "warehouse": {}}
 
-
-def landed(type_text: str, store: str) -> Landing:
-    """Return how a DuckDB type lands in a store of a kind ("lake", "lakehouse", "warehouse" or another).
+def landed(type_text: str, special: Mapping[str, Landing] = MappingProxyType({})) -> Landing:
+    """Return how a DuckDB type lands in a store (`special`: its `Capabilities.types`).
 
     Lists land as lists of the landed element; STRUCT, MAP and UNION are kept as they are; ENUM lands as text.
     """
     if type_text.endswith("]"):
         inner, _, size = type_text.rpartition("[")
-        element = landed(inner, store)
+        element = landed(inner, special)
         return Landing(f"{element.type}[{size}" if element.type else "", element.fidelity, element.cast_checked)
     if type_text.startswith("ENUM"):
         return Landing("VARCHAR", Fidelity.EXACT)
-    special = _PER_STORE.get(store, {}).get(type_text) or _EVERYWHERE.get(type_text)
-    return special or Landing(type_text, Fidelity.EXACT)
+    return special.get(type_text) or _EVERYWHERE.get(type_text) or Landing(type_text, Fidelity.EXACT)
 
 
 def wider_type(one: str, other: str) -> str | None:

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from headwater.core.commit import Column
 
-_CANNOT_WIDEN = frozenset({"lakehouse"})
-
 
 @dataclass(frozen=True, slots=True)
 class SchemaDecision:
@@ -34,8 +32,8 @@ def decide_schema(
     policy: str,
     incoming: Sequence[Column],
     current: Sequence[Column] | None,
-    store: str,
     *,
+    widens: bool = True,
     replaces: bool = False,
     declared: bool = False,
 ) -> SchemaDecision:
@@ -50,7 +48,7 @@ def decide_schema(
         policy: `evolve`, `freeze`, `discard_row` or `discard_value`.
         incoming: The landed columns of the load.
         current: The table's columns without system columns, None when there is no table yet.
-        store: Kind of the store.
+        widens: Whether a column in the store may take a wider type.
         replaces: The load replaces all rows: `evolve` may then take another type.
         declared: The incoming columns are those that the project declares, so that a new one has its place.
     """
@@ -63,7 +61,7 @@ def decide_schema(
         return SchemaDecision(tuple(current), (), tuple(_differences(current, arriving, new)))
     columns, errors = [], []
     for column in current:
-        decided, error = _decide_column(column, arriving.get(column.name.lower()), policy, store, replaces)
+        decided, error = _decide_column(column, arriving.get(column.name.lower()), policy, widens, replaces)
         columns.append(decided)
         errors += [error] if error else []
     if policy != "evolve" and not declared:
@@ -73,7 +71,7 @@ def decide_schema(
 
 
 def _decide_column(
-    column: Column, arriving: Column | None, policy: str, store: str, replaces: bool
+    column: Column, arriving: Column | None, policy: str, widens: bool, replaces: bool
 ) -> tuple[Column, str]:
     """Return the column after the load, and an error or ""."""
     if arriving is None or arriving.type == column.type:
@@ -84,7 +82,7 @@ def _decide_column(
     if policy == "evolve":
         if replaces:
             return replace(column, type=arriving.type, source_type=arriving.source_type), ""
-        if wider is not None and store not in _CANNOT_WIDEN:
+        if wider is not None and widens:
             return replace(column, type=wider, source_type=arriving.source_type), ""
     return column, (
         f"column {column.name!r} is {column.type} in the table and arrives as {arriving.type}; "

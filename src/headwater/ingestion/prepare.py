@@ -19,9 +19,10 @@ from headwater.sql.exact import exact_cast_sql
 from headwater.sql.placeholders import quote_identifier, quote_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from headwater.core.specs import IngestSpec
+    from headwater.core.stores import DeclaredStore
     from headwater.core.types import Landing
     from headwater.ingestion.policy import SchemaDecision
 
@@ -228,21 +229,19 @@ def compile_prepare(
     ingest: IngestSpec,
     columns: Sequence[Column],
     *,
-    store: str,
+    store: DeclaredStore,
     table: str = "table",
     extra: Collection[str] = (),
-    landed_by: Callable[[str, str], Landing] = landed,
 ) -> Preparation:
     """Compile the preparation of a table.
 
     Args:
         ingest: The table's options; secrets are resolved.
         columns: What the source's chunks yield.
-        store: Kind of the store the table lands in.
+        store: The store the table lands in.
         table: Dataset name, for messages.
         extra: Which of `_file`, `_line`, `_raw`, `_rule`, `_reason` the chunks yield beside the columns
             (`Reading.extra`).
-        landed_by: How a type lands in a store.
 
     Raises:
         ProjectError: A rule names a column that is not there, an expression is not valid, or a column cannot land in
@@ -261,7 +260,7 @@ def compile_prepare(
         compiler.inner = reject_layer(compiler.inner, _row_tests(compiler, ingest))
     finally:
         compiler.close()
-    landed_columns = _land(compiler, store, landed_by)
+    landed_columns = _land(compiler, store)
     if ingest.flags_deletes:
         landed_columns = (*landed_columns, _add_deleted_at(compiler))
     origins = {origin for c in compiler.columns if c.name in key for origin in c.origins}
@@ -365,11 +364,11 @@ def _row_tests(compiler: RuleCompiler, ingest: IngestSpec) -> list[tuple[str, st
     return tests + [(rule, sql, f"({sql}\n)") for rule, sql in ingest.reject_if.items()]
 
 
-def _land(compiler: RuleCompiler, store: str, landed_by: Callable[[str, str], Landing]) -> tuple[Column, ...]:
+def _land(compiler: RuleCompiler, store: DeclaredStore) -> tuple[Column, ...]:
     """Cast every column to the type it lands as; a value out of range becomes a reject `range`."""
     columns, plain, checked = [], {}, {}
     for column in compiler.columns:
-        landing = landed_by(column.type, store)
+        landing = landed(column.type, store.capabilities.types)
         _refuse_loss(compiler.table, column, landing, store)
         name = quote_identifier(column.name)
         if landing.cast_checked:
@@ -384,7 +383,7 @@ def _land(compiler: RuleCompiler, store: str, landed_by: Callable[[str, str], La
     return tuple(columns)
 
 
-def _refuse_loss(table: str, column: Current, landing: Landing, store: str) -> None:
+def _refuse_loss(table: str, column: Current, landing: Landing, store: DeclaredStore) -> None:
     if landing.fidelity in (Fidelity.EXACT, Fidelity.WIDENED):
         return
     wider = landing.type.lower() if landing.type else "varchar"

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from headwater.core.graph import Location
     from headwater.core.project import Project, SourceTable
     from headwater.core.specs import CheckSpec
+    from headwater.core.stores import DeclaredStore
     from headwater.plan.planning import Observed
     from headwater.sql.binding import Binder
 
@@ -69,8 +70,8 @@ def bind_project(project: Project, observed: Observed, cache: ParseCache) -> Bou
                 bound.errors.append(ProjectError.at(table.location, error.what, error.fix))
                 bound.schemas[table.name] = None
             if table.ingest.load != "full":
-                columns, into = bound.schemas[table.name] or (), table.ingest.into
-                bound.errors += _check_rowid(table.location, table.name, columns, into)
+                columns = bound.schemas[table.name] or ()
+                bound.errors += _check_rowid(table.location, table.name, columns, table.store)
         elif node.role is Role.TRANSFORM:
             model: Model = node.spec
             bound.schemas[model.name] = _bind_model(project, model, observed, bound, binder, cache)
@@ -128,7 +129,7 @@ def source_schema(table: SourceTable, observed: Observed) -> Columns | None:
         return visible_columns(state.columns) if state is not None and state.columns else None
     from headwater.ingestion import compile_prepare
 
-    return visible_columns(compile_prepare(table.ingest, columns, store=table.ingest.into, table=table.name).columns)
+    return visible_columns(compile_prepare(table.ingest, columns, store=table.store, table=table.name).columns)
 
 
 def declared_columns(table: SourceTable) -> Columns:
@@ -160,7 +161,7 @@ def _bind_model(
 ) -> Columns | None:
     state = observed.states.get(model.name)
     last = visible_columns(state.columns) if state is not None and state.columns else None
-    store = project.store_of(model.name)
+    store = project.place_of(model.name)
     added = SNAPSHOT_COLUMNS if model.spec.materialize == "snapshot" else ()
     if model.language == "python":
         declared = tuple(Column(n, str(c.type)) for n, c in model.spec.columns.items() if c.type)
@@ -274,11 +275,11 @@ def _check_declared(model: Model, columns: Columns) -> list[ProjectError]:
     return errors
 
 
-def _check_landing(model: Model, columns: Columns, store: str) -> list[ProjectError]:
+def _check_landing(model: Model, columns: Columns, store: DeclaredStore | None) -> list[ProjectError]:
     """Refuse types that the store cannot hold, or only in part, before anything runs."""
     errors = []
     for column in columns if store else ():
-        landing = landed(column.type, store)
+        landing = landed(column.type, store.capabilities.types if store else {})
         if landing.fidelity in (Fidelity.REFUSED, Fidelity.LOSSY):
             verb = "cannot hold" if landing.fidelity is Fidelity.REFUSED else "would lose part of"
             what = f"{model.name}: the {store} {verb} {column.type} (column {column.name})"
@@ -289,13 +290,15 @@ def _check_landing(model: Model, columns: Columns, store: str) -> list[ProjectEr
     return errors
 
 
-def _check_rowid(place: Location, dataset: str, columns: Columns, store: str) -> list[ProjectError]:
+def _check_rowid(place: Location, dataset: str, columns: Columns, store: DeclaredStore | None) -> list[ProjectError]:
     """Refuse a name that hides DuckDB's own, by which the warehouse tells new rows from old ones."""
-    if store != "warehouse" or all(column.name.lower() != "rowid" for column in columns):
+    if store is None or not store.capabilities.has_row_ids or all(column.name.lower() != "rowid" for column in columns):
         return []
     what = f"{dataset}: a column named rowid hides DuckDB's own, so the table can only be replaced as a whole"
     return [ProjectError.at(place, what, "rename the column, or keep the table in the lakehouse")]
 
 
-def _landed(columns: Columns, store: str) -> Columns:
-    return tuple(Column(c.name, (landed(c.type, store).type or c.type) if store else c.type) for c in columns)
+def _landed(columns: Columns, store: DeclaredStore | None) -> Columns:
+    if store is None:
+        return tuple(Column(c.name, c.type) for c in columns)
+    return tuple(Column(c.name, landed(c.type, store.capabilities.types).type or c.type) for c in columns)

@@ -80,21 +80,21 @@ def describe_types(project: Project, source: str) -> tuple[list[ColumnFidelity],
 
 
 def _land(table: SourceTable, name: str, source: str, read: str, remark: str) -> ColumnFidelity:
-    store = table.ingest.into
+    store = table.store
     for rule in reversed(table.ingest.prepare):
         if name in (rule.drop or ()):
-            return ColumnFidelity(table.name, name, source, read, store, "", "dropped", "by prepare")
+            return ColumnFidelity(table.name, name, source, read, store.name, "", "dropped", "by prepare")
         if name in (rule.cast or {}):
-            to = landed(str((rule.cast or {})[name]), store).type
+            to = landed(str((rule.cast or {})[name]), store.capabilities.types).type
             return ColumnFidelity(
-                table.name, name, source, read, store, to, "cast", "by prepare; what fails is a reject"
+                table.name, name, source, read, store.name, to, "cast", "by prepare; what fails is a reject"
             )
-    landing = landed(read, store)
+    landing = landed(read, store.capabilities.types)
     if landing.cast_checked:
         remark = "; ".join(part for part in (remark, "a value out of range is a reject") if part)
     if landing.fidelity in (Fidelity.LOSSY, Fidelity.REFUSED):
         remark = f"say so in prepare: - cast: {{{name}: {(landing.type or 'varchar').lower()}}}"
-    return ColumnFidelity(table.name, name, source, read, store, landing.type, landing.fidelity.value, remark)
+    return ColumnFidelity(table.name, name, source, read, store.name, landing.type, landing.fidelity.value, remark)
 
 
 def _undeclared(table: SourceTable, name: str, source: str, read: str) -> ColumnFidelity:

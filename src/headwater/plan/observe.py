@@ -51,21 +51,23 @@ class HeldStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Connectors:
-    """The open connectors of a project: one store per kind in use, one source per source file."""
+    """The open connectors of a project: the stores in use by name, one source per source file."""
 
     stores: Mapping[str, Store]
     sources: Mapping[str, Source] = field(default_factory=dict)
 
 
 def open_stores(project: Project, session: Session) -> dict[str, Store]:
-    """Return the stores that datasets live in, or once did, by kind; nothing is created yet.
+    """Return the stores that datasets live in, or once did, by name; nothing is created yet.
 
     A store that the chosen environment does not state is another environment's, and left alone.
     """
     used = {dataset.store for dataset in project.datasets.values() if dataset.is_stored}
-    stated = [kind for kind in type(project.stores).model_fields if kind in project.stated_stores]
-    paths = {kind: Path(project.root, getattr(project.stores, kind).path) for kind in stated}
-    return {kind: load_store(kind)(str(path), session) for kind, path in paths.items() if kind in used or path.exists()}
+    return {
+        name: load_store(store.kind)(store.path, session)
+        for name, store in project.stores.items()
+        if name in project.stated_stores and (name in used or Path(store.path).exists())
+    }
 
 
 def open_sources(project: Project) -> dict[str, Source]:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from headwater.core.graph import Graph, Location
 from headwater.core.project import Project, UnitTest
 from headwater.core.specs import EngineSpec, ProjectSpec, StoresSpec, UnitTestSpec
+from headwater.core.stores import DeclaredStore
 from headwater.core.texts import visible
 from headwater.errors import ProjectError, ProjectErrors
-from headwater.plugins import list_kinds
+from headwater.plugins import list_kinds, load_store
 from headwater.project.cache import ParseCache, digest
 from headwater.project.documents import Document, parse_document, read_text
 from headwater.project.models import ModelReader
@@ -96,7 +97,8 @@ class _Loader:
         document = self._document(self.root / PROJECT_FILE)
         declared = self._project_spec(document)
         spec = declared or ProjectSpec(name="project")
-        tables = self._tables(spec)
+        stores = self._stores(spec)
+        tables = self._tables(spec, stores)
         models = self._models(any_variable=declared is None)
         self._check_names(tables, models)
         datasets = {table.name: table_dataset(table) for table in tables.values()}
@@ -105,18 +107,18 @@ class _Loader:
         self._check_folders()
         tests = self._tests(datasets, models)
         project = Project(
-            root=str(self.root), spec=spec, stores=spec.stores, engine=spec.engine, datasets=datasets, tests=tests,
+            root=str(self.root), spec=spec, stores=stores, engine=spec.engine, datasets=datasets, tests=tests,
             graph=Graph((), ()), environment=self.environment, secrets=frozenset(self.references.secrets),
         )  # fmt: skip
-        graph = build_graph(tables.values(), models.values(), datasets, self.errors, self._broken_names())
+        graph = build_graph(tables.values(), models.values(), datasets, stores, self.errors, self._broken_names())
         if document is None or declared is None:
             return None, self._all_errors()
-        stores, engine = self._environment(project, document)
+        engine = self._environment(project, document)
         environment = self.environment if self.environment in declared.environments else ""
         if not self.errors:
             self.cache.save()
         project = dataclasses.replace(
-            project, graph=graph, stores=stores, engine=engine, environment=environment, warnings=tuple(self.warnings)
+            project, graph=graph, engine=engine, environment=environment, warnings=tuple(self.warnings)
         )
         return project, self._all_errors()
 
@@ -195,16 +197,26 @@ class _Loader:
                 place = document.place((*key, "kind"))
                 self._error(place, f"unknown engine {engine.kind!r}", suggest(engine.kind, known))
 
-    def _environment(self, project: Project, document: Document) -> tuple[StoresSpec, EngineSpec]:
-        """Return where the chosen environment has its stores: every one that is used is stated, or shared."""
+    def _stores(self, spec: ProjectSpec) -> dict[str, DeclaredStore]:
+        """Return the stores, where the chosen environment has them."""
+        chosen = spec.environments.get(self.environment)
+        moved = {str(name): place.path for name, place in chosen.stores.items()} if chosen else {}
+        found = {}
+        for kind in StoresSpec.model_fields:
+            path = os.path.join(self.root, moved.get(kind, getattr(spec.stores, kind).path))
+            found[kind] = DeclaredStore(kind, kind, path, load_store(kind).capabilities)
+        return found
+
+    def _environment(self, project: Project, document: Document) -> EngineSpec:
+        """Return the engine of the chosen environment, in which every store that is used is stated, or shared."""
         spec, name = project.spec, self.environment
         if not name:
-            return spec.stores, spec.engine
+            return spec.engine
         chosen = spec.environments.get(name)
         if chosen is None:
             known = ", ".join(spec.environments) or "none is declared"
             self._error(document.place(("environments",)), f"unknown environment {name!r}", f"known: {known}")
-            return spec.stores, spec.engine
+            return spec.engine
         used = {dataset.store for dataset in project.datasets.values()}
         stated = {*chosen.shared, *chosen.stores}
         if missing := [store for store in StoresSpec.model_fields if store in used and store not in stated]:
@@ -213,8 +225,7 @@ class _Loader:
                 f"environment {name!r} does not say where {', '.join(missing)} is",
                 "state the store's path, or list it in shared: […]",
             )
-        moved = {str(store): place for store, place in chosen.stores.items()}
-        return spec.stores.model_copy(update=moved), chosen.engine or spec.engine
+        return chosen.engine or spec.engine
 
     def _check_checks(self, datasets: dict[str, Dataset]) -> None:
         """A check looks into its own table and, a relationship, into one that is declared."""
@@ -260,10 +271,11 @@ class _Loader:
 
     # ------------------------------------------------------------------------------------------- sources, models
 
-    def _tables(self, spec: ProjectSpec) -> dict[str, SourceTable]:
+    def _tables(self, spec: ProjectSpec, stores: dict[str, DeclaredStore]) -> dict[str, SourceTable]:
         reader = SourceReader(
-            self.references, self._document, spec.defaults.into, self.environment, self.errors, cache=self.cache
-        )
+            self.references, self._document, stores, spec.defaults.into, self.environment, self.errors,
+            cache=self.cache,
+        )  # fmt: skip
         tables: dict[str, SourceTable] = {}
         files: dict[str, str] = {}
         for file in self._files("sources", *_YAML):

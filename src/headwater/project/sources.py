@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from headwater.contracts import Source
+    from headwater.core.stores import DeclaredStore
     from headwater.project.cache import ParseCache
     from headwater.project.documents import Document
     from headwater.project.references import References
@@ -48,6 +49,7 @@ class SourceReader:
     Attributes:
         references: Resolves `${env:…}` and `${file:…}`.
         open_document: Reads a YAML file; None when it has problems (added to `errors`).
+        stores: The stores of the project.
         default_store: Where a table goes whose declaration does not say.
         environment: The chosen environment.
         errors: Problems found.
@@ -56,6 +58,7 @@ class SourceReader:
 
     references: References
     open_document: Callable[[Path], Document | None]
+    stores: Mapping[str, DeclaredStore]
     default_store: str
     environment: str = ""
     errors: list[ProjectError] = field(default_factory=list)
@@ -91,6 +94,7 @@ class SourceReader:
             yield SourceTable(
                 name=f"{file.stem}.{name}", kind=kind, connection=connection, options=table, ingest=table,
                 location=document.place(("tables", name)), fingerprint=declared,
+                store=self.stores[table.into],
             )  # fmt: skip
 
     def _kind(self, document: Document, data: dict[str, Any]) -> str:

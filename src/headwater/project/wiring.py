@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
     from headwater.core.project import Model, SourceTable
+    from headwater.core.stores import DeclaredStore
 
 
 def table_dataset(table: SourceTable) -> Dataset:
@@ -31,7 +32,7 @@ def model_dataset(model: Model, default_store: str) -> Dataset:
 
 def build_graph(
     tables: Iterable[SourceTable], models: Iterable[Model], datasets: Mapping[str, Dataset],
-    errors: list[ProjectError], broken: Collection[str] = (),
+    stores: Mapping[str, DeclaredStore], errors: list[ProjectError], broken: Collection[str] = (),
 ) -> Graph:  # fmt: skip
     """Connect datasets; unknown inputs and cycles are added to `errors` and left out of the graph.
 
@@ -45,7 +46,7 @@ def build_graph(
         pairs += pairwise(chain)
     models = list(models)
     for model in models:
-        nodes |= {node.name: node for node in _model_nodes(model, datasets[model.name].store)}
+        nodes |= {node.name: node for node in _model_nodes(model, stores.get(datasets[model.name].store))}
     for model in models:
         pairs += _model_pairs(model, datasets, nodes, errors, broken)
     edges = [Edge(up, down, arrow_label(nodes[up].family, nodes[down].family)) for up, down in pairs]
@@ -64,21 +65,22 @@ def build_graph(
 
 
 def _table_nodes(table: SourceTable) -> list[Node]:
-    at, store = table.location, table.ingest.into
+    at, store = table.location, table.store
     return [
         Node(node_name(table.name, Role.SOURCE), load_source(table.kind).family, table.kind, Role.SOURCE, table, at),
         Node(node_name(table.name, Role.EXTRACT), Family.INGESTION, table.kind, Role.EXTRACT, table, at),
         Node(node_name(table.name, Role.LOAD), Family.PROCESSING, table.ingest.load, Role.LOAD, table, at),
-        Node(table.name, load_store(store).family, store, Role.DATASET, table, at),
+        Node(table.name, load_store(store.kind).family, store.name, Role.DATASET, table, at),
     ]
 
 
-def _model_nodes(model: Model, store: str) -> list[Node]:
+def _model_nodes(model: Model, store: DeclaredStore | None) -> list[Node]:
     name = node_name(model.name, Role.TRANSFORM)
     transform = Node(name, Family.PROCESSING, model.spec.materialize, Role.TRANSFORM, model, model.location)
-    if model.is_view:
+    if store is None:
         return [transform]
-    return [transform, Node(model.name, load_store(store).family, store, Role.DATASET, model, model.location)]
+    family = load_store(store.kind).family
+    return [transform, Node(model.name, family, store.name, Role.DATASET, model, model.location)]
 
 
 def _model_pairs(

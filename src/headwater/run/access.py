@@ -179,8 +179,8 @@ class Access:
             yield self._or_ask(read, lambda folder: ask_query(self.project.root, folder, sql, form, stack))
 
     def _store_places(self) -> list[Path]:
-        stores = self.project.stores
-        return [Path(self.project.root, getattr(stores, kind).path) for kind in self.project.stated_stores]
+        stated = self.project.stated_stores
+        return [Path(store.path) for name, store in self.project.stores.items() if name in stated]
 
     def table(self, sql: str, form: str) -> Any:
         """Return all rows of one SELECT as an Arrow table; when the run that answers ends, they are read anew."""

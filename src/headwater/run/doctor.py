@@ -7,7 +7,6 @@ import platform
 import re
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from headwater.contracts import FileStore
@@ -120,7 +119,7 @@ def _stores(project: Project) -> Iterator[Finding]:
             yield Finding("store", "stores", "damaged", error.what, error.fix)
             return
         for kind, store in opened.items():
-            place = str(Path(project.root, getattr(project.stores, kind).path))
+            place = project.stores[kind].path
             try:
                 states = access.held(Connectors({kind: store}))[0]
             except BusyError as error:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from headwater.core.commit import Column, TableState
     from headwater.core.specs import IngestSpec
+    from headwater.core.stores import Capabilities
     from headwater.ingestion import Preparation
 
 
@@ -22,6 +23,7 @@ class LoadFacts:
     """All that is known of a load when its chunks have been read.
 
     Attributes:
+        capabilities: What the table's store can do.
         rows: SELECT of the good rows; "" when no chunk came.
         rejects: SELECT of the quarantine rows (`REJECT_COLUMNS`), or "".
         swallowed: Lines of files that rejects took beside their first ones.
@@ -35,6 +37,7 @@ class LoadFacts:
 
     table: str
     ingest: IngestSpec
+    capabilities: Capabilities
     connection: DuckDBPyConnection
     preparation: Preparation
     state: TableState | None
@@ -70,6 +73,11 @@ class LoadFacts:
     def columns(self) -> tuple[Column, ...]:
         """The table's columns after the load, system columns last."""
         return (*self.preparation.columns, *self.preparation.system_columns)
+
+    @property
+    def rewrites(self) -> bool:
+        """Whether the store can take rows of a file away and put others in their place."""
+        return "overwrite_where" in self.capabilities.modes
 
     @property
     def current(self) -> str:

@@ -141,9 +141,10 @@ def _same_rows(facts: LoadFacts, digest: str) -> bool:
 def _addition(facts: LoadFacts) -> Landing:
     assert facts.state is not None
     changed = [] if facts.flags_whole_load else _changed_files(facts)
-    if changed and facts.ingest.into == "lake" and not facts.catalogue:
+    if changed and not facts.rewrites and not facts.catalogue:
         raise ConnectorError(
-            f"{facts.table}: {', '.join(changed[:3])} changed after it was loaded, and the lake only appends",
+            f"{facts.table}: {', '.join(changed[:3])} changed after it was loaded, "
+            f"and the {facts.ingest.into} only appends",
             fix="load into the lakehouse, or `headwater run --full` this table",
         )
     _raise_first([_check_emptied(facts, changed)])

@@ -28,11 +28,11 @@ def name_dataset(project: Project, dataset: str, location: str) -> Name:
         dataset: The dataset.
         location: Where its store says it is; "" when it was not written yet.
     """
-    kind = project.store_of(dataset)
-    path = Path(project.root, getattr(project.stores, kind).path).resolve()
+    store = project.stores[project.store_of(dataset)]
+    path = Path(store.path).resolve()
     namespace, _, name = dataset.rpartition(".")
     physical = f"{namespace.replace('.', '__')}.{name}"
-    if kind == "warehouse":
+    if store.kind == "warehouse":
         return f"duckdb://{path}", f"{path.stem}.{physical}"
     return "file", str(Path(location).resolve() if location else path / physical.replace(".", "/"))
 

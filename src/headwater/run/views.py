@@ -40,7 +40,7 @@ def stored_views(project: Project) -> list[str]:
         node = project.graph.nodes[name]
         view = project.view(node.dataset) if node.role is Role.TRANSFORM else None
         if view is not None and not view.uses and all(
-            i in found or project.stores_in(i, "warehouse") for i in view.inputs
+            i in found or _keeps_views(project, i) for i in view.inputs
         ):  # fmt: skip
             found.append(view.name)
     return found
@@ -96,3 +96,8 @@ def _create(context: RunContext, connection: DuckDBPyConnection, model: Model, m
         context.emit("warning", node_name(name, Role.TRANSFORM), text=redact(text, context.project.secrets))
     finally:
         connection.execute("USE memory")
+
+
+def _keeps_views(project: Project, dataset: str) -> bool:
+    place = project.place_of(dataset) if dataset in project.datasets else None
+    return place is not None and place.capabilities.keeps_views

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from headwater.contracts import MaintainResult, StageResult
 from headwater.core.commit import Column, Commit, TableState
 from headwater.core.layers import Family
+from headwater.core.stores import Capabilities
+from headwater.core.types import FILE_TYPES
 from headwater.errors import ConnectorError, StateError
 from headwater.storage.claims import Record, complete_position, merge_chain, read_record, record_json
 from headwater.storage.commits import (
@@ -63,7 +65,9 @@ class Lake:
 
     kind: ClassVar[str] = "lake"
     family: ClassVar[Family] = Family.LAKE
-    modes: ClassVar[frozenset[str]] = frozenset({"append", "replace"})
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        modes=frozenset({"append", "replace"}), types=FILE_TYPES, keeps_objects=True
+    )
 
     def __init__(self, path: str, session: Session) -> None:
         """`path` is the folder of all tables; a load is `<path>/<namespace>/<dataset>/load=<sequence>/`."""
@@ -291,7 +295,7 @@ def _write_rows(loads: Loads, load: Load, change: Change, aside: Path) -> tuple[
         if not old:
             raise StateError(f"{load.table}: there is no table to record a commit on", fix="write the table first")
         return Effect(columns=old), []
-    if change.mode not in Lake.modes:
+    if change.mode not in Lake.capabilities.modes:
         raise ConnectorError(
             f"{load.table}: a lake only adds rows or replaces them all, it cannot {change.mode}",
             fix="keep the table in the lakehouse or the warehouse",

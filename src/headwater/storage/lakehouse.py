@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from headwater.contracts import MaintainResult, StageResult
 from headwater.core.commit import TableState
 from headwater.core.layers import Family
+from headwater.core.stores import Capabilities
+from headwater.core.types import DELTA_TYPES
 from headwater.errors import ConnectorError
 from headwater.storage.claims import (
     Record,
@@ -92,7 +94,7 @@ class Lakehouse:
 
     kind: ClassVar[str] = "lakehouse"
     family: ClassVar[Family] = Family.LAKEHOUSE
-    modes: ClassVar[frozenset[str]] = frozenset({"append", "replace", "merge", "overwrite_where"})
+    capabilities: ClassVar[Capabilities] = Capabilities(types=DELTA_TYPES, widens=False)
 
     def __init__(self, path: str, session: Session) -> None:
         """`path` is the folder of all tables; a table is `<path>/<namespace>/<dataset>/`.

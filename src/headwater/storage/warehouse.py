@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from headwater.contracts import MaintainResult, StageResult
 from headwater.core.commit import Commit, TableState, merge_positions
 from headwater.core.layers import Family
+from headwater.core.stores import Capabilities
 from headwater.storage.commits import (
     WEEK_S,
     foreign_table,
@@ -48,7 +49,7 @@ class Warehouse:
 
     kind: ClassVar[str] = "warehouse"
     family: ClassVar[Family] = Family.WAREHOUSE
-    modes: ClassVar[frozenset[str]] = frozenset({"append", "replace", "merge", "overwrite_where"})
+    capabilities: ClassVar[Capabilities] = Capabilities(keeps_views=True, has_row_ids=True)
     catalog: ClassVar[str] = "_hw"
 
     def __init__(self, path: str, session: Session) -> None:

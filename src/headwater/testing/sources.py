@@ -18,6 +18,7 @@ from headwater.contracts import Chunk, ChunkEnd, Reading, ReadRequest, Source, T
 from headwater.core.commit import Column, merge_positions
 from headwater.core.layers import Family, Layer
 from headwater.core.specs import IngestSpec, Spec
+from headwater.core.stores import DeclaredStore
 from headwater.ingestion import compile_prepare, set_mask_keys
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 Row = tuple[Any, ...]
 
+_WAREHOUSE = DeclaredStore("warehouse", "warehouse", "")
 _LOADED_AT = "TIMESTAMPTZ '2024-05-01 00:00:00+00'"
 
 
@@ -108,7 +110,7 @@ class SourceContract:
     def _take(self, request: ReadRequest, reading: Reading, chunk: Chunk) -> tuple[list[Row], ChunkEnd]:
         connection = request.connection
         prepared = compile_prepare(
-            request.ingest, reading.columns or request.columns, store="warehouse", extra=reading.extra
+            request.ingest, reading.columns or request.columns, store=_WAREHOUSE, extra=reading.extra
         )
         set_mask_keys(connection, request.ingest)
         projection = prepared.projection(chunk.query, "batch", _LOADED_AT)

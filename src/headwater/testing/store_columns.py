@@ -64,7 +64,7 @@ class ColumnContract(StoreFixtures):
         writer.write("append", rows, columns=columns)
         again = writer.write("append", rows, columns=columns)
         assert again.commit.rows == 2
-        if "merge" in self.store_class.modes:
+        if "merge" in self.store_class.capabilities.modes:
             writer.write("merge", rows, columns=columns, key=('quo"te', "tab\tnew\nline"))
         else:
             writer.write("replace", rows, columns=columns)
@@ -120,13 +120,13 @@ class ColumnContract(StoreFixtures):
             "day": ["2014-01-01"] * 2,
             "at": ["2014-01-01T11:00:00.5+00:00"] * 2,
         }
-        if "merge" in self.store_class.modes:
+        if "merge" in self.store_class.capabilities.modes:
             third = writer.write("merge", rows("2015-01-01"), columns=columns, key=("id",))
             assert (third.commit.times or {})["day"] == ["2013-01-02", "2015-01-01"]
             fourth = writer.write("overwrite_where", rows("2016-01-01"), columns=columns, where="id = 1")
             assert (fourth.commit.times or {})["day"] == ["2013-01-05", "2016-01-01"]
         last = writer.write("replace", rows("2012-01-01"), columns=columns)
-        highest = "2016-01-01" if "merge" in self.store_class.modes else "2014-01-01"
+        highest = "2016-01-01" if "merge" in self.store_class.capabilities.modes else "2014-01-01"
         assert (last.commit.times or {})["day"] == ["2012-01-01", highest]
 
     def test_a_time_without_bounds_leaves_its_column_out(self, writer: Writer) -> None:

@@ -30,7 +30,7 @@ class CommitContract(StoreFixtures):
     def test_registration(self) -> None:
         """The class registers itself by its attributes."""
         assert self.store_class.kind
-        assert self.store_class.modes <= {"append", "replace", "merge", "overwrite_where"}
+        assert self.store_class.capabilities.modes <= {"append", "replace", "merge", "overwrite_where"}
 
     def test_first_commit(self, writer: Writer) -> None:
         """A first commit makes the table and everything that is known of it."""
@@ -62,7 +62,7 @@ class CommitContract(StoreFixtures):
         writer.write("append", rows_of({1: "a"}))
         stale = writer.next_commit()
         writer.write("append", rows_of({2: "b"}))
-        modes: list[Any] = ["record", *sorted(self.store_class.modes)]
+        modes: list[Any] = ["record", *sorted(self.store_class.capabilities.modes)]
         for mode in modes:
             rows = Select(rows_of({3: "c"}) if mode != "record" else "")
             change = Change(mode, rows, COLUMNS, key=("id",), where="true")

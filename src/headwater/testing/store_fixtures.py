@@ -149,5 +149,5 @@ class StoreFixtures:
 
     def need(self, mode: str) -> None:
         """Skip a test of a change mode that the store does not have."""
-        if mode not in self.store_class.modes:
+        if mode not in self.store_class.capabilities.modes:
             pytest.skip(f"{self.store_class.kind} has no {mode}")

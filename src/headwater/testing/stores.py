@@ -4,7 +4,7 @@
         store_class = Warehouse
 
 Override the fixture `store_path` when the store does not live in a folder of the file system. A store is tested with
-the change modes it names in `modes`; what it cannot do is skipped.
+the change modes it names in `capabilities`; what it cannot do is skipped.
 """
 
 from __future__ import annotations

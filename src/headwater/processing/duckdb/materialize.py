@@ -21,11 +21,14 @@ if TYPE_CHECKING:
     from headwater.contracts import Target
     from headwater.core.plan import Interval
     from headwater.core.specs import ModelSpec
+    from headwater.core.stores import DeclaredStore
 
 VALID_FROM, VALID_TO = (column.name for column in SNAPSHOT_COLUMNS)
 
 
-def land_query(query: str, columns: Sequence[Column], store: str, model: str) -> tuple[str, tuple[Column, ...]]:
+def land_query(
+    query: str, columns: Sequence[Column], store: DeclaredStore, model: str
+) -> tuple[str, tuple[Column, ...]]:
     """Cast a query's columns to the types its store holds, under the names that `describe_query` gives them.
 
     Raises:
@@ -33,7 +36,7 @@ def land_query(query: str, columns: Sequence[Column], store: str, model: str) ->
     """
     parts, after = [], []
     for column in columns:
-        landing = landed(column.type, store)
+        landing = landed(column.type, store.capabilities.types)
         if landing.fidelity in (Fidelity.REFUSED, Fidelity.LOSSY):
             verb = "cannot hold" if landing.fidelity is Fidelity.REFUSED else "would lose part of"
             raise ProjectError(

@@ -195,13 +195,20 @@ def _prepare(
     """Compile the preparation and let the schema policy decide the table's columns, before anything is read."""
     ingest = table.ingest
     preparation = compile_prepare(
-        ingest, reading.columns or columns, store=ingest.into, table=table.name, extra=reading.extra
+        ingest, reading.columns or columns, store=table.store, table=table.name, extra=reading.extra
     )
     system = {column.name for column in preparation.system_columns}
     current = [c for c in state.columns if c.name not in system] if state and state.commit and not full else None
     replaces = ingest.load == "full" or full
     policy, declared = ingest.schema_policy, bool(declared_columns(table))
-    decision = decide_schema(policy, preparation.columns, current, ingest.into, replaces=replaces, declared=declared)
+    decision = decide_schema(
+        policy,
+        preparation.columns,
+        current,
+        widens=table.store.capabilities.widens,
+        replaces=replaces,
+        declared=declared,
+    )
     if decision.errors:
         place = table.location
         raise CheckFailedError("; ".join(decision.errors), path=place.path, line=place.line)

@@ -44,6 +44,7 @@ def _load(step: LoadStep, context: RunContext, ingestion: Ingestion) -> StepResu
     facts = LoadFacts(
         table=table.name,
         ingest=table.ingest,
+        capabilities=table.store.capabilities,
         connection=ingestion.connection,
         preparation=ingestion.preparation,
         state=state,

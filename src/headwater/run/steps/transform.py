@@ -121,7 +121,7 @@ class _Work:
         """Have the engine compute the model: whole, or over a span; `first` when that is all there is."""
         step, context = self.step, self.context
         state = context.states.get(step.dataset)
-        store = context.project.store_of(step.dataset)
+        store = context.project.stores[context.project.store_of(step.dataset)]
         fresh = state is None or state.commit is None or step.full
         computed = context.engine.compute(
             Computation(
