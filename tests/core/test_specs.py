@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from headwater.core.specs import CheckSpec, IngestSpec, ModelSpec, PrepareRule, RangeArgs, SourceColumnSpec, Spec
 from headwater.core.values import Plain, format_duration, parse_duration, parse_limit, parse_ratio, resolve_scalar
+from tests.declared import STORES
 
 
 @given(st.integers(0, 10**9), st.sampled_from(["ms", "s", "m", "h", "d", "w"]))
@@ -82,7 +83,7 @@ REFUSED: list[tuple[type[Spec], dict[str, Any], str]] = [
 @pytest.mark.parametrize(("spec", "values", "message"), REFUSED)
 def test_what_does_not_fit_together_is_refused(spec: type[Spec], values: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
-        spec.model_validate(values)
+        spec.model_validate(values, context={"stores": STORES})
 
 
 def test_checks_of_columns_come_first_with_their_column() -> None:

@@ -50,3 +50,8 @@ class DeclaredStore:
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def merges(self) -> bool:
+        """Whether it can write rows by key."""
+        return "merge" in self.capabilities.modes

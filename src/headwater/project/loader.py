@@ -99,7 +99,7 @@ class _Loader:
         spec = declared or ProjectSpec(name="project")
         stores = self._stores(spec)
         tables = self._tables(spec, stores)
-        models = self._models(any_variable=declared is None)
+        models = self._models(stores, any_variable=declared is None)
         self._check_names(tables, models)
         datasets = {table.name: table_dataset(table) for table in tables.values()}
         datasets |= {model.name: model_dataset(model, spec.defaults.store) for model in models.values()}
@@ -294,8 +294,8 @@ class _Loader:
                 tables[table.name] = table
         return tables
 
-    def _models(self, *, any_variable: bool) -> dict[str, Model]:
-        reader = ModelReader(self.root, self.variables, self.cache, self.errors, any_variable)
+    def _models(self, stores: dict[str, DeclaredStore], *, any_variable: bool) -> dict[str, Model]:
+        reader = ModelReader(self.root, self.variables, stores, self.cache, self.errors, any_variable)
         models: dict[str, Model] = {}
         places: dict[str, str] = {}
         base = self.root / "models"

@@ -20,9 +20,10 @@ from headwater.sql.placeholders import CLOCK, CLOCK_PROBE, column_before, fill_p
 from headwater.sql.tokens import canonical_text, drop_semicolons
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from headwater.core.stores import DeclaredStore
     from headwater.project.documents import Key
     from headwater.sql.placeholders import Shift
 
@@ -39,6 +40,7 @@ class ModelReader:
 
     root: Path
     variables: dict[str, Any]
+    stores: Mapping[str, DeclaredStore]
     cache: ParseCache
     errors: list[ProjectError] = field(default_factory=list)
     any_variable: bool = False
@@ -63,7 +65,7 @@ class ModelReader:
         except ValueError as error:
             raise ProjectError(str(error), fix="/* headwater and */ each stand on a line", path=path, line=1) from None
         document = parse_document(header, path, header_line or 1)
-        spec = validate(ModelSpec, document.data, document, (), self.errors)
+        spec = validate(ModelSpec, document.data, document, (), self.errors, self.stores)
         found = find_placeholders(body)
         query, shifts = self._fill_variables(drop_semicolons(body), path)
         entry = self.cache.get(digest("query judged, with mentions", query), lambda: self._parse(query))
@@ -160,7 +162,7 @@ class ModelReader:
             (k.arg or "",): Location(path, k.lineno, k.col_offset + 1) for k in decorator.keywords
         }
         document = Document(path, arguments, places, line)
-        spec = validate(ModelSpec, arguments, document, (), self.errors)
+        spec = validate(ModelSpec, arguments, document, (), self.errors, self.stores)
         if spec is None:
             return None
         if spec.materialize == "view":

@@ -118,7 +118,7 @@ class SourceReader:
             values["into"] = self.default_store
         if not values.get("columns") and schema:
             values["columns"] = schema
-        spec = validate(table_type, values, document, ("tables", name), self.errors)
+        spec = validate(table_type, values, document, ("tables", name), self.errors, self.stores)
         if spec is not None:
             self._check_load(document, kind, name, spec)
             self._check_expressions(document, name, spec)

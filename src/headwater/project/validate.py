@@ -5,16 +5,19 @@ from __future__ import annotations
 import difflib
 import types
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from headwater.core.specs import STORES
 from headwater.core.types import known_types
 from headwater.errors import ProjectError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from headwater.core.stores import DeclaredStore
     from headwater.project.documents import Document, Key
 
 _SHOWN_CHARACTERS = 60
@@ -23,11 +26,15 @@ SpecT = TypeVar("SpecT", bound=BaseModel)
 
 
 def validate(
-    spec_type: type[SpecT], data: Any, document: Document, prefix: Key, errors: list[ProjectError]
-) -> SpecT | None:
-    """Validate values under the key `prefix` of a document; problems are added to `errors` and give None."""
+    spec_type: type[SpecT], data: Any, document: Document, prefix: Key, errors: list[ProjectError],
+    stores: Mapping[str, DeclaredStore] = MappingProxyType({}),
+) -> SpecT | None:  # fmt: skip
+    """Validate values under the key `prefix` of a document; problems are added to `errors` and give None.
+
+    Where the values name stores, these are the project's.
+    """
     try:
-        return spec_type.model_validate(data if data is not None else {})
+        return spec_type.model_validate(data if data is not None else {}, context={STORES: stores})
     except ValidationError as error:
         for problem in error.errors(include_url=False):
             errors.append(_explain(spec_type, problem, document, prefix))
