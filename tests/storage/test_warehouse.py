@@ -85,12 +85,25 @@ def test_a_file_held_by_another_session_of_this_process(path: str, writer: Write
     other.session.close()
 
 
-def test_one_session_holds_one_warehouse(writer: Writer, tmp_path: Path) -> None:
+def test_a_session_holds_several_warehouses(writer: Writer, tmp_path: Path) -> None:
+    """Tables of one name in both: each file has its own, in this session and when it is opened alone."""
+    path = str(tmp_path / "other.duckdb")
+    other = Writer(Warehouse(path, writer.session), writer.session)
     writer.write("append", rows_of({1: "a"}))
-    other = Warehouse(str(tmp_path / "other.duckdb"), writer.session)
-    with pytest.raises(ConnectorError, match="another warehouse"):
-        Writer(other, writer.session).write("append", rows_of({2: "b"}))
-    assert writer.read() == [(1, "a")]
+    other.write("append", rows_of({2: "b"}))
+    staged = other.store.stage(other.load("load-2"), {}, "c", rows_of({3: "c"}))
+    staged.finish_chunk({"position": {}})
+    assert (writer.read(), other.read()) == ([(1, "a")], [(2, "b")])
+    writer.session.close()
+    alone = MemorySession()
+    again = Writer(Warehouse(path, alone), alone)
+    assert again.read() == [(2, "b")]
+    assert again.described.staging is not None
+    (part,) = again.described.staging.parts
+    assert again.fetch(part.query) == [(3, "c")]
+    again.write("append", rows_of({4: "d"}), load=again.load("load-2"))
+    assert again.described.staging is None
+    alone.close()
 
 
 def test_a_missing_file_is_empty_when_nothing_may_be_written(path: str) -> None:

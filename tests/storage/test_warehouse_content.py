@@ -221,7 +221,7 @@ def test_what_others_write_right_before_the_file_is_held_is_seen(
 def test_a_file_that_nobody_wrote_to_is_not_compared(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
-    def note(_: Any, state: TableState) -> TableState:
+    def note(_: Any, __: Any, state: TableState) -> TableState:
         asked.append(state.name)
         return state
 

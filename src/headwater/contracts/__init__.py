@@ -34,6 +34,7 @@ from headwater.contracts.store import (
     ObjectStore,
     StageResult,
     Store,
+    ViewStore,
 )
 
 __all__ = [
@@ -67,5 +68,6 @@ __all__ = [
     "Store",
     "TableDescription",
     "Target",
+    "ViewStore",
     "stream_rows",
 ]

@@ -120,6 +120,16 @@ class Store(Protocol):
 
 
 @runtime_checkable
+class ViewStore(Protocol):
+    """A store in which view models can stand, for tools that open it alone (`Capabilities.keeps_views`)."""
+
+    @property
+    def catalog(self) -> str:
+        """The name under which it is attached to the session."""
+        ...
+
+
+@runtime_checkable
 class GroupingStore(Protocol):
     """A store that can make several commits one.
 
@@ -127,7 +137,10 @@ class GroupingStore(Protocol):
     `catalog.namespace.dataset`.
     """
 
-    catalog: ClassVar[str]
+    @property
+    def catalog(self) -> str:
+        """Where such a table is read."""
+        ...
 
     def together(self, connection: DuckDBPyConnection, tables: Sequence[str]) -> AbstractContextManager[None]:
         """Make the commits of `tables` that a block asks for on one connection all visible with its end, or none.

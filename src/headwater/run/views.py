@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from headwater.contracts import ViewStore
 from headwater.core.graph import Role, node_name
 from headwater.project.cache import digest
 from headwater.project.references import redact
@@ -33,47 +34,52 @@ def create_views(context: RunContext) -> None:
     _sync(context, create=True)
 
 
-def stored_views(project: Project) -> list[str]:
-    """Return the views that can live in the warehouse's file: all they read is there; inputs come first."""
+def stored_views(project: Project, store: str) -> list[str]:
+    """Return the views that can stand in a store: all they read is there; inputs come first."""
     found: list[str] = []
     for name in project.graph.order:
         node = project.graph.nodes[name]
         view = project.view(node.dataset) if node.role is Role.TRANSFORM else None
-        if view is not None and not view.uses and all(
-            i in found or _keeps_views(project, i) for i in view.inputs
-        ):  # fmt: skip
+        if view is not None and not view.uses and all(i in found or project.stores_in(i, store) for i in view.inputs):
             found.append(view.name)
     return found
 
 
 def _sync(context: RunContext, *, create: bool) -> None:
-    views = {name: context.project.view(name) for name in stored_views(context.project)}
+    for name, store in context.connectors.stores.items():
+        if isinstance(store, ViewStore) and context.project.stores[name].capabilities.keeps_views:
+            _sync_store(context, name, store.catalog, create=create)
+
+
+def _sync_store(context: RunContext, store: str, catalog: str, *, create: bool) -> None:
+    views = {name: context.project.view(name) for name in stored_views(context.project, store)}
     wanted = {name: view for name, view in views.items() if view is not None}
+    of_store = f"database_name = '{catalog}'"
     with closing(context.session.cursor()) as connection:
-        if not connection.execute("SELECT 1 FROM duckdb_databases() WHERE database_name = '_hw'").fetchall():
+        if not connection.execute(f"SELECT 1 FROM duckdb_databases() WHERE {of_store}").fetchall():
             return
         present = {
             f"{schema}.{name}": comment.removeprefix(_MARK)
             for schema, name, comment in connection.execute(
-                "SELECT schema_name, view_name, comment FROM duckdb_views() WHERE database_name = '_hw' "
-                f"AND starts_with(comment, '{_MARK}')"
+                "SELECT schema_name, view_name, comment FROM duckdb_views() "
+                f"WHERE {of_store} AND starts_with(comment, '{_MARK}')"
             ).fetchall()
         }
         tables = {
             f"{schema}.{name}"
             for schema, name in connection.execute(
-                "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = '_hw'"
+                f"SELECT schema_name, table_name FROM duckdb_tables() WHERE {of_store}"
             ).fetchall()
         }
         for name in set(present) - set(wanted):
-            connection.execute(f"DROP VIEW IF EXISTS _hw.{quote_dataset(name)}")
+            connection.execute(f"DROP VIEW IF EXISTS {catalog}.{quote_dataset(name)}")
         ready = {name for name, state in context.states.items() if state.commit is not None}
         for name, model in wanted.items() if create else ():
             if name not in tables and ready.issuperset(model.inputs):
                 ready.add(name)
                 mark = _mark(context, model)
                 if present.get(name) != mark:
-                    _create(context, connection, model, mark)
+                    _create(context, connection, catalog, model, mark)
 
 
 def _mark(context: RunContext, model: Model) -> str:
@@ -82,12 +88,12 @@ def _mark(context: RunContext, model: Model) -> str:
     return digest(model.fingerprint, *(f"{c.name} {c.type}" for group in columns for c in group))
 
 
-def _create(context: RunContext, connection: DuckDBPyConnection, model: Model, mark: str) -> None:
+def _create(context: RunContext, connection: DuckDBPyConnection, catalog: str, model: Model, mark: str) -> None:
     import duckdb
 
     name, query = model.name, fill_clock(model.text, context.now)
-    connection.execute(f"CREATE SCHEMA IF NOT EXISTS _hw.{quote_identifier(name.partition('.')[0])}")
-    connection.execute("USE _hw")
+    connection.execute(f"CREATE SCHEMA IF NOT EXISTS {catalog}.{quote_identifier(name.partition('.')[0])}")
+    connection.execute(f"USE {catalog}")
     try:
         connection.execute(f"CREATE OR REPLACE VIEW {quote_dataset(name)} AS {query}")
         connection.execute(f"COMMENT ON VIEW {quote_dataset(name)} IS {quote_text(_MARK + mark)}")
@@ -96,8 +102,3 @@ def _create(context: RunContext, connection: DuckDBPyConnection, model: Model, m
         context.emit("warning", node_name(name, Role.TRANSFORM), text=redact(text, context.project.secrets))
     finally:
         connection.execute("USE memory")
-
-
-def _keeps_views(project: Project, dataset: str) -> bool:
-    place = project.place_of(dataset) if dataset in project.datasets else None
-    return place is not None and place.capabilities.keeps_views

@@ -20,10 +20,10 @@ from headwater.storage.commits import (
     seal_commit,
     stale_commit,
 )
-from headwater.storage.sql import quote_name, quote_text, split_dataset
+from headwater.storage.sql import quote_text, split_dataset
 from headwater.storage.warehouse_file import WarehouseFile
 from headwater.storage.warehouse_read import compare_content, read_states, read_taken_names
-from headwater.storage.warehouse_write import apply_change, physical_table, quarantine_table, write_rejects
+from headwater.storage.warehouse_write import apply_change, write_rejects
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,10 +32,11 @@ if TYPE_CHECKING:
 
     from headwater.contracts import Change, Load, Session
     from headwater.core.commit import Receipt
+    from headwater.storage.warehouse_catalog import Catalog
 
 
 class Warehouse:
-    """Tables in one DuckDB file, attached to the session as `_hw` when it is first used.
+    """Tables in one DuckDB file, attached to the session when it is first used.
 
     Emits: every change mode; a commit, its table and its rejects in one transaction.
     Units and time zone: types are DuckDB's own; instants in UTC.
@@ -50,7 +51,6 @@ class Warehouse:
     kind: ClassVar[str] = "warehouse"
     family: ClassVar[Family] = Family.WAREHOUSE
     capabilities: ClassVar[Capabilities] = Capabilities(keeps_views=True, has_row_ids=True)
-    catalog: ClassVar[str] = "_hw"
 
     def __init__(self, path: str, session: Session) -> None:
         """`path` is the .duckdb file; it is created with the first write."""
@@ -59,6 +59,11 @@ class Warehouse:
         self._staged: set[str] = set()
         self._taken: set[str] | None = None
         self._groups: dict[DuckDBPyConnection, list[Callable[[], None]]] = {}
+
+    @property
+    def catalog(self) -> str:
+        """The name under which the file is attached."""
+        return self._file.catalog.name
 
     @property
     def lost(self) -> str:
@@ -78,7 +83,7 @@ class Warehouse:
             connection.execute("BEGIN")
             states = self._read(connection, tables)
             if tables is None:
-                self._taken = read_taken_names(connection)
+                self._taken = read_taken_names(connection, self._file.catalog)
                 self._file.sure = not any(state.foreign for state in states.values())
             connection.execute("COMMIT")
         self._file.remember_read()
@@ -92,28 +97,29 @@ class Warehouse:
 
     def _read(self, connection: DuckDBPyConnection, tables: Sequence[str] | None) -> dict[str, TableState]:
         """Read states; where others may have written to the file, compare each table with its commit, once."""
-        states = read_states(connection, tables)
+        states = read_states(connection, self._file.catalog, tables)
         if self._file.trusted:
             return states
         for name, state in states.items():
             if state.commit and not state.foreign and self._verified.get(name) != state.commit.commit_id:
-                states[name] = compare_content(connection, state)
+                states[name] = compare_content(connection, self._file.catalog, state)
         return states
 
     def stage(self, load: Load, manifest: Mapping[str, Any], chunk: str, rows: str) -> StageResult:
         """Write one chunk's rows into a table of a hidden schema."""
         self._file.open(write=True)
-        table = _staged_table(load, chunk)
+        table = self._file.catalog.staged(_chunk_name(load, chunk))
         with closing(self._file.cursor()) as own, self._file.errors():
             self._begin_staging(own, load, manifest)
             made = load.connection.execute(f"CREATE OR REPLACE TABLE {table} AS {rows}").fetchone()
         self._staged.add(load.table)
+        catalog = self._file.catalog
 
         def finish_chunk(end: dict[str, Any]) -> None:
             with closing(self._file.cursor()) as own, self._file.errors():
                 own.execute(
-                    "INSERT OR REPLACE INTO _hw._headwater.staged_chunks SELECT $1, $2, $3, $4, $5, greatest(now(), "
-                    "(SELECT max(staged_at) + INTERVAL 1 MICROSECOND FROM _hw._headwater.staged_chunks "
+                    f"INSERT OR REPLACE INTO {catalog.staged_chunks} SELECT $1, $2, $3, $4, $5, greatest(now(), "
+                    f"(SELECT max(staged_at) + INTERVAL 1 MICROSECOND FROM {catalog.staged_chunks} "
                     "WHERE dataset = $1 AND load_id = $2))",  # in order, though the clock was set back
                     [load.table, load.load_id, chunk, table, json.dumps(end)],
                 )
@@ -122,19 +128,20 @@ class Warehouse:
 
     def _begin_staging(self, own: DuckDBPyConnection, load: Load, manifest: Mapping[str, Any]) -> None:
         """Write the manifest before the first chunk; what the load staged on top of an older commit is forgotten."""
+        catalog = self._file.catalog
         with self._file.lock:
             found = own.execute(
-                "SELECT s.sequence IS NOT DISTINCT FROM (SELECT max(c.sequence) FROM _hw._headwater.commits AS c "
-                "WHERE c.dataset = s.dataset AND c.commit IS NOT NULL) FROM _hw._headwater.staging AS s "
+                f"SELECT s.sequence IS NOT DISTINCT FROM (SELECT max(c.sequence) FROM {catalog.commits} AS c "
+                f"WHERE c.dataset = s.dataset AND c.commit IS NOT NULL) FROM {catalog.staging} AS s "
                 "WHERE s.dataset = ? AND s.load_id = ?",
                 [load.table, load.load_id],
             ).fetchone()
             if found and found[0]:
                 return
             own.execute("BEGIN")
-            _drop_staging(own, load.table, load.load_id)
+            _drop_staging(own, catalog, load.table, load.load_id)
             own.execute(
-                "INSERT INTO _hw._headwater.staging SELECT $1, $2, (SELECT max(sequence) FROM _hw._headwater.commits "
+                f"INSERT INTO {catalog.staging} SELECT $1, $2, (SELECT max(sequence) FROM {catalog.commits} "
                 "WHERE dataset = $1 AND commit IS NOT NULL), $3, now()",
                 [load.table, load.load_id, json.dumps(manifest)],
             )
@@ -161,23 +168,25 @@ class Warehouse:
 
     def commit(self, load: Load, change: Change, commit: Commit) -> Receipt:
         """Write the table, its rejects and its commit in one transaction."""
-        connection, table = load.connection, physical_table(load.table)
+        connection = load.connection
         group = self._groups.get(connection)
         if group is None:
             self._open_for([load.table])
+        catalog = self._file.catalog
+        table, quarantine = catalog.table(load.table), catalog.quarantine(load.table)
         with self._file.transaction(connection) if group is None else nullcontext():
             prior, commit = self._compare(connection, load, change, commit)
             exists = commit.previous is not None
             effect = apply_change(connection, table, change, exists=exists, content=prior.content if prior else "")
             if change.rejects:
-                write_rejects(connection, load.table, change.rejects)
+                write_rejects(connection, quarantine, change.rejects)
             sealed = seal_commit(commit, effect, prior)
             load.audit(f"SELECT * FROM {table}")
             load.notify("before_commit")
-            _write_commit(connection, load.table, sealed)
+            _write_commit(connection, catalog, load.table, sealed)
             connection.execute(f"COMMENT ON TABLE {table} IS {quote_text(sealed.commit_id)}")
             if load.table in self._staged:
-                _drop_staging(connection, load.table, load.load_id)
+                _drop_staging(connection, catalog, load.table, load.load_id)
             load.notify("claimed")
         if group is None:
             self._note_commit(load, sealed)
@@ -189,7 +198,7 @@ class Warehouse:
             commit=sealed,
             position=sealed.position,
             scan=f"SELECT * FROM {table}",
-            rejects=f"SELECT * FROM {quarantine_table(load.table)}" if change.rejects else "",
+            rejects=f"SELECT * FROM {quarantine}" if change.rejects else "",
             location=".".join(split_dataset(load.table)),
         )
         return make_receipt(effect, state)
@@ -210,7 +219,7 @@ class Warehouse:
         if change.mode == "replace":
             return None, commit
         found = connection.execute(
-            f"SELECT commit FROM _hw._headwater.commits WHERE producer = {quote_text(commit.producer)} "
+            f"SELECT commit FROM {self._file.catalog.commits} WHERE producer = {quote_text(commit.producer)} "
             f"AND sequence = {commit.previous} AND dataset = {quote_text(load.table)}"
         ).fetchone()
         if not found or found[0] is None:
@@ -227,25 +236,27 @@ class Warehouse:
 
     def _compare_first(self, connection: DuckDBPyConnection, load: Load, commit: Commit) -> Commit:
         """Check that there is no table yet, and go on counting where a table of that name or producer ended."""
-        place = ".".join(split_dataset(load.table))
+        catalog, place = self._file.catalog, ".".join(split_dataset(load.table))
         names = {load.table.casefold(), commit.producer.casefold(), place.casefold()}
         if self._taken is not None and self._taken.isdisjoint(names):
             self._taken |= names
             return commit
         rows = connection.execute(
-            "SELECT dataset, sequence, commit IS NOT NULL FROM _hw._headwater.commits "
-            "WHERE dataset = ? OR producer = ?",
+            f"SELECT dataset, sequence, commit IS NOT NULL FROM {catalog.commits} WHERE dataset = ? OR producer = ?",
             [load.table, commit.producer],
         ).fetchall()
         for dataset, sequence, live in rows:
-            if live and self._file.has_table(connection, physical_table(dataset)):
+            if live and self._file.has_table(connection, catalog.table(dataset)):
                 raise stale_commit(dataset, commit, sequence)
-        if self._file.has_table(connection, physical_table(load.table)):
+        if self._file.has_table(connection, catalog.table(load.table)):
             raise foreign_table(load.table, "a table or view of that name exists that Headwater did not make")
         if not rows:
             return commit
-        for statement in ("commits WHERE dataset = $1 OR producer = $2", "history WHERE producer = $2 OR $1 IS NULL"):
-            connection.execute(f"DELETE FROM _hw._headwater.{statement}", [load.table, commit.producer])
+        for statement in (
+            f"{catalog.commits} WHERE dataset = $1 OR producer = $2",
+            f"{catalog.history} WHERE producer = $2 OR $1 IS NULL",
+        ):
+            connection.execute(f"DELETE FROM {statement}", [load.table, commit.producer])
         return commit.at(max(commit.sequence, 1 + max(row[1] for row in rows)))
 
     def maintain(self, tables: Sequence[str], keep: Mapping[str, Any]) -> dict[str, MaintainResult]:
@@ -260,48 +271,48 @@ class Warehouse:
                 with self._file.transaction(own):
                     results[name] = self._maintain_table(own, name, keep)
             with suppress(duckdb.TransactionException):
-                own.execute("CHECKPOINT _hw")
+                own.execute(f"CHECKPOINT {self.catalog}")
             if keep.get("drop"):
-                read_states(own, None)  # what no drop can mend is told: damage in what the store keeps of all tables
+                # what no drop can mend is told: damage in what the store keeps of all tables
+                read_states(own, self._file.catalog, None)
         return results
 
     def _maintain_table(self, own: DuckDBPyConnection, name: str, keep: Mapping[str, Any]) -> MaintainResult:
-        drop = bool(keep.get("drop"))
+        drop, catalog = bool(keep.get("drop")), self._file.catalog
         loads = own.execute(
-            "SELECT s.load_id FROM _hw._headwater.staging AS s WHERE s.dataset = $1 AND ($2 "
+            f"SELECT s.load_id FROM {catalog.staging} AS s WHERE s.dataset = $1 AND ($2 "
             "OR s.staged_at < now() - to_seconds($3) OR s.sequence IS DISTINCT FROM (SELECT max(c.sequence) FROM "
-            "_hw._headwater.commits AS c WHERE c.dataset = $1 AND c.commit IS NOT NULL))",
+            f"{catalog.commits} AS c WHERE c.dataset = $1 AND c.commit IS NOT NULL))",
             [name, drop, float(keep.get("age_s", WEEK_S))],
         ).fetchall()
         for (load_id,) in loads:
-            _drop_staging(own, name, load_id)
-        dropped = drop and self._file.has_table(own, physical_table(name))
+            _drop_staging(own, catalog, name, load_id)
+        dropped = drop and self._file.has_table(own, catalog.table(name))
         if drop:
             self._verified.pop(name, None)
-            own.execute(f"DROP TABLE IF EXISTS {physical_table(name)}")
-            own.execute(f"DROP TABLE IF EXISTS {quarantine_table(name)}")
-            own.execute("UPDATE _hw._headwater.commits SET commit = NULL WHERE dataset = ?", [name])
+            own.execute(f"DROP TABLE IF EXISTS {catalog.table(name)}")
+            own.execute(f"DROP TABLE IF EXISTS {catalog.quarantine(name)}")
+            own.execute(f"UPDATE {catalog.commits} SET commit = NULL WHERE dataset = ?", [name])
         return MaintainResult(staging_removed=len(loads), dropped=dropped)
 
 
-def _staged_table(load: Load, chunk: str) -> str:
-    """Return the quoted name of a chunk's table: a digest, because names that differ only in case are one to DuckDB."""
-    digest = hashlib.sha256(json.dumps([load.table, load.load_id, chunk]).encode()).hexdigest()
-    return f"_hw._headwater_staging.{quote_name(digest[:32])}"
+def _chunk_name(load: Load, chunk: str) -> str:
+    """Return the name of a chunk's table: a digest, because names that differ only in case are one to DuckDB."""
+    return hashlib.sha256(json.dumps([load.table, load.load_id, chunk]).encode()).hexdigest()[:32]
 
 
-def _drop_staging(connection: DuckDBPyConnection, dataset: str, load_id: str) -> None:
+def _drop_staging(connection: DuckDBPyConnection, catalog: Catalog, dataset: str, load_id: str) -> None:
     where = "WHERE dataset = ? AND load_id = ?"
     tables = connection.execute(
-        f"SELECT table_name FROM _hw._headwater.staged_chunks {where}", [dataset, load_id]
+        f"SELECT table_name FROM {catalog.staged_chunks} {where}", [dataset, load_id]
     ).fetchall()
     for (table,) in tables:
-        connection.execute(f"DROP TABLE IF EXISTS {table}")
-    for catalog in ("staging", "staged_chunks"):
-        connection.execute(f"DELETE FROM _hw._headwater.{catalog} {where}", [dataset, load_id])
+        connection.execute(f"DROP TABLE IF EXISTS {catalog.here(table)}")
+    for listed in (catalog.staging, catalog.staged_chunks):
+        connection.execute(f"DELETE FROM {listed} {where}", [dataset, load_id])
 
 
-def _write_commit(connection: DuckDBPyConnection, dataset: str, commit: Commit) -> None:
+def _write_commit(connection: DuckDBPyConnection, catalog: Catalog, dataset: str, commit: Commit) -> None:
     """Compare and set: the first commit inserts its row, a later one must find the row it follows.
 
     Values are literals: the first parameter of a process makes DuckDB import pandas where it is installed.
@@ -312,31 +323,29 @@ def _write_commit(connection: DuckDBPyConnection, dataset: str, commit: Commit) 
     if commit.previous is None:
         values = f"{commit.sequence}, {text}, {producer}, {name}"
         try:
-            connection.execute(
-                f"INSERT INTO _hw._headwater.commits (sequence, commit, producer, dataset) VALUES ({values})"
-            )
+            connection.execute(f"INSERT INTO {catalog.commits} (sequence, commit, producer, dataset) VALUES ({values})")
         except duckdb.ConstraintException:
             raise stale_commit(dataset, commit, None) from None
     else:
         hit = connection.execute(
-            f"UPDATE _hw._headwater.commits SET sequence = {commit.sequence}, commit = {text} "
+            f"UPDATE {catalog.commits} SET sequence = {commit.sequence}, commit = {text} "
             f"WHERE producer = {producer} AND dataset = {name} AND sequence = {commit.previous} "
             "AND commit IS NOT NULL"
         ).fetchone()
         if not hit or hit[0] != 1:
             raise stale_commit(dataset, commit, None)
     if commit.position:
-        _write_position(connection, commit)
+        _write_position(connection, catalog, commit)
 
 
-def _write_position(connection: DuckDBPyConnection, commit: Commit) -> None:
+def _write_position(connection: DuckDBPyConnection, catalog: Catalog, commit: Commit) -> None:
     position, producer = commit.position, quote_text(commit.producer)
     if merges_positions(commit):
         rows = connection.execute(
-            f"SELECT position FROM _hw._headwater.history WHERE producer = {producer} ORDER BY sequence"
+            f"SELECT position FROM {catalog.history} WHERE producer = {producer} ORDER BY sequence"
         ).fetchall()
         position = merge_positions([*(json.loads(row[0]) for row in rows), position])
-        connection.execute(f"DELETE FROM _hw._headwater.history WHERE producer = {producer}")
+        connection.execute(f"DELETE FROM {catalog.history} WHERE producer = {producer}")
     connection.execute(
-        f"INSERT INTO _hw._headwater.history VALUES ({producer}, {commit.sequence}, {quote_text(json.dumps(position))})"
+        f"INSERT INTO {catalog.history} VALUES ({producer}, {commit.sequence}, {quote_text(json.dumps(position))})"
     )

@@ -1,4 +1,4 @@
-"""The warehouse's file: attached to the session as `_hw`, its catalog, its locks and its errors."""
+"""The warehouse's file: attached to the session, its catalog, its locks and its errors."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from headwater.sql.transaction import in_transaction
 from headwater.storage.disk import explain_full_disk
 from headwater.storage.folders import leaves_notes
 from headwater.storage.sql import quote_name, quote_text
+from headwater.storage.warehouse_catalog import Catalog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,18 +31,18 @@ if TYPE_CHECKING:
 _LOCK = threading.RLock()
 """Attaching and creating schemas from two threads at once conflicts."""
 
-_CREATE_CATALOG = (
-    "CREATE SCHEMA IF NOT EXISTS _hw._headwater",
-    "CREATE SCHEMA IF NOT EXISTS _hw._headwater_staging",
-    "CREATE SCHEMA IF NOT EXISTS _hw._headwater_quarantine",
-    "CREATE TABLE IF NOT EXISTS _hw._headwater.commits "
-    "(producer VARCHAR PRIMARY KEY, dataset VARCHAR, sequence BIGINT, commit JSON)",
-    "CREATE TABLE IF NOT EXISTS _hw._headwater.history (producer VARCHAR, sequence BIGINT, position JSON)",
-    "CREATE TABLE IF NOT EXISTS _hw._headwater.staging (dataset VARCHAR, load_id VARCHAR, sequence BIGINT, "
-    "manifest JSON, staged_at TIMESTAMP WITH TIME ZONE, PRIMARY KEY (dataset, load_id))",
-    "CREATE TABLE IF NOT EXISTS _hw._headwater.staged_chunks (dataset VARCHAR, load_id VARCHAR, chunk VARCHAR, "
-    "table_name VARCHAR, ending JSON, staged_at TIMESTAMP WITH TIME ZONE, PRIMARY KEY (dataset, load_id, chunk))",
-)
+
+def _create_catalog(catalog: Catalog) -> tuple[str, ...]:
+    return (
+        *(f"CREATE SCHEMA IF NOT EXISTS {catalog.name}._headwater{part}" for part in ("", "_staging", "_quarantine")),
+        f"CREATE TABLE IF NOT EXISTS {catalog.commits} "
+        "(producer VARCHAR PRIMARY KEY, dataset VARCHAR, sequence BIGINT, commit JSON)",
+        f"CREATE TABLE IF NOT EXISTS {catalog.history} (producer VARCHAR, sequence BIGINT, position JSON)",
+        f"CREATE TABLE IF NOT EXISTS {catalog.staging} (dataset VARCHAR, load_id VARCHAR, sequence BIGINT, "
+        "manifest JSON, staged_at TIMESTAMP WITH TIME ZONE, PRIMARY KEY (dataset, load_id))",
+        f"CREATE TABLE IF NOT EXISTS {catalog.staged_chunks} (dataset VARCHAR, load_id VARCHAR, chunk VARCHAR, "
+        "table_name VARCHAR, ending JSON, staged_at TIMESTAMP WITH TIME ZONE, PRIMARY KEY (dataset, load_id, chunk))",
+    )
 
 
 _LEFT = ".left"
@@ -75,6 +76,7 @@ class WarehouseFile:
     """One DuckDB file of a session.
 
     Attributes:
+        catalog: What is in it, by its names in the session.
         trusted: The file is as the last session left it: nobody else has written to it.
         sure: Every table is as its commit left it.
         lost: That the file is gone, though a session left it there; "" when it is not so.
@@ -89,6 +91,7 @@ class WarehouseFile:
         self._schemas: set[str] = set()
         self._left: list[int] | None = None
         self._identity: tuple[int, int] | None = None
+        self.catalog = Catalog()
         self.lost = ""
         self.trusted = False
         self.sure = False
@@ -111,10 +114,11 @@ class WarehouseFile:
             if not self._attached and not self._attach(connection, write=write):
                 return False
             if write:
-                for statement in _CREATE_CATALOG:
+                for statement in _create_catalog(self.catalog):
                     connection.execute(statement)
             found = connection.execute(
-                "SELECT 1 FROM duckdb_tables() WHERE database_name = '_hw' AND table_name = 'staged_chunks'"
+                f"SELECT 1 FROM duckdb_tables() WHERE database_name = '{self.catalog.name}' "
+                "AND table_name = 'staged_chunks'"
             ).fetchone()
             self._ready = found is not None
         return self._ready
@@ -128,13 +132,9 @@ class WarehouseFile:
             Path(self.path).parent.mkdir(parents=True, exist_ok=True)
         self._check_kind()
         new = not self.exists()
+        self.catalog = Catalog(_free_name(connection, self.path))
         self._attach_waiting(connection)
         self.trusted = self.sure = new or self._is_as_left()  # asked while it is held: nobody writes after it
-        found = connection.execute("SELECT path FROM duckdb_databases() WHERE database_name = '_hw'").fetchone()
-        if not found or os.path.realpath(found[0]) != os.path.realpath(self.path):
-            raise ConnectorError(
-                f"{self.path}: this session holds another warehouse already", fix="declare one warehouse per session"
-            )
         self._attached = True
         self._identity = self._look()
         if not self._session.read_only and isinstance(self._session, _Closes):
@@ -195,7 +195,7 @@ class WarehouseFile:
         import duckdb
 
         options = " (READ_ONLY)" if self._session.read_only else ""
-        statement = f"ATTACH IF NOT EXISTS {quote_text(self.path)} AS _hw{options}"
+        statement = f"ATTACH IF NOT EXISTS {quote_text(self.path)} AS {self.catalog.name}{options}"
         patience = self._session if isinstance(self._session, _Waits) else None
         end_s = time.monotonic() + (patience.wait_s if patience else 0.0)
         told = 0
@@ -234,7 +234,7 @@ class WarehouseFile:
         import duckdb
 
         with suppress(duckdb.Error, OSError), closing(self.cursor()) as connection:
-            connection.execute("CHECKPOINT _hw")
+            connection.execute(f"CHECKPOINT {self.catalog.name}")
             self._left = self._stamp()
 
     def _remember(self) -> None:
@@ -274,7 +274,7 @@ class WarehouseFile:
         if name in self._schemas:
             return
         with self.lock, closing(self.cursor()) as connection, self.errors():
-            connection.execute(f"CREATE SCHEMA IF NOT EXISTS _hw.{quote_name(name)}")
+            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {self.catalog.name}.{quote_name(name)}")
         self._schemas.add(name)
 
     def has_table(self, connection: DuckDBPyConnection, table: str) -> bool:
@@ -331,3 +331,12 @@ class WarehouseFile:
         if isinstance(error, duckdb.TransactionException) or "primary key constraint" in text:
             return StateError(f"{self.path}: another writer came in between: {text}", fix="run again")
         return None
+
+
+def _free_name(connection: DuckDBPyConnection, path: str) -> str:
+    """Return the name under which a file is attached to a session, or may be: each warehouse has its own."""
+    attached = dict(connection.execute("SELECT database_name, path FROM duckdb_databases()").fetchall())
+    for name in ("_hw", *(f"_hw{number}" for number in range(2, 1000))):
+        if name not in attached or os.path.realpath(attached[name] or "") == os.path.realpath(path):
+            return name
+    raise ConnectorError(f"{path}: this session holds too many warehouses", fix="take some out of the project")

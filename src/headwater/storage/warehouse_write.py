@@ -12,7 +12,7 @@ from headwater.contracts import REJECT_COLUMNS
 from headwater.core.commit import Column
 from headwater.errors import ConnectorError, StateError
 from headwater.storage.commits import Effect, evolve_columns
-from headwater.storage.sql import match_keys, quote_name, quote_names, quote_text, split_dataset
+from headwater.storage.sql import match_keys, quote_name, quote_names, quote_text
 from headwater.storage.times import Ranges, list_time_columns, read_ranges, read_ranges_and
 from headwater.storage.warehouse_content import hash_of, hash_rows, pack_content, unpack_total
 
@@ -22,17 +22,6 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from headwater.contracts import Change
-
-
-def physical_table(dataset: str) -> str:
-    """Return the quoted name of a dataset's table in the attached file."""
-    schema, name = split_dataset(dataset)
-    return f"_hw.{quote_name(schema)}.{quote_name(name)}"
-
-
-def quarantine_table(dataset: str) -> str:
-    """Return the quoted name of the table that holds a dataset's rejects."""
-    return "_hw._headwater_quarantine." + quote_name(dataset.replace(".", "__"))
 
 
 def read_columns(connection: DuckDBPyConnection, table: str) -> tuple[Column, ...]:
@@ -174,9 +163,8 @@ def _count(connection: DuckDBPyConnection, statement: str) -> int:
     return int(connection.execute(statement).fetchall()[0][0])
 
 
-def write_rejects(connection: DuckDBPyConnection, dataset: str, rejects: str) -> None:
-    """Add quarantine rows whose key is not there yet inside the open transaction."""
-    table = quarantine_table(dataset)
+def write_rejects(connection: DuckDBPyConnection, table: str, rejects: str) -> None:
+    """Add quarantine rows whose key is not there yet to a quarantine, inside the open transaction."""
     columns = ", ".join(f"{name} {type_text}" for name, type_text in REJECT_COLUMNS)
     connection.execute(f"CREATE TABLE IF NOT EXISTS {table} ({columns})")
     same = match_keys(["_reject_key"], "known", "fresh")
