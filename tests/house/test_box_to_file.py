@@ -10,7 +10,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from headwater.core.layers import ARROWS, Family, Layer
-from headwater.core.specs import BuiltInStore, IngestSpec, ModelSpec, PrepareRule
+from headwater.core.specs import DEFAULT_STORES, IngestSpec, ModelSpec, PrepareRule
 from headwater.plugins import list_kinds
 
 from .code import ROOT, entry_points, find_class, modules
@@ -93,7 +93,7 @@ def test_what_ingestion_and_processing_offer_is_complete() -> None:
 
 def test_stores_are_words_of_the_language() -> None:
     stores = {kind for family in Family if family.layer is Layer.STORAGE for kind in words(BOXES[family.value][3])}
-    assert stores == set(list_kinds("stores")) == set(get_args(BuiltInStore))
+    assert stores == set(list_kinds("stores")) == set(DEFAULT_STORES)
 
 
 def test_an_arrow_is_there_when_both_its_boxes_are() -> None:

@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.core.graph import Graph, Location
 from headwater.core.project import Project, UnitTest
-from headwater.core.specs import EngineSpec, ProjectSpec, StoresSpec, UnitTestSpec
+from headwater.core.specs import EngineSpec, ProjectSpec, UnitTestSpec
 from headwater.core.stores import DeclaredStore
 from headwater.core.texts import visible
 from headwater.errors import ProjectError, ProjectErrors
-from headwater.plugins import list_kinds, load_store
+from headwater.plugins import list_kinds
 from headwater.project.cache import ParseCache, digest
 from headwater.project.documents import Document, parse_document, read_text
 from headwater.project.models import ModelReader
 from headwater.project.names import folded, name_problem
 from headwater.project.references import References, find_plain_secrets, redact
 from headwater.project.sources import SCHEMA_SUFFIX, SourceReader
+from headwater.project.stores import read_stores
 from headwater.project.validate import suggest, validate
 from headwater.project.wiring import build_graph, model_dataset, table_dataset
 from headwater.sql.placeholders import CLOCK, literal
@@ -97,7 +98,7 @@ class _Loader:
         document = self._document(self.root / PROJECT_FILE)
         declared = self._project_spec(document)
         spec = declared or ProjectSpec(name="project")
-        stores = self._stores(spec)
+        stores = read_stores(spec, self.root, self.environment, document, self.errors)
         tables = self._tables(spec, stores)
         models = self._models(stores, any_variable=declared is None)
         self._check_names(tables, models)
@@ -197,16 +198,6 @@ class _Loader:
                 place = document.place((*key, "kind"))
                 self._error(place, f"unknown engine {engine.kind!r}", suggest(engine.kind, known))
 
-    def _stores(self, spec: ProjectSpec) -> dict[str, DeclaredStore]:
-        """Return the stores, where the chosen environment has them."""
-        chosen = spec.environments.get(self.environment)
-        moved = {str(name): place.path for name, place in chosen.stores.items()} if chosen else {}
-        found = {}
-        for kind in StoresSpec.model_fields:
-            path = os.path.join(self.root, moved.get(kind, getattr(spec.stores, kind).path))
-            found[kind] = DeclaredStore(kind, kind, path, load_store(kind).capabilities)
-        return found
-
     def _environment(self, project: Project, document: Document) -> EngineSpec:
         """Return the engine of the chosen environment, in which every store that is used is stated, or shared."""
         spec, name = project.spec, self.environment
@@ -219,7 +210,7 @@ class _Loader:
             return spec.engine
         used = {dataset.store for dataset in project.datasets.values()}
         stated = {*chosen.shared, *chosen.stores}
-        if missing := [store for store in StoresSpec.model_fields if store in used and store not in stated]:
+        if missing := [store for store in project.stores if store in used and store not in stated]:
             self._error(
                 document.place(("environments", name)),
                 f"environment {name!r} does not say where {', '.join(missing)} is",

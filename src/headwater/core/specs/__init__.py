@@ -6,7 +6,6 @@ A key that is not here is an unknown word. Kinds add their own keys with models 
 from headwater.core.specs.base import (
     CHECK_KINDS,
     STORES,
-    BuiltInStore,
     CheckSpec,
     ColumnCheck,
     Columns,
@@ -24,20 +23,21 @@ from headwater.core.specs.base import (
 from headwater.core.specs.ingest import DedupeArgs, IngestSpec, LoadMode, MaskArgs, PrepareRule, missing_columns
 from headwater.core.specs.model import ModelSpec
 from headwater.core.specs.project import (
+    DEFAULT_STORES,
     DefaultsSpec,
     EngineSpec,
     EnvironmentSpec,
+    PlaceSpec,
     ProjectSpec,
     StoreSpec,
-    StoresSpec,
     TypedVar,
     UnitTestSpec,
 )
 
 __all__ = [
     "CHECK_KINDS",
+    "DEFAULT_STORES",
     "STORES",
-    "BuiltInStore",
     "CheckSpec",
     "ColumnCheck",
     "ColumnSpec",
@@ -51,6 +51,7 @@ __all__ = [
     "LoadMode",
     "MaskArgs",
     "ModelSpec",
+    "PlaceSpec",
     "PrepareRule",
     "ProjectSpec",
     "RangeArgs",
@@ -60,7 +61,6 @@ __all__ = [
     "Spec",
     "StoreName",
     "StoreSpec",
-    "StoresSpec",
     "TypeName",
     "TypedVar",
     "UnitTestSpec",

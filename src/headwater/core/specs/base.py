@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -11,7 +11,6 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationInfo,
-    WithJsonSchema,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
@@ -176,7 +175,5 @@ def stores_of(info: ValidationInfo) -> Mapping[str, DeclaredStore]:
     return found
 
 
-BuiltInStore = Literal["lake", "lakehouse", "warehouse"]
-
-StoreName = Annotated[str, AfterValidator(_is_declared), WithJsonSchema({"enum": list(get_args(BuiltInStore))})]
+StoreName = Annotated[str, AfterValidator(_is_declared)]
 """The name of a store of the project; where the stores are not in the context, any name."""

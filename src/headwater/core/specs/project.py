@@ -6,22 +6,28 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from headwater.core.specs.base import BuiltInStore, Spec, TypeName
+from headwater.core.specs.base import Spec, TypeName
 from headwater.core.values import PathText
 
 
-class StoreSpec(Spec):
+class PlaceSpec(Spec):
     """Where a store lives; a path is relative to the project."""
 
     path: Annotated[PathText, Field(min_length=1)]
 
 
-class StoresSpec(Spec):
-    """The three stores."""
+class StoreSpec(PlaceSpec):
+    """A store: what it is (its name, when that is a kind) and where it lives."""
 
-    lake: StoreSpec = StoreSpec(path="data/lake")
-    lakehouse: StoreSpec = StoreSpec(path="data/lakehouse")
-    warehouse: StoreSpec = StoreSpec(path="data/warehouse.duckdb")
+    kind: str = ""
+
+
+DEFAULT_STORES = {
+    "lake": StoreSpec(path="data/lake"),
+    "lakehouse": StoreSpec(path="data/lakehouse"),
+    "warehouse": StoreSpec(path="data/warehouse.duckdb"),
+}
+"""The stores that every project has."""
 
 
 class EngineSpec(Spec):
@@ -42,15 +48,15 @@ class TypedVar(Spec):
 class DefaultsSpec(Spec):
     """What tables and models take when they do not say otherwise."""
 
-    into: BuiltInStore = "lakehouse"
-    store: BuiltInStore = "warehouse"
+    into: str = "lakehouse"
+    store: str = "warehouse"
 
 
 class EnvironmentSpec(Spec):
     """A named environment: it states every store that is used, or lists the shared ones."""
 
-    stores: dict[BuiltInStore, StoreSpec] = Field(default_factory=dict)
-    shared: list[BuiltInStore] = Field(default_factory=list)
+    stores: dict[str, PlaceSpec] = Field(default_factory=dict)
+    shared: list[str] = Field(default_factory=list)
     engine: EngineSpec | None = None
 
 
@@ -59,7 +65,7 @@ class ProjectSpec(Spec):
 
     name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")
     vars: dict[str, Any] = Field(default_factory=dict)
-    stores: StoresSpec = Field(default_factory=lambda: StoresSpec())
+    stores: dict[str, StoreSpec] = Field(default_factory=dict)
     engine: EngineSpec = Field(default_factory=lambda: EngineSpec())
     defaults: DefaultsSpec = Field(default_factory=DefaultsSpec)
     environments: dict[str, EnvironmentSpec] = Field(default_factory=dict)
