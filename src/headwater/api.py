@@ -24,6 +24,7 @@ from headwater.project.references import redact
 from headwater.project.schema_files import find_unconfirmed, refuse_unconfirmed, write_proposals
 from headwater.run.access import Access
 from headwater.run.beside import answer_questions
+from headwater.run.catalogue import Catalogue
 from headwater.run.context import RunContext, aware_clock, utc_now
 from headwater.run.execute import execute
 from headwater.run.journalist import Journalist
@@ -182,7 +183,7 @@ class LoadedProject:
             ExitStack() as stack,
         ):
             held = read_states(self.project, connectors.stores)
-            before = self._access.context(session, connectors, held[0])
+            before = self._access.catalogue(session, connectors, held[0])
             questions = stack.enter_context(answer_questions(before, held[1], lease))
             observed, bound = self._access.look(connectors, False, patience_s=None, held=held)
             unconfirmed = find_unconfirmed(self.project, observed.sources)
@@ -193,14 +194,14 @@ class LoadedProject:
             wish = self._wish(select, exclude, full, keep_history, (begin, end))
             plan = build_plan(self.project, self._with_notes(observed, bound), clock, wish)
             run_id = f"{clock.strftime('%Y%m%dT%H%M%S')}-{os.urandom(4).hex()}"
-            states = dict(observed.states)
-            context = RunContext(self.project, session, connectors, observed, wish, run_id, clock, states, bound)
+            catalogue = Catalogue(self.project, session, connectors, dict(observed.states), clock, bound)
+            context = RunContext(catalogue, observed, wish, run_id)
             journalist = Journalist(journal, context)
             context.listeners = [journalist, *listeners]
             journalist.write(lambda: journal.start_run(run_id, utc_now(), clock.isoformat()))
             if on_start is not None:
                 on_start(plan, context)
-            questions.context = context
+            questions.catalogue = catalogue
             run = execute(plan, context, workers)
             stack.close()
             journalist.write(lambda: journal.end_run(run))
@@ -274,8 +275,7 @@ class LoadedProject:
         """
         from headwater.run.rejected import failed_rejects_file, read_rejects
 
-        file = failed_rejects_file(self.project, dataset)
-        if dataset in self.project.datasets and file.exists():
+        if dataset in self.project.datasets and (file := failed_rejects_file(self.project, dataset)).exists():
             return read_rejects(file), True
         return self.query(f"SELECT * FROM quarantine.{quote_identifier(dataset.replace('.', '__', 1))}"), False
 
@@ -343,7 +343,7 @@ class LoadedProject:
     def _count_rejects(self, states: Mapping[str, TableState]) -> dict[str, int]:
         """Count the rows in the quarantine of every source's table that has one."""
         there = {name: state for name, state in states.items() if not state.is_lost}
-        held = [name for name in self.project.datasets if name in there and there[name].rejects]
+        held = (name for name in self.project.datasets if name in there and there[name].rejects)
         counts = [
             f"SELECT {quote_text(name)} AS name, count(*) AS held"
             f" FROM quarantine.{quote_identifier(name.replace('.', '__', 1))}"
@@ -356,8 +356,8 @@ class LoadedProject:
         """Return what the page of `draw` says of every dataset."""
         from headwater.diagram.html_data import KEPT_RUNS, describe_datasets
 
-        observed, bound, lineage = self._access.trace()
         runs = {name: self._access.results_of(name, KEPT_RUNS) for name in self.graph.nodes}
+        observed, bound, lineage = self._access.trace()
         return describe_datasets(self.project, observed.states, bound.schemas, lineage, runs)
 
     def _refuse(self, observed: Observed, bound: Bound, attended: bool) -> None:
@@ -366,8 +366,8 @@ class LoadedProject:
             bound.errors += refuse_unconfirmed(self.project, observed.sources)
             return
         for name in find_unconfirmed(self.project, observed.sources):
-            place = self.project.datasets[name].location
-            bound.notes.append(f"{place}: {name}: its schema is not declared: a run proposes it when somebody watches")
+            told = f"{name}: its schema is not declared: a run proposes it when somebody watches"
+            bound.notes.append(f"{self.project.datasets[name].location}: {told}")
 
     def _propose(
         self, unconfirmed: Mapping[str, Any], connectors: Connectors, propose: Callable[[str], None]

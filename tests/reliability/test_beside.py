@@ -272,9 +272,9 @@ def test_a_question_shows_nobody_else_its_view_of_a_table(tmp_path: Path) -> Non
     access = Access(load(folder).project)
     many = "select count(*) from shop.orders"
     with access.reading() as (session, connectors), session.aside() as aside:
-        context = access.context(session, connectors, load(folder).states())
-        context.show("shop.orders")
-        replace(context, session=aside, states=before).show("shop.orders")
+        catalogue = access.catalogue(session, connectors, load(folder).states())
+        catalogue.show("shop.orders")
+        replace(catalogue, session=aside, states=before).show("shop.orders")
         found = [one.cursor().execute(many).fetchall()[0][0] for one in (session, aside)]
     assert found == [6, 4]
 

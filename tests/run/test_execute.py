@@ -9,6 +9,7 @@ import pytest
 
 from headwater.api import load
 from headwater.core.run import Event, Status, StepResult
+from headwater.run.steps import transform
 from tests.run.projects import STORES
 from tests.run.runner import HEADER, NOW, put, rows, run, run_all, run_well, source, statuses
 
@@ -263,7 +264,7 @@ def test_independent_steps_run_at_the_same_time(tmp_path: Path) -> None:
             return self.inner.read(*arguments)
 
     def prepare(_: Plan, context: RunContext) -> None:
-        sources: Any = context.connectors.sources
+        sources: Any = context.catalogue.connectors.sources
         for name in ("one", "two"):
             sources[name] = Waiting(sources[name])
 
@@ -300,7 +301,8 @@ def test_stopping_leaves_nothing_half_done_and_the_next_run_finishes(tmp_path: P
     assert set(statuses(run_well(tmp_path)).values()) == {"skipped"}
 
 
-def test_a_stopped_run_still_tells_every_step(tmp_path: Path) -> None:
+def test_a_stopped_run_still_tells_every_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transform, "SMALL_ROWS", -1)  # each model has a transaction of its own
     contexts: list[RunContext] = []
     events: list[Event] = []
 

@@ -152,3 +152,26 @@ def test_workers_share_the_work(tmp_path: Path) -> None:
     folder = small_models_project(tmp_path / "p", "warehouse", 30)
     assert set(statuses(run_well(folder, workers=4)).values()) == {"done"}
     assert len(all_rows(folder, 30)) == 29
+
+
+@pytest.mark.parametrize(
+    ("boundary", "ended"), [("before_commit", "stopped"), ("claimed", "stopped"), ("after_commit", "done")]
+)
+def test_a_stop_within_a_transaction_leaves_all_of_it_or_nothing(
+    tmp_path: Path, transactions: list[int], boundary: str, ended: str
+) -> None:
+    folder = small_models_project(tmp_path / "p", "warehouse")
+    contexts: list[Any] = []
+
+    def stop(event: Any) -> None:
+        if (event.name, event.step) == (boundary, "marts.m3/transform"):
+            contexts[0].stopping.set()
+
+    loaded = load(folder)
+    found = loaded.run(now=NOW, workers=1, listeners=[stop], on_start=lambda _, context: contexts.append(context))
+    got = statuses({result.step: result for result in found.results})
+    made = {name for name in load(folder).states() if name.startswith("marts.")}
+    assert made in (set(), {f"marts.m{number}" for number in range(1, 9)})
+    assert (got["marts.m1/transform"], bool(made)) == (ended, ended == "done")
+    assert set(statuses(run_well(folder)).values()) <= {"done", "skipped"}
+    assert len(all_rows(folder, 9)) == 8

@@ -25,10 +25,11 @@ from headwater.plan.observe import (
     pack_description,
     read_states,
 )
-from headwater.plan.planning import Observed, Wish
+from headwater.plan.planning import Observed
 from headwater.project.cache import ParseCache
 from headwater.run.beside import ask_query, ask_states
-from headwater.run.context import RunContext, utc_now
+from headwater.run.catalogue import Catalogue
+from headwater.run.context import utc_now
 from headwater.run.query import AnswerEndedError, run_query
 from headwater.state import Journal, Lease, find_holder
 from headwater.temporary import place_of, remove_left, temporary_folder
@@ -169,10 +170,10 @@ class Access:
             def read() -> Answer:
                 with ExitStack() as opened:
                     session, connectors = opened.enter_context(self.reading())
-                    context = self.context(session, connectors, read_states(self.project, connectors.stores)[0])
+                    catalogue = self.catalogue(session, connectors, read_states(self.project, connectors.stores)[0])
                     session.seal([*self._store_places(), place_of(self.project.root)])
-                    connection = opened.enter_context(context.cursor())
-                    answer = run_query(context, connection, sql, form)
+                    connection = opened.enter_context(catalogue.cursor())
+                    answer = run_query(catalogue, connection, sql, form)
                     stack.push(opened.pop_all())
                     return answer
 
@@ -191,10 +192,9 @@ class Access:
             except AnswerEndedError:
                 time.sleep(_PAUSE_S)
 
-    def context(self, session: DuckDBSession, connectors: Connectors, states: dict[str, TableState]) -> RunContext:
-        """Return what a question is answered from while no run is planned."""
-        clock = datetime.now(UTC)
-        return RunContext(self.project, session, connectors, Observed(states), Wish(), "query", clock, states)
+    def catalogue(self, session: DuckDBSession, connectors: Connectors, states: dict[str, TableState]) -> Catalogue:
+        """Return what a question is answered from."""
+        return Catalogue(self.project, session, connectors, states, datetime.now(UTC))
 
     def _or_ask(self, read: Callable[[], T], ask: Callable[[str], T | None]) -> T:
         """Read; while a run of this project is in the way, ask it: it may be about to listen, or about to end."""

@@ -42,7 +42,7 @@ class Audit:
         self.results: tuple[CheckResult, ...] = ()
         for check in checks:
             if check.relationship is not None:  # before the store's transaction: a view made later is not seen in it
-                context.show(check.relationship.to)
+                context.catalogue.show(check.relationship.to)
 
     def __call__(self, this: str) -> None:
         """Check a SELECT of the table as it will be.

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyConnection
 
-    from headwater.run.context import RunContext
+    from headwater.run.catalogue import Catalogue
     from headwater.state import Lease
 
 _SOCKET = "q"
@@ -53,11 +53,11 @@ class Questions:
     """The questions that a run is asked.
 
     Attributes:
-        context: What answers are taken from; the run sets another one as it learns more.
+        catalogue: What answers are taken from; the run sets another one as it learns more.
         orphans: Tables that nothing declares, as the plan names them.
     """
 
-    context: RunContext
+    catalogue: Catalogue
     orphans: tuple[str, ...]
     ending: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -112,14 +112,14 @@ class Questions:
     def _reply(self, question: dict[str, Any], asking: socket.socket) -> None:
         """Answer from a copy of what the run knows, through views of its own: nothing of the run itself is touched."""
         _send(asking, {"heard": True})
-        context = self.context
-        states = dict(context.states)
+        catalogue = self.catalogue
+        states = dict(catalogue.states)
         if question.get("ask") == "states":
             _send(asking, {"states": [_pack(state) for state in states.values()], "orphans": self.orphans})
             return
         try:
-            with context.session.aside() as session, session.cursor() as connection, self._asked(connection):
-                beside = replace(context, session=session, states=states, listeners=[])
+            with catalogue.session.aside() as session, session.cursor() as connection, self._asked(connection):
+                beside = replace(catalogue, session=session, states=states)
                 form = question.get("form")
                 answer = run_query(beside, connection, str(question.get("sql")), form if form in FORMS else FORMS[0])
                 _send(asking, {"answer": True})
@@ -135,7 +135,7 @@ class Questions:
     def _send_error(self, asking: socket.socket, error: HeadwaterError) -> None:
         if self.ending.is_set():  # it was broken off, not wrong
             return
-        what, fix = (redact(text, self.context.project.secrets) for text in (error.what, error.fix))
+        what, fix = (redact(text, self.catalogue.project.secrets) for text in (error.what, error.fix))
         _send(asking, {"error": {"what": what, "fix": fix, "line": error.line, "column": error.column}})
 
     @contextmanager
@@ -152,12 +152,12 @@ class Questions:
 
 
 @contextmanager
-def answer_questions(context: RunContext, orphans: tuple[str, ...], lease: Lease) -> Iterator[Questions]:
+def answer_questions(catalogue: Catalogue, orphans: tuple[str, ...], lease: Lease) -> Iterator[Questions]:
     """Answer questions while a run is on its way; without a place for a socket it is not asked."""
-    questions = Questions(context, orphans)
+    questions = Questions(catalogue, orphans)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener, ExitStack() as stack:
         try:
-            folder = stack.enter_context(temporary_folder(context.project.root))
+            folder = stack.enter_context(temporary_folder(catalogue.project.root))
             with _reached(folder) as path:
                 listener.bind(path)
                 os.chmod(path, 0o600)

@@ -70,7 +70,7 @@ def commit_proposal(proposal: Proposal, context: RunContext) -> StepResult:
         StateError: Somebody else has written the table since.
     """
     receipt, result = write_proposal(proposal, context)
-    context.note_commit(proposal.step.dataset, receipt)
+    context.catalogue.note_commit(proposal.step.dataset, receipt)
     return result
 
 
@@ -87,7 +87,7 @@ def write_proposal(proposal: Proposal, context: RunContext) -> tuple[Receipt, St
         load = replace(load, audit=audit)
     elif proposal.audits and proposal.state is not None:
         audit(proposal.state.scan)
-    receipt = context.store_of(step.dataset).commit(load, change, _propose_commit(proposal, context))
+    receipt = context.catalogue.store_of(step.dataset).commit(load, change, _propose_commit(proposal, context))
     return receipt, StepResult(
         step=step.node,
         status=Status.DONE if receipt.changed else Status.UNCHANGED,
@@ -106,8 +106,10 @@ def _propose_commit(proposal: Proposal, context: RunContext) -> Commit:
     """Return the commit that follows a table's last one."""
     step, last = proposal.step, proposal.state.commit if proposal.state else None
     kept = last if proposal.change.mode == "record" else None
-    sequence = last.sequence + 1 if last else context.seen_version(step.dataset) + 1
-    versions = {name: context.states[name].version for name in step.inputs if name in context.states}
+    sequence = last.sequence + 1 if last else context.catalogue.seen_version(step.dataset) + 1
+    versions = {
+        name: context.catalogue.states[name].version for name in step.inputs if name in context.catalogue.states
+    }
     return Commit(
         producer=step.node,
         sequence=sequence,

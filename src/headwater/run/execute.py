@@ -79,7 +79,7 @@ class _Walk:
         context.emit("run_started", run_id=context.run_id, steps=len(self.plan.steps), now=context.now.isoformat())
         for text in (
             *context.observed.lost,
-            *tell_clocks(self.plan.steps, context.states, context.now),
+            *tell_clocks(self.plan.steps, context.catalogue.states, context.now),
         ):
             context.emit("warning", text=text)
         drop_stale_views(context)
@@ -173,7 +173,7 @@ class _Walk:
         except StopRunError as stop:
             result = StepResult(step.node, Status.STOPPED, reason=stop.what)
         except Exception as error:
-            explained = handler.explain(blame_step(error, step, self.context), step)
+            explained = handler.explain(blame_step(error, step, self.context.catalogue), step)
             failure = place_failure(explained, step, self.context.project)
             result = StepResult(step.node, Status.FAILED, reason=step.reason, error=str(failure))
         return self._tell(step, replace(result, started=started, duration_s=time.perf_counter() - begin))
@@ -189,7 +189,7 @@ class _Walk:
 
     def _as_it_stands(self, step: Step, result: StepResult) -> StepResult:
         """Return a result with rows and version as the table has them."""
-        state = self.context.states.get(step.dataset)
+        state = self.context.catalogue.states.get(step.dataset)
         commit = state.commit if state else None
         return replace(result, rows=commit.rows, version=commit.version) if commit else result
 

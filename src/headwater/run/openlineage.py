@@ -73,7 +73,7 @@ class OpenLineage:
         self._namespace = f"{self.project.name}@{environment}" if environment else self.project.name
         self._producer = f"urn:headwater:{version('headwater')}"
         cache = ParseCache(Path(self.project.root, ".headwater", "cache", "lineage.json"))
-        self._lineage: Lineage = trace_project(self.project, context.observed, context.bound, cache)
+        self._lineage: Lineage = trace_project(self.project, context.observed, context.catalogue.bound, cache)
 
     def __call__(self, event: Event) -> None:
         """Tell of the run's begin and end, and of every step that ran."""
@@ -176,7 +176,7 @@ class OpenLineage:
         node = self.project.graph.nodes.get(dataset)
         if node is not None and node.role is Role.SOURCE:
             return name_source(self.project, node.spec)
-        state = self.context.states.get(dataset)
+        state = self.context.catalogue.states.get(dataset)
         return name_dataset(self.project, dataset, state.location if state else "")
 
     def _dataset(self, dataset: str) -> Json:
@@ -205,7 +205,9 @@ class OpenLineage:
         return facets
 
     def _about(self, dataset: str) -> DatasetDescription:
-        return describe_dataset(self.project, dataset, self.context.states.get(dataset), lineage=self._lineage)
+        return describe_dataset(
+            self.project, dataset, self.context.catalogue.states.get(dataset), lineage=self._lineage
+        )
 
     def _inputs(self, step: Step) -> list[Json]:
         if self.project.datasets[step.dataset].is_loaded:

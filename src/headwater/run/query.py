@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
     from duckdb.sqltypes import DuckDBPyType
 
-    from headwater.run.context import RunContext
+    from headwater.run.catalogue import Catalogue
 
 
 FORMS = ("arrow", "parquet", "text", "json")
@@ -58,12 +58,12 @@ class Answer:
         return pa.Table.from_batches(self.batches, self.schema)
 
 
-def run_query(context: RunContext, connection: DuckDBPyConnection, sql: str, form: str = "arrow") -> Answer:
+def run_query(catalogue: Catalogue, connection: DuckDBPyConnection, sql: str, form: str = "arrow") -> Answer:
     """Run the query; columns of one name are told apart as DuckDB does (`a`, `a_1`).
 
     Args:
-        context: What is known of the stores.
-        connection: A connection to the context's session; it stays open until the rows are taken.
+        catalogue: What is known of the stores.
+        connection: A connection to the catalogue's session; it stays open until the rows are taken.
         sql: One SELECT.
         form: One of `FORMS`.
 
@@ -78,22 +78,22 @@ def run_query(context: RunContext, connection: DuckDBPyConnection, sql: str, for
     shown: list[str] = []
     try:
         for place in parsed.tables:
-            shown += _show(context, place.name)
+            shown += _show(catalogue, place.name)
         query = _spell(connection, drop_semicolons(_name_whole_tables(sql)), form)
         reader = connection.sql(query).to_arrow_reader(ANSWER_ROWS)
     except duckdb.Error as error:
-        raise _explain(error, shown, context) from None
-    return Answer(reader.schema, _batches(reader, shown, context))
+        raise _explain(error, shown, catalogue) from None
+    return Answer(reader.schema, _batches(reader, shown, catalogue))
 
 
-def _explain(error: Exception, shown: list[str], context: RunContext) -> HeadwaterError:
+def _explain(error: Exception, shown: list[str], catalogue: Catalogue) -> HeadwaterError:
     """Say what is wrong: data of a table that cannot be read, or else the query; nothing is, when it was broken off."""
     if str(error).startswith("INTERRUPT"):  # what comes through Arrow has lost its type
         return ProjectError("the query was broken off", fix="ask again")
-    return find_damage(error, shown, context) or explain_error(redact(str(error), context.project.secrets))
+    return find_damage(error, shown, catalogue) or explain_error(redact(str(error), catalogue.project.secrets))
 
 
-def _batches(reader: Any, shown: list[str], context: RunContext) -> Iterator[Any]:
+def _batches(reader: Any, shown: list[str], catalogue: Catalogue) -> Iterator[Any]:
     """Yield batches; DuckDB's errors come through Arrow, as errors of a stream."""
     while True:
         try:
@@ -101,7 +101,7 @@ def _batches(reader: Any, shown: list[str], context: RunContext) -> Iterator[Any
         except StopIteration:
             return
         except OSError as error:
-            raise _explain(error, shown, context) from None
+            raise _explain(error, shown, catalogue) from None
         yield batch
 
 
@@ -138,13 +138,13 @@ def _name_whole_tables(sql: str) -> str:
     return b"".join([*pieces, raw[last:]]).decode()
 
 
-def _show(context: RunContext, written: str) -> list[str]:
+def _show(catalogue: Catalogue, written: str) -> list[str]:
     """Make a dataset, `system.<source>__<table>` or `quarantine.<source>__<table>` visible; return what is read."""
     namespace, _, table = fold_name(written).partition(".")
     whole = namespace in ("system", "quarantine")
-    project = context.project
+    project = catalogue.project
     loaded = [name for name, found in project.datasets.items() if found.is_loaded]
-    names = loaded if whole else [*project.datasets, *context.states]
+    names = loaded if whole else [*project.datasets, *catalogue.states]
     wanted = table.replace("__", ".", 1) if whole else fold_name(written)
     dataset = next((name for name in names if fold_name(name) == wanted), None)
     if dataset is None:
@@ -152,13 +152,13 @@ def _show(context: RunContext, written: str) -> list[str]:
         raise ProjectError(f"no dataset is named {written}", fix=suggest(written, known))
     read = list(project.physical_inputs(dataset)) if project.view(dataset) else [dataset]
     for name in read:
-        state = context.states.get(name)
+        state = catalogue.states.get(name)
         if state is not None and state.is_lost:
             raise StateError(state.foreign, fix=state.way_out)
         if state is None or state.commit is None:
             raise ProjectError(f"{name} holds nothing yet", fix="headwater run")
         if namespace == "quarantine" and not state.rejects:
             columns = ", ".join(f"CAST(NULL AS {type_text}) AS {column}" for column, type_text in REJECT_COLUMNS)
-            context.states[name] = replace(state, rejects=f"SELECT {columns} WHERE FALSE")
-    context.show(dataset)
+            catalogue.states[name] = replace(state, rejects=f"SELECT {columns} WHERE FALSE")
+    catalogue.show(dataset)
     return read

@@ -34,7 +34,7 @@ def grouping_store(step: Step, context: RunContext) -> GroupingStore | None:
     together = HANDLERS[type(step)].together
     if step.decision is Decision.SKIP or together is None or not together.joins(step):
         return None
-    store: Store = context.store_of(step.dataset)
+    store: Store = context.catalogue.store_of(step.dataset)
     return store if isinstance(store, GroupingStore) else None
 
 
@@ -63,7 +63,7 @@ def run_together(
     steps = _show_inputs(steps, context)
     done: list[tuple[Step, StepResult]] = []
     receipts: dict[str, Receipt] = {}
-    with _provisional(context) as note, context.cursor() as connection:
+    with _provisional(context) as note, context.catalogue.cursor() as connection:
         shared, end = Shared(connection, store.catalog), time.perf_counter() + MOST_SECONDS
         with store.together(connection, [step.dataset for step in steps]):
             for step in steps:
@@ -80,7 +80,7 @@ def run_together(
                     note(step.dataset, receipt)
                 done.append((settled, replace(result, duration_s=time.perf_counter() - began)))
     for dataset, receipt in receipts.items():
-        context.note_commit(dataset, receipt)
+        context.catalogue.note_commit(dataset, receipt)
     return done
 
 
@@ -98,7 +98,7 @@ def _show_inputs(steps: Sequence[Step], context: RunContext) -> list[Step]:
             break
         for name in direct:
             if name not in named:
-                context.show(name)
+                context.catalogue.show(name)
         found.append(step)
         named.add(step.dataset)
     return found
@@ -110,18 +110,18 @@ def _provisional(context: RunContext) -> Iterator[Callable[[str, Receipt], None]
     before: dict[str, TableState | None] = {}
 
     def note(dataset: str, receipt: Receipt) -> None:
-        before[dataset] = context.states.get(dataset)
+        before[dataset] = context.catalogue.states.get(dataset)
         if receipt.state is not None:
-            context.states[dataset] = receipt.state
+            context.catalogue.states[dataset] = receipt.state
 
     try:
         yield note
     finally:
         for dataset, state in before.items():
             if state is None:
-                context.states.pop(dataset, None)
+                context.catalogue.states.pop(dataset, None)
             else:
-                context.states[dataset] = state
+                context.catalogue.states[dataset] = state
 
 
 def _write(

@@ -36,12 +36,12 @@ def _maintain(store: Store, tables: Sequence[str], keep: Mapping[str, Any]) -> d
 def compact_tables(plan: Plan, results: Mapping[str, StepResult], context: RunContext) -> None:
     """Compact what this run wrote, by what its commits said; a failure is a warning, the rows are as they were."""
     for step in plan.steps:
-        result, state = results.get(step.node), context.states.get(step.dataset)
+        result, state = results.get(step.node), context.catalogue.states.get(step.dataset)
         written = result is not None and result.status is Status.DONE and step.commits
         if not written or state is None or state.small_files <= MANY_SMALL_FILES or context.stopping.is_set():
             continue
         try:
-            context.store_of(step.dataset).maintain([step.dataset], {"compact": "only"})
+            context.catalogue.store_of(step.dataset).maintain([step.dataset], {"compact": "only"})
         except (HeadwaterError, OSError) as error:
             text = redact(f"{step.dataset} was not compacted: {error}", context.project.secrets)
             context.emit("warning", step.node, text=text)

@@ -46,7 +46,7 @@ def stored_views(project: Project, store: str) -> list[str]:
 
 
 def _sync(context: RunContext, *, create: bool) -> None:
-    for name, store in context.connectors.stores.items():
+    for name, store in context.catalogue.connectors.stores.items():
         if isinstance(store, ViewStore) and context.project.stores[name].capabilities.keeps_views:
             _sync_store(context, name, store.catalog, create=create)
 
@@ -55,7 +55,7 @@ def _sync_store(context: RunContext, store: str, catalog: str, *, create: bool) 
     views = {name: context.project.view(name) for name in stored_views(context.project, store)}
     wanted = {name: view for name, view in views.items() if view is not None}
     of_store = f"database_name = '{catalog}'"
-    with closing(context.session.cursor()) as connection:
+    with closing(context.catalogue.session.cursor()) as connection:
         if not connection.execute(f"SELECT 1 FROM duckdb_databases() WHERE {of_store}").fetchall():
             return
         present = {
@@ -73,7 +73,7 @@ def _sync_store(context: RunContext, store: str, catalog: str, *, create: bool) 
         }
         for name in set(present) - set(wanted):
             connection.execute(f"DROP VIEW IF EXISTS {catalog}.{quote_dataset(name)}")
-        ready = {name for name, state in context.states.items() if state.commit is not None}
+        ready = {name for name, state in context.catalogue.states.items() if state.commit is not None}
         for name, model in wanted.items() if create else ():
             if name not in tables and ready.issuperset(model.inputs):
                 ready.add(name)
@@ -84,7 +84,7 @@ def _sync_store(context: RunContext, store: str, catalog: str, *, create: bool) 
 
 def _mark(context: RunContext, model: Model) -> str:
     """Return what changes when the view has to be made again: its SQL, and the columns it stands on."""
-    columns = [context.states[name].columns for name in context.project.physical_inputs(model.name)]
+    columns = [context.catalogue.states[name].columns for name in context.project.physical_inputs(model.name)]
     return digest(model.fingerprint, *(f"{c.name} {c.type}" for group in columns for c in group))
 
 

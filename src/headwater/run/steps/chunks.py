@@ -191,7 +191,7 @@ def _keep(ingestion: Ingestion, table: str, end: PreparedEnd) -> None:
 def _stage(ingestion: Ingestion, context: RunContext, step: str, prepared: _Prepared) -> None:
     """Write a chunk and its rejects to the store's staging; it counts when both are there."""
     chunk, table, end = prepared.chunk, prepared.table, prepared.end
-    store, load, manifest = context.store_of(ingestion.table.name), ingestion.load, ingestion.manifest
+    store, load, manifest = context.catalogue.store_of(ingestion.table.name), ingestion.load, ingestion.manifest
     if end.rejected:
         rejected = ingestion.preparation.rejected_rows(table)
         both = " UNION ALL ".join(filter(None, [rejected, prepared.reader_rejects]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from headwater.contracts import Load, ReadRequest
@@ -66,14 +65,9 @@ def _look_again(step: ExtractStep, context: RunContext) -> None:
     """
     table = step.table
     with suppress(HeadwaterError):
-        described = context.connectors.sources[table.source].describe({table.table: table.options})
-        sources = {**context.observed.sources, table.name: described[table.table]}
-        stale = context.observed.stale - {table.name}
-        context.observed = replace(context.observed, sources=sources, stale=stale)
-    found = context.store_of(step.dataset).describe([step.dataset]).get(step.dataset)
-    if found is not None:
-        old = context.states.get(step.dataset)
-        context.states[step.dataset] = replace(old, staging=found.staging) if old else found
+        described = context.catalogue.connectors.sources[table.source].describe({table.table: table.options})
+        context.learn(table.name, described[table.table])
+    context.catalogue.note_staging(step.dataset)
 
 
 def run_extract(step: ExtractStep, context: RunContext) -> StepResult:
@@ -82,10 +76,10 @@ def run_extract(step: ExtractStep, context: RunContext) -> StepResult:
     What it read waits for the load in `context.ingestions`. A killed extract goes on where it stood, unless the
     declaration or the source has changed since.
     """
-    state = context.states.get(step.dataset)
+    state = context.catalogue.states.get(step.dataset)
     if state is not None and state.foreign:
         raise StateError(state.foreign, fix=state.way_out)
-    connection = context.session.cursor()
+    connection = context.catalogue.session.cursor()
     try:
         ingestion = _begin(step, context, state, connection)
         read_chunks(ingestion, context, step.node)
@@ -130,9 +124,9 @@ def _begin(
         finished=frozenset(finished),
         ends={chunk: end.resume for chunk, end in finished.items()},
         tables={t.table: t.options for t in context.project.declared(SourceTable).values() if t.source == table.source},
-        keep_object=context.object_keeper(table.name),
+        keep_object=context.catalogue.object_keeper(table.name),
     )
-    reading = context.connectors.sources[table.source].read(table.table, request)
+    reading = context.catalogue.connectors.sources[table.source].read(table.table, request)
     if not manifest:
         manifest = {"bounds": reading.manifest, "version": version}
     preparation = _prepare(table, reading, columns, state, step.full)
@@ -174,7 +168,9 @@ def _refuse_missing(table: SourceTable, described: TableDescription | None) -> N
 def _describe(table: SourceTable, described: TableDescription | None, context: RunContext) -> tuple[Column, ...]:
     """Return the columns as the source's catalogue has them; those of a sample are never taken unattended."""
     if described is None:
-        described = context.connectors.sources[table.source].describe({table.table: table.options})[table.table]
+        described = context.catalogue.connectors.sources[table.source].describe({table.table: table.options})[
+            table.table
+        ]
     if not described.columns:
         raise ConnectorError(
             "; ".join([f"{table.name}: its schema is not known", *described.notes]),

@@ -37,14 +37,14 @@ def settle_transform(step: TransformStep, context: RunContext) -> TransformStep:
     if step.decision is not Decision.IF_INPUTS_CHANGED and not incremental:
         return step
     time_source = context.observed.time_sources.get(step.dataset)
-    return plan_again(step, context.states, context.now, time_source, context.wish)
+    return plan_again(step, context.catalogue.states, context.now, time_source, context.wish)
 
 
 def run_transform(step: TransformStep, context: RunContext) -> StepResult:
     """Compute a model and commit its rows; one commit, or one per span of intervals."""
     state = _readable(step, context)
-    context.show_inputs(step.dataset)
-    with context.cursor() as connection:
+    context.catalogue.show_inputs(step.dataset)
+    with context.catalogue.cursor() as connection:
         work = _Work(step, context, connection)
         if only_checks_changed(step, state):
             return work.commit(Change("record"), step.intervals)
@@ -60,12 +60,12 @@ def run_transform(step: TransformStep, context: RunContext) -> StepResult:
 
 def _readable(step: TransformStep, context: RunContext) -> TableState | None:
     """Return the state of a transform's own table; neither it nor what is read is damaged."""
-    state = context.states.get(step.dataset)
+    state = context.catalogue.states.get(step.dataset)
     if state is not None and state.foreign:
         forgets = ", which forgets its history: keep a copy" if step.model.spec.materialize == "snapshot" else ""
         raise StateError(state.foreign, fix=f"{state.way_out}{forgets}")
     for name in step.inputs:
-        if (read := context.states.get(name)) is not None and read.foreign:
+        if (read := context.catalogue.states.get(name)) is not None and read.foreign:
             raise StateError(read.foreign, fix=read.way_out)
     return state
 
@@ -78,7 +78,7 @@ def joins(step: TransformStep) -> bool:
 
 def is_small(step: TransformStep, context: RunContext) -> bool:
     """Whether a transform reads so little that it is done in a moment."""
-    commits = [state.commit for name in step.inputs if (state := context.states.get(name)) is not None]
+    commits = [state.commit for name in step.inputs if (state := context.catalogue.states.get(name)) is not None]
     rows = [commit.rows for commit in commits if commit is not None and commit.rows is not None]
     return len(rows) == len(step.inputs) and sum(rows) <= SMALL_ROWS
 
@@ -120,7 +120,7 @@ class _Work:
     def change(self, span: Interval | None = None, *, first: bool = False) -> Change:
         """Have the engine compute the model: whole, or over a span; `first` when that is all there is."""
         step, context = self.step, self.context
-        state = context.states.get(step.dataset)
+        state = context.catalogue.states.get(step.dataset)
         store = context.project.stores[context.project.store_of(step.dataset)]
         fresh = state is None or state.commit is None or step.full
         computed = context.engine.compute(
@@ -132,8 +132,8 @@ class _Work:
                 span,
                 first,
                 self._text,
-                context.bound_columns(step.dataset),
-                {name: context.states[name] for name in step.inputs if name in context.states},
+                context.catalogue.bound_columns(step.dataset),
+                {name: context.catalogue.states[name] for name in step.inputs if name in context.catalogue.states},
                 context.project.root,
                 context.project.lake_folder,
             )
@@ -153,7 +153,7 @@ class _Work:
         self, change: Change, spans: tuple[Interval, ...] = (), *, pending: Sequence[Interval] = ()
     ) -> Proposal:
         step, context = self.step, self.context
-        state = context.states.get(step.dataset)
+        state = context.catalogue.states.get(step.dataset)
         load = Load(
             table=step.dataset,
             producer=step.node,
