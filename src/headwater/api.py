@@ -17,18 +17,18 @@ from headwater.plan.build import build_plan
 from headwater.plan.intervals import parse_span
 from headwater.plan.lineage import Lineage
 from headwater.plan.observe import Connectors, open_sources, read_states, refuse_missing
-from headwater.plan.planning import Observed, Wish
+from headwater.plan.planning import Observed, RunRequest
 from headwater.plan.select import select_datasets
 from headwater.project.loader import load_project, read_project
 from headwater.project.references import redact
 from headwater.project.schema_files import find_unconfirmed, refuse_unconfirmed, write_proposals
 from headwater.run.access import Access
-from headwater.run.beside import answer_questions
 from headwater.run.catalogue import Catalogue
+from headwater.run.compaction import maintain_stores
 from headwater.run.context import RunContext, aware_clock, utc_now
 from headwater.run.execute import execute
-from headwater.run.journalist import Journalist
-from headwater.run.upkeep import maintain_stores
+from headwater.run.journal_writer import JournalWriter
+from headwater.run.live_query import answer_questions
 from headwater.sql.placeholders import quote_identifier, quote_text
 from headwater.state import Journal, Lease
 
@@ -111,7 +111,7 @@ class LoadedProject:
             ProjectErrors: What a run would refuse, each with file and line.
         """
         with self._access.reading() as (_, connectors):
-            observed, bound = self._access.look(connectors, offline)
+            observed, bound = self._access.observe_and_bind(connectors, offline)
         self._refuse(observed, bound, attended)
         bound.errors += refuse_missing(self.project, observed.sources)
         raise_errors(bound)
@@ -129,13 +129,13 @@ class LoadedProject:
             PlanError: A selection is not understood.
             BusyError: Another process holds the warehouse's file.
         """
-        wish = self._wish(select, exclude, full, keep_history, (begin, end))
+        request = self._request(select, exclude, full, keep_history, (begin, end))
         with self._access.reading() as (_, connectors):
-            observed, bound = self._access.look(connectors, offline)
+            observed, bound = self._access.observe_and_bind(connectors, offline)
         breaks = self._access.breaks(observed, bound)
         self._refuse(observed, bound, attended)
         raise_errors(bound, breaks)
-        plan = build_plan(self.project, self._with_notes(observed, bound), aware_clock(now), wish)
+        plan = build_plan(self.project, self._with_notes(observed, bound), aware_clock(now), request)
         return replace(plan, breaks=breaks)
 
     def test(self, names: Sequence[str] = ()) -> list[UnitTestResult]:
@@ -185,26 +185,26 @@ class LoadedProject:
             held = read_states(self.project, connectors.stores)
             before = self._access.catalogue(session, connectors, held[0])
             questions = stack.enter_context(answer_questions(before, held[1], lease))
-            observed, bound = self._access.look(connectors, False, patience_s=None, held=held)
+            observed, bound = self._access.observe_and_bind(connectors, False, patience_s=None, held=held)
             unconfirmed = find_unconfirmed(self.project, observed.sources)
             if unconfirmed and propose is not None:
                 observed, bound = self._propose(unconfirmed, connectors, propose)
             bound.errors += refuse_unconfirmed(self.project, observed.sources)
             raise_errors(bound)
-            wish = self._wish(select, exclude, full, keep_history, (begin, end))
-            plan = build_plan(self.project, self._with_notes(observed, bound), clock, wish)
+            request = self._request(select, exclude, full, keep_history, (begin, end))
+            plan = build_plan(self.project, self._with_notes(observed, bound), clock, request)
             run_id = f"{clock.strftime('%Y%m%dT%H%M%S')}-{os.urandom(4).hex()}"
             catalogue = Catalogue(self.project, session, connectors, dict(observed.states), clock, bound)
-            context = RunContext(catalogue, observed, wish, run_id)
-            journalist = Journalist(journal, context)
-            context.listeners = [journalist, *listeners]
-            journalist.write(lambda: journal.start_run(run_id, utc_now(), clock.isoformat()))
+            context = RunContext(catalogue, observed, request, run_id)
+            writer = JournalWriter(journal, context)
+            context.listeners = [writer, *listeners]
+            writer.write(lambda: journal.start_run(run_id, utc_now(), clock.isoformat()))
             if on_start is not None:
                 on_start(plan, context)
             questions.catalogue = catalogue
             run = execute(plan, context, workers)
             stack.close()
-            journalist.write(lambda: journal.end_run(run))
+            writer.write(lambda: journal.end_run(run))
             return run
 
     def reset(
@@ -282,7 +282,7 @@ class LoadedProject:
     def states(self) -> dict[str, TableState]:
         """Return the state of every table, as the stores say."""
         with self._access.reading() as (_, connectors):
-            return self._access.held(connectors)[0]
+            return self._access.read_stored(connectors)[0]
 
     def lineage(self) -> Lineage:
         """Return the column lineage of every dataset, by what sources were last observed to hold.
@@ -377,18 +377,18 @@ class LoadedProject:
             propose(line)
         self.project = load_project(self.project.root, self.project.environment)
         self._access = Access(self.project)
-        return self._access.look(Connectors(connectors.stores, open_sources(self.project)), offline=False)
+        return self._access.observe_and_bind(Connectors(connectors.stores, open_sources(self.project)), offline=False)
 
     def _with_notes(self, observed: Observed, bound: Bound) -> Observed:
         notes = tuple(redact(note, self.project.secrets) for note in (*observed.notes, *bound.notes))
         return replace(observed, notes=notes)
 
-    def _wish(
+    def _request(
         self, select: Sequence[str], exclude: Sequence[str], full: Sequence[str], keep_history: bool,
         span: tuple[str | None, str | None],
-    ) -> Wish:  # fmt: skip
+    ) -> RunRequest:  # fmt: skip
         chosen = frozenset(self._datasets(full)) if full else frozenset()
-        return Wish(tuple(select), tuple(exclude), chosen, keep_history, parse_span(*span))
+        return RunRequest(tuple(select), tuple(exclude), chosen, keep_history, parse_span(*span))
 
     def _datasets(self, terms: Iterable[str]) -> list[str]:
         found = select_datasets(self.graph, terms, lambda _: False)

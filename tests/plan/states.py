@@ -70,7 +70,7 @@ def plan_of(project: Project, states: dict[str, TableState] | None = None, **mor
         more.pop("notes", ()),
         more.pop("orphans", ()),
     )
-    return build_plan(project, observed, more.pop("now", NOW), more.pop("wish", None))
+    return build_plan(project, observed, more.pop("now", NOW), more.pop("request", None))
 
 
 def decisions(plan: Plan) -> dict[str, str]:

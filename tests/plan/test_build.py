@@ -14,7 +14,7 @@ from headwater.core.commit import TableState
 from headwater.core.plan import Decision, ExtractStep, Interval, LoadStep, TransformStep
 from headwater.core.project import Project, SourceTable
 from headwater.errors import PlanError
-from headwater.plan.planning import Wish
+from headwater.plan.planning import RunRequest
 from headwater.plan.steps.transform import only_checks_changed, settle_transform
 
 from ..conftest import ORDERS
@@ -191,7 +191,7 @@ def test_a_model_that_uses_the_clock_runs_when_it_has_moved(where: str, load_fil
 
 
 def test_full_rebuilds_what_is_named(project: Project) -> None:
-    plan = plan_of(project, all_made(project), wish=Wish(full=frozenset({"shop.orders", "marts.totals"})))
+    plan = plan_of(project, all_made(project), request=RunRequest(full=frozenset({"shop.orders", "marts.totals"})))
     assert decisions(plan) == {
         EXTRACT: "run: asked for with --full",
         LOAD: "if_inputs_changed: if the extract finds rows",
@@ -203,26 +203,26 @@ def test_full_rebuilds_what_is_named(project: Project) -> None:
 
 
 def test_a_selection_plans_its_steps_only(project: Project) -> None:
-    assert list(decisions(plan_of(project, wish=Wish(select=["marts.totals+"])))) == [TOTALS, REPORT]
-    assert list(decisions(plan_of(project, wish=Wish(exclude=["marts.report"])))) == [EXTRACT, LOAD, TOTALS]
-    chosen = plan_of(project, wish=Wish(select=["+marts.report"], exclude=["source:shop"]))
+    assert list(decisions(plan_of(project, request=RunRequest(select=["marts.totals+"])))) == [TOTALS, REPORT]
+    assert list(decisions(plan_of(project, request=RunRequest(exclude=["marts.report"])))) == [EXTRACT, LOAD, TOTALS]
+    chosen = plan_of(project, request=RunRequest(select=["+marts.report"], exclude=["source:shop"]))
     assert list(decisions(chosen)) == [TOTALS, REPORT]
     assert chosen.steps[0].upstream == ()
     with pytest.raises(PlanError, match="selects nothing"):
-        plan_of(project, wish=Wish(select=["marts.nothing"]))
+        plan_of(project, request=RunRequest(select=["marts.nothing"]))
 
 
 def test_state_modified_selects_what_differs_from_its_last_commit(load_files: Load, project: Project) -> None:
     states = all_made(project)
-    wish = Wish(select=["state:modified"])
-    empty = plan_of(project, states, wish=wish)
+    request = RunRequest(select=["state:modified"])
+    empty = plan_of(project, states, request=request)
     assert (empty.steps, empty.notes) == ((), ("state:modified: nothing is selected: nothing is modified",))
     view = load_files({**FILES, "models/staging/orders.sql": FILES["models/staging/orders.sql"] + " where id > 1"})
-    assert list(decisions(plan_of(view, states, wish=wish))) == [TOTALS]
+    assert list(decisions(plan_of(view, states, request=request))) == [TOTALS]
     path = "models/marts/report.sql"
     more = load_files({**FILES, path: "/* headwater\nchecks: [{not_null: total}]\n*/\n" + FILES[path]})
-    assert list(decisions(plan_of(more, states, wish=wish))) == [REPORT]
-    assert list(decisions(plan_of(load_files(FILES), {}, wish=wish))) == [EXTRACT, LOAD, TOTALS, REPORT]
+    assert list(decisions(plan_of(more, states, request=request))) == [REPORT]
+    assert list(decisions(plan_of(load_files(FILES), {}, request=request))) == [EXTRACT, LOAD, TOTALS, REPORT]
 
 
 def test_tables_that_nothing_declares_are_orphans(project: Project) -> None:
@@ -396,7 +396,7 @@ def test_a_rebuild_under_an_earlier_clock_keeps_what_was_finished(load_files: Lo
     changed = daily(load_files, query=QUERY.replace("sum", "max"))
     early = datetime(2024, 1, 4, 12, tzinfo=UTC)
     assert step_of(plan_of(changed, states, now=early)).intervals == (span(1, 11),)
-    asked = plan_of(changed, states, now=early, wish=Wish(full=frozenset({"m.daily"})))
+    asked = plan_of(changed, states, now=early, request=RunRequest(full=frozenset({"m.daily"})))
     assert step_of(asked).intervals == (span(1, 5),)
 
 
@@ -439,16 +439,16 @@ def test_changed_sql_rebuilds_all_unless_history_is_kept(load_files: Load) -> No
     changed = daily(load_files, query=QUERY.replace("sum", "max"))
     step = step_of(plan_of(changed, states))
     assert (step.reason, step.full, step.intervals) == ("its SQL or header changed", True, (span(1, 11),))
-    kept = step_of(plan_of(changed, states, wish=Wish(keep_history=True)))
+    kept = step_of(plan_of(changed, states, request=RunRequest(keep_history=True)))
     assert (kept.decision, kept.full, kept.intervals) == (Decision.RUN, False, ())
     assert kept.reason == "its SQL or header changed; what is there is kept"
-    later = step_of(plan_of(changed, states, wish=Wish(keep_history=True), now=NOW + timedelta(days=1)))
+    later = step_of(plan_of(changed, states, request=RunRequest(keep_history=True), now=NOW + timedelta(days=1)))
     assert (later.full, later.intervals) == (False, (span(11, 12),))
 
 
 def test_full_rebuilds_all_intervals(load_files: Load) -> None:
     project = daily(load_files)
-    step = step_of(plan_of(project, all_made(project), wish=Wish(full=frozenset({"m.daily"}))))
+    step = step_of(plan_of(project, all_made(project), request=RunRequest(full=frozenset({"m.daily"}))))
     assert (step.full, step.intervals) == (True, (span(1, 11),))
 
 
@@ -518,4 +518,4 @@ def test_the_rows_of_a_source_are_told_of_a_load_that_reads_them_all(load_files:
 
     assert rows() == [7, 7]
     assert rows(states=all_made(project)) == [7, None]
-    assert rows(states=all_made(project), wish=Wish(full=frozenset({"db.b"}))) == [7, 7]
+    assert rows(states=all_made(project), request=RunRequest(full=frozenset({"db.b"}))) == [7, 7]

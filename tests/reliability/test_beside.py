@@ -22,7 +22,7 @@ from headwater.api import load
 from headwater.core.run import Status
 from headwater.errors import BusyError, ProjectError
 from headwater.run.access import Access
-from headwater.run.beside import ask_query, ask_states
+from headwater.run.live_query import ask_query, ask_states
 from headwater.state import find_holder
 from headwater.temporary import folder_named, temporary_folder
 from tests.reliability.test_two_runs import PAUSED, run, wait_for

@@ -40,10 +40,10 @@ def project(folder: Path, db: Database, tables: str, more: dict[str, str] | None
     return write(folder, {**files, **{name: source + text for name, text in (more or {}).items()}})
 
 
-def run(folder: Path, environment: str = "", **wish: Any) -> dict[str, list[tuple[Any, ...]]]:
+def run(folder: Path, environment: str = "", **request: Any) -> dict[str, list[tuple[Any, ...]]]:
     """Run, and return (id, text) of every table."""
     loaded = load(folder, environment)
-    result = loaded.run(**wish)
+    result = loaded.run(**request)
     assert result.status == "done", [step.error for step in result.results if step.error]
     found = {}
     for name in loaded.project.declared(SourceTable):

@@ -9,7 +9,7 @@ from headwater.core.graph import Role
 from headwater.core.plan import Cause, Plan
 from headwater.errors import PlanError
 from headwater.plan.clocks import tell_clocks
-from headwater.plan.planning import Observed, Planning, Wish
+from headwater.plan.planning import Observed, Planning, RunRequest
 from headwater.plan.select import select_datasets
 from headwater.plan.steps.ingest import plan_extract, plan_load
 from headwater.plan.steps.transform import model_fingerprints, plan_transform
@@ -29,14 +29,14 @@ PLANNERS: Mapping[Role, Callable[[Any, Planning], Step]] = {
 """What plans the node that plays a role, from what declares it; a node of another role is no step."""
 
 
-def build_plan(project: Project, observed: Observed, now: datetime, wish: Wish | None = None) -> Plan:
+def build_plan(project: Project, observed: Observed, now: datetime, request: RunRequest | None = None) -> Plan:
     """Plan a run.
 
     Raises:
         PlanError: A selection is not understood, or a span of time is asked for where it cannot be given.
     """
-    wish = wish or Wish()
-    planning = Planning(project, observed, model_fingerprints(project), now, wish)
+    request = request or RunRequest()
+    planning = Planning(project, observed, model_fingerprints(project), now, request)
     chosen, steps = _choose(planning), planning.steps
     for name in project.graph.order:
         node = project.graph.nodes[name]
@@ -44,21 +44,23 @@ def build_plan(project: Project, observed: Observed, now: datetime, wish: Wish |
         if planner is not None and node.dataset in chosen and project.datasets[node.dataset].is_stored:
             steps[name] = planner(node.spec, planning)
     _wait_for_checked(project, steps)
-    if wish.span is not None:
-        _check_span(steps, wish)
+    if request.span is not None:
+        _check_span(steps, request)
     notes = (
         *observed.notes,
         *observed.lost,
         *tell_clocks(steps.values(), observed.states, now),
     )
-    if not chosen and (wish.select or wish.exclude):
-        asked = " ".join([*wish.select, *(f"--exclude {term}" for term in wish.exclude)])
+    if not chosen and (request.select or request.exclude):
+        asked = " ".join([*request.select, *(f"--exclude {term}" for term in request.exclude)])
         why = ": nothing is modified" if "state:modified" in asked else ""
         notes = (*notes, f"{asked}: nothing is selected{why}")
-    return Plan(tuple(steps.values()), now, dict(observed.states), observed.orphans, notes, selected=bool(wish.select))
+    return Plan(
+        tuple(steps.values()), now, dict(observed.states), observed.orphans, notes, selected=bool(request.select)
+    )
 
 
-def _check_span(steps: Mapping[str, Step], wish: Wish) -> None:
+def _check_span(steps: Mapping[str, Step], request: RunRequest) -> None:
     """Refuse a span of time where nothing has one, or where the other intervals would be lost."""
     timed = [step for step in steps.values() if step.is_timed]
     if not timed:
@@ -67,7 +69,7 @@ def _check_span(steps: Mapping[str, Step], wish: Wish) -> None:
             fix="select a model with materialize: incremental and time, or leave --from and --to out",
         )
     for step in timed:
-        if step.dataset in wish.full:
+        if step.dataset in request.full:
             raise PlanError(
                 f"{step.dataset}: --full rebuilds every interval", fix="leave --full, or --from and --to out"
             )
@@ -105,7 +107,7 @@ def _waits_for(steps: Mapping[str, Step], name: str, other: str) -> bool:
 
 
 def _choose(planning: Planning) -> set[str]:
-    project, observed, wish = planning.project, planning.observed, planning.wish
+    project, observed, request = planning.project, planning.observed, planning.request
 
     def modified(dataset: str) -> bool:
         """A view has no commit of its own: its change shows in the fingerprints of its readers."""
@@ -116,5 +118,5 @@ def _choose(planning: Planning) -> set[str]:
         wanted = planning.prints.get(dataset) or declared.fingerprint
         return state is None or state.commit is None or state.commit.fingerprint != wanted
 
-    chosen = select_datasets(project.graph, wish.select, modified) if wish.select else set(project.datasets)
-    return chosen - (select_datasets(project.graph, wish.exclude, modified) if wish.exclude else set())
+    chosen = select_datasets(project.graph, request.select, modified) if request.select else set(project.datasets)
+    return chosen - (select_datasets(project.graph, request.exclude, modified) if request.exclude else set())

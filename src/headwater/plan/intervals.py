@@ -143,7 +143,7 @@ def find_due(
     recorded: Mapping[str, int],
     time_source: tuple[str, str] | None,
     now: datetime,
-    unsteady: str = "",
+    volatile: str = "",
 ) -> Due:
     """Find the spans that are missing, or whose rows an input's change may touch.
 
@@ -154,7 +154,7 @@ def find_due(
         recorded: Version of each input that the last commit read.
         time_source: (dataset, column) that `time` comes from, None when unknown.
         now: The run's clock.
-        unsteady: Why unchanged inputs may give other rows; "" when they may not.
+        volatile: Why unchanged inputs may give other rows; "" when they may not.
     """
     whole = whole_span(spec, now)
     done = read_spans(own.position) if own and own.commit else ()
@@ -162,7 +162,7 @@ def find_due(
     made = [whole, *(span for span in done if span.end > whole.end)]  # the latter under a later clock
     touched: list[Interval] = []
     changed: list[str] = []
-    unknown = [unsteady] if unsteady else []
+    unknown = [volatile] if volatile else []
     for name, state in inputs.items():
         if name not in recorded or state.version == recorded[name]:
             continue
@@ -176,7 +176,7 @@ def find_due(
     touched = [cut for part in merge_spans(made) for span in touched if (cut := _common(part, span, whole.start))]
     parts = [f"{len(missing)} span{'s' if len(missing) != 1 else ''} missing"] if missing else []
     parts += [f"{', '.join(changed)} changed"] if changed else []
-    parts += [unsteady] if unsteady else []
+    parts += [volatile] if volatile else []
     note = ""
     if unknown and spec.lookback is not None:
         note = f"{'; '.join(unknown)}: only the last {format_duration(spec.lookback)} again"

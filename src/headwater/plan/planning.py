@@ -41,7 +41,7 @@ class Observed:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class RunRequest:
     """What the user asks for beyond the plain plan.
 
     Attributes:
@@ -67,7 +67,7 @@ class Planning:
     observed: Observed
     prints: Mapping[str, str]
     now: datetime
-    wish: Wish
+    request: RunRequest
     steps: dict[str, Step] = field(default_factory=dict)
 
 

@@ -27,9 +27,9 @@ from headwater.plan.observe import (
 )
 from headwater.plan.planning import Observed
 from headwater.project.cache import ParseCache
-from headwater.run.beside import ask_query, ask_states
 from headwater.run.catalogue import Catalogue
 from headwater.run.context import utc_now
+from headwater.run.live_query import ask_query, ask_states
 from headwater.run.query import AnswerEndedError, run_query
 from headwater.state import Journal, Lease, find_holder
 from headwater.temporary import place_of, remove_left, temporary_folder
@@ -148,7 +148,7 @@ class Access:
         """Return the newest results of a step, none when the journal is damaged."""
         return [result for _, result in self.history(lambda journal: journal.step_history(step, limit)) or ()]
 
-    def held(self, connectors: Connectors) -> Held:
+    def read_stored(self, connectors: Connectors) -> Held:
         """Read what the stores hold; while a run holds the warehouse, ask the run.
 
         Raises:
@@ -212,7 +212,7 @@ class Access:
                     raise
             time.sleep(_PAUSE_S)
 
-    def look(
+    def observe_and_bind(
         self, connectors: Connectors, offline: bool, patience_s: float | None = PATIENCE_S, held: Held | None = None
     ) -> tuple[Observed, Bound]:
         """Ask stores (unless what they hold is known) and sources, then bind every model.
@@ -222,7 +222,7 @@ class Access:
         """
         kept = self.history(Journal.read_observations) or {}
         wrong: list[ProjectError] = []
-        held = held or self.held(connectors)
+        held = held or self.read_stored(connectors)
         observed = observe(
             self.project, connectors, offline=kept if offline else None, held=held, last=kept, problems=wrong,
             patience_s=patience_s,
@@ -250,7 +250,7 @@ class Access:
     def trace(self) -> tuple[Observed, Bound, Lineage]:
         """Look at the stores, and trace every column by what sources were last observed to hold."""
         with self.reading() as (_, connectors):
-            observed, bound = self.look(connectors, offline=True)
+            observed, bound = self.observe_and_bind(connectors, offline=True)
         cache = ParseCache(self.folder / "cache" / "lineage.json")
         lineage = trace_project(self.project, observed, bound, cache)
         cache.save()

@@ -15,7 +15,7 @@ from headwater.plugins import load_engine
 if TYPE_CHECKING:
     from headwater.contracts import Engine, TableDescription
     from headwater.core.project import Project
-    from headwater.plan.planning import Observed, Wish
+    from headwater.plan.planning import Observed, RunRequest
     from headwater.run.catalogue import Catalogue
     from headwater.run.steps.ingestion import Ingestion
 
@@ -33,7 +33,7 @@ class RunContext:
     Attributes:
         catalogue: The datasets.
         observed: What was asked at plan.
-        wish: What the user asked for.
+        request: What the user asked for.
         run_id: This run.
         listeners: Readers of events.
         ingestions: What is extracted and waits for its load, by dataset.
@@ -44,7 +44,7 @@ class RunContext:
 
     catalogue: Catalogue
     observed: Observed
-    wish: Wish
+    request: RunRequest
     run_id: str
     listeners: list[Listener] = field(default_factory=list)
     ingestions: dict[str, Ingestion] = field(default_factory=dict)

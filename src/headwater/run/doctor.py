@@ -121,7 +121,7 @@ def _stores(project: Project) -> Iterator[Finding]:
         for kind, store in opened.items():
             place = project.stores[kind].path
             try:
-                states = access.held(Connectors({kind: store}))[0]
+                states = access.read_stored(Connectors({kind: store}))[0]
             except BusyError as error:
                 yield Finding("store", kind, "note", f"{place} cannot be looked at: {error.what}", error.fix)
                 continue

@@ -14,12 +14,12 @@ from headwater.core.run import Event, Run, Status, StepResult
 from headwater.plan.clocks import tell_clocks
 from headwater.project.references import redact
 from headwater.run.boundary import place_failure
+from headwater.run.compaction import compact_tables
 from headwater.run.context import RunContext, StopRunError, utc_now
 from headwater.run.damage import blame_step
 from headwater.run.schedule import Schedule
 from headwater.run.steps.registry import HANDLERS
 from headwater.run.together import MOST_STEPS, grouping_store, is_small, run_together
-from headwater.run.upkeep import compact_tables
 from headwater.run.views import create_views, drop_stale_views
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ class _Walk:
         It says that the table is as it should be, unless only a span of time was asked for.
         """
         HANDLERS[type(step)].skip(step, self.context)
-        settled = self.context.wish.span is None
+        settled = self.context.request.span is None
         return self._as_it_stands(step, StepResult(step.node, Status.SKIPPED, reason=step.reason, settled=settled))
 
     def _as_it_stands(self, step: Step, result: StepResult) -> StepResult:

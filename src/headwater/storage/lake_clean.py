@@ -34,7 +34,7 @@ def drop_table(folder: Path, read: Callable[[], Loads]) -> MaintainResult:
 
     What is removed was there before that rename: whoever makes the table anew meanwhile keeps all of it.
     """
-    doomed = [path for path in own_folder(folder).glob("*/*/") if not is_used(path)]
+    affected = [path for path in own_folder(folder).glob("*/*/") if not is_used(path)]
     objects = list_objects(folder, before_s=math.inf)
     existed = False
     try:
@@ -50,7 +50,7 @@ def drop_table(folder: Path, read: Callable[[], Loads]) -> MaintainResult:
             break  # somebody has made it anew
     files, size_bytes = remove_objects(folder, objects, frozenset())
     old = [load_folder(folder, number) for number in list_numbers(folder) if number <= loads.dropped]
-    for place in [*old, *doomed]:
+    for place in [*old, *affected]:
         counted = remove_tree(place)
         files, size_bytes = files + counted[0], size_bytes + counted[1]
     return MaintainResult(files, size_bytes, dropped=existed)
@@ -102,14 +102,14 @@ def _find_replaced(loads: Loads, spare: int, before_s: float) -> list[Record]:
     ]
 
 
-def _files_left(loads: Loads, doomed: Collection[int]) -> list[str]:
+def _files_left(loads: Loads, affected: Collection[int]) -> list[str]:
     """Return the data files of the loads that stay; those of a replaced one may have been removed before."""
     if loads.foreign:
         raise DamagedFileError(f"{loads.foreign}: nothing was removed")
     if loads.noted > max(loads.dropped, loads.last.commit.sequence if loads.last else 0):
         raise DamagedFileError(f"{load_folder(loads.folder, loads.noted)} is gone: nothing was removed")
     live = {file.path for file in loads.files()}
-    staying = [record for record in loads.records if record.commit.sequence not in doomed]
+    staying = [record for record in loads.records if record.commit.sequence not in affected]
     files = [file for file in loads.files(staying) if file.path in live or os.path.lexists(file.path)]
     if wrong := find_damaged((file.path, file.size_bytes) for file in files):
         raise DamagedFileError(f"{wrong}: nothing was removed")

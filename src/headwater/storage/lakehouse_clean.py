@@ -53,9 +53,9 @@ def clean_table(folder: Path, keep: Mapping[str, Any], read: Callable[[], Names 
     if names is not None and names.rejects is not None and not written:
         hours = math.ceil(age_s / 3600)
         unnamed = names.table.vacuum(hours, dry_run=True, enforce_retention_duration=False, full=True)
-        doomed = [old[name] for name in unnamed if name in old]
-        doomed += [path for path in rejects if path.name not in names.rejects]
-        for path in doomed:
+        affected = [old[name] for name in unnamed if name in old]
+        affected += [path for path in rejects if path.name not in names.rejects]
+        for path in affected:
             with suppress(FileNotFoundError):
                 size_bytes += path.stat().st_size
                 path.unlink()
@@ -88,15 +88,17 @@ def drop_table(folder: Path) -> MaintainResult:
     that began before finds another log, or none, or that his claim is gone; the log that he made before that goes too.
     """
     kept = (own_folder(folder) / "commits", folder / "_delta_log")
-    doomed = [path for path in folder.rglob("*") if not path.is_dir() and not any(path.is_relative_to(k) for k in kept)]
+    affected = [
+        path for path in folder.rglob("*") if not path.is_dir() and not any(path.is_relative_to(k) for k in kept)
+    ]
     claims = list_claims(folder)  # after the files: whoever has placed one has claimed his commit before
     existed = _move_log(folder)
     retire_claims(folder, claims)
     for live in iter(lambda: _list_claimed(folder, claims), None):
         existed = _move_log(folder) or existed
-        doomed += live
+        affected += live
     files = size_bytes = 0
-    for path in [*doomed, *own_folder(folder).glob("dropped-*")]:
+    for path in [*affected, *own_folder(folder).glob("dropped-*")]:
         with suppress(FileNotFoundError):
             counted = remove_tree(path)
             files, size_bytes = files + counted[0], size_bytes + counted[1]

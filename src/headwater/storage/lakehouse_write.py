@@ -100,11 +100,11 @@ def _rewrite(base: Base, connection: DuckDBPyConnection, change: Change, written
     after = {column.name: column.type for column in written.columns}
     retyped = any(after[name] != type_text for name, type_text in before.items())
     written.effect.schema_changed = before != after
-    doomed = _find_doomed(base, connection, change, written)
+    affected = _find_affected(base, connection, change, written)
     partly: list[LiveFile] = []
     untouched: list[LiveFile] = []
     for file in base.live:
-        goes = doomed.get(base.path(file), 0)
+        goes = affected.get(base.path(file), 0)
         if goes and goes == file.rows:
             written.removes.append(file)
         elif goes or retyped or (written.effect.schema_changed and file.rows is None):
@@ -113,7 +113,7 @@ def _rewrite(base: Base, connection: DuckDBPyConnection, change: Change, written
             untouched.append(file)
     if partly:
         rows = scan_files(base.columns, [base.path(file) for file in partly], rows=_count(partly))
-        stay = f"SELECT * FROM ({rows}) AS _old WHERE ({_predicate(change)}) IS NOT TRUE" if doomed else rows
+        stay = f"SELECT * FROM ({rows}) AS _old WHERE ({_predicate(change)}) IS NOT TRUE" if affected else rows
         written.adds += write_parquet(connection, cast_rows(stay, base.columns, written.columns), scratch / "kept")
     written.removes += partly
     written.untouched = untouched
@@ -125,7 +125,7 @@ def _count(files: Iterable[LiveFile | DataFile]) -> int:
     return sum(file.rows or 0 for file in files)
 
 
-def _find_doomed(base: Base, connection: DuckDBPyConnection, change: Change, written: Written) -> dict[str, int]:
+def _find_affected(base: Base, connection: DuckDBPyConnection, change: Change, written: Written) -> dict[str, int]:
     """Return how many rows go, per file that holds such rows; their count and ranges are added to the effect."""
     if change.mode == "append":
         return {}
@@ -133,11 +133,11 @@ def _find_doomed(base: Base, connection: DuckDBPyConnection, change: Change, wri
         _hold_keys(connection, change, written)
     rows = scan_files(base.columns, [base.path(file) for file in base.live], rows=_count(base.live), file_column=_FILE)
     source = f"({rows}) AS _old WHERE {_predicate(change)}"
-    doomed, ranges = group_ranges(connection, base.columns, source, _FILE)
-    written.effect.deleted = sum(doomed.values())
+    affected, ranges = group_ranges(connection, base.columns, source, _FILE)
+    written.effect.deleted = sum(affected.values())
     if written.effect.ranges is not None:
         written.effect.ranges += ranges
-    return doomed
+    return affected
 
 
 def _hold_keys(connection: DuckDBPyConnection, change: Change, written: Written) -> None:

@@ -71,7 +71,7 @@ def _create(connection: DuckDBPyConnection, table: str, change: Change, *, exist
 def _update(connection: DuckDBPyConnection, table: str, change: Change, content: str) -> Effect:
     before = read_columns(connection, table)
     _refuse_rowid(table, before)
-    doomed_keys = _hold_deletes(connection, change)
+    affected_keys = _hold_deletes(connection, change)
     columns = evolve_columns(before, change)
     effect = Effect(schema_changed=_evolve(connection, table, before, columns), columns=columns)
     total = None if effect.schema_changed else unpack_total(content, before)
@@ -80,7 +80,9 @@ def _update(connection: DuckDBPyConnection, table: str, change: Change, content:
     effect.inserted = _count(connection, f"INSERT INTO {table} BY NAME {change.rows.on(connection)}")
     effect.ranges, effect.deleted = [], 0
     parts = [(f"{table} WHERE rowid > {last}", False)] if effect.inserted else []
-    parts += [(f"{table} AS _old WHERE {d}", True) for d in _doomed(table, change, last, doomed_keys, effect.inserted)]
+    parts += [
+        (f"{table} AS _old WHERE {d}", True) for d in _affected(table, change, last, affected_keys, effect.inserted)
+    ]
     for part, gone in parts:
         if timed or total is not None:
             hashed = "0" if total is None else hash_of(before)
@@ -89,8 +91,8 @@ def _update(connection: DuckDBPyConnection, table: str, change: Change, content:
             total = None if total is None else total + (-amount if gone else amount)
         if gone:
             effect.deleted += _count(connection, f"DELETE FROM {part}")
-    if doomed_keys:
-        connection.execute(f"DROP TABLE {doomed_keys}")
+    if affected_keys:
+        connection.execute(f"DROP TABLE {affected_keys}")
     if total is None:
         after = read_columns(connection, table)
         effect.content = pack_content(after, hash_rows(connection, after, table))
@@ -107,7 +109,7 @@ def _refuse_rowid(table: str, columns: Sequence[Column]) -> None:
         )
 
 
-def _doomed(table: str, change: Change, last: int, doomed_keys: str, inserted: int) -> list[str]:
+def _affected(table: str, change: Change, last: int, affected_keys: str, inserted: int) -> list[str]:
     """Return the predicates that select the old rows to remove."""
     if change.mode == "overwrite_where":
         return [f"_old.rowid <= {last} AND ({change.where})"]
@@ -115,12 +117,12 @@ def _doomed(table: str, change: Change, last: int, doomed_keys: str, inserted: i
         return []
     key = quote_names(change.key)
     of_old = quote_names(change.key, "_old.")
-    doomed = []
+    affected = []
     if inserted:
-        doomed.append(f"_old.rowid <= {last} AND ({of_old}) IN (SELECT ({key}) FROM {table} WHERE rowid > {last})")
-    if doomed_keys:
-        doomed.append(f"_old.rowid <= {last} AND ({of_old}) IN (SELECT ({key}) FROM {doomed_keys})")
-    return doomed
+        affected.append(f"_old.rowid <= {last} AND ({of_old}) IN (SELECT ({key}) FROM {table} WHERE rowid > {last})")
+    if affected_keys:
+        affected.append(f"_old.rowid <= {last} AND ({of_old}) IN (SELECT ({key}) FROM {affected_keys})")
+    return affected
 
 
 def _hold_deletes(connection: DuckDBPyConnection, change: Change) -> str:

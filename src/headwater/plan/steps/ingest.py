@@ -10,20 +10,20 @@ from headwater.plan.planning import tell_gone
 
 if TYPE_CHECKING:
     from headwater.core.project import SourceTable
-    from headwater.plan.planning import Observed, Planning, Wish
+    from headwater.plan.planning import Observed, Planning, RunRequest
 
 
 def plan_extract(table: SourceTable, planning: Planning) -> ExtractStep:
     """Plan the extract of a source's table."""
-    return settle_extract(table, planning.observed, planning.wish)
+    return settle_extract(table, planning.observed, planning.request)
 
 
-def settle_extract(table: SourceTable, observed: Observed, wish: Wish) -> ExtractStep:
+def settle_extract(table: SourceTable, observed: Observed, request: RunRequest) -> ExtractStep:
     """Decide about a table; the run does so again when its source was not reached at plan, and is by now."""
-    decision, cause, reason = _why_extract(table, observed, wish)
+    decision, cause, reason = _why_extract(table, observed, request)
     described = observed.sources.get(table.name)
     state = observed.states.get(table.name)
-    reads_all = table.ingest.load == "full" or table.name in wish.full or state is None or state.commit is None
+    reads_all = table.ingest.load == "full" or table.name in request.full or state is None or state.commit is None
     return ExtractStep(
         node=node_name(table.name, Role.EXTRACT),
         decision=decision,
@@ -31,15 +31,15 @@ def settle_extract(table: SourceTable, observed: Observed, wish: Wish) -> Extrac
         reason=reason,
         fingerprint=table.fingerprint,
         table=table,
-        full=table.name in wish.full,
+        full=table.name in request.full,
         source_rows=described.estimated_rows if described and reads_all else None,
     )
 
 
-def _why_extract(table: SourceTable, observed: Observed, wish: Wish) -> tuple[Decision, Cause, str]:
+def _why_extract(table: SourceTable, observed: Observed, request: RunRequest) -> tuple[Decision, Cause, str]:
     state = observed.states.get(table.name)
     described = observed.sources.get(table.name)
-    if table.name in wish.full:
+    if table.name in request.full:
         return Decision.RUN, Cause.ASKED, "asked for with --full"
     if state is not None and state.foreign:
         return Decision.RUN, Cause.DAMAGED, state.foreign

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from headwater.core.commit import Commit, TableState
     from headwater.core.project import Model, Project
-    from headwater.plan.planning import Planning, Wish
+    from headwater.plan.planning import Planning, RunRequest
 
 
 def model_fingerprints(project: Project) -> dict[str, str]:
@@ -36,11 +36,11 @@ def model_fingerprints(project: Project) -> dict[str, str]:
 def plan_transform(model: Model, planning: Planning) -> TransformStep:
     """Plan the transform of a stored model."""
     project, observed, prints, steps = planning.project, planning.observed, planning.prints, planning.steps
-    now, wish = planning.now, planning.wish
+    now, request = planning.now, planning.request
     inputs = project.physical_inputs(model.name)
     writers = (project.datasets[name].writer for name in inputs)
     upstream = tuple(node for node in writers if node in steps)
-    full = model.name in wish.full or _rebuilds(model, observed.states.get(model.name), prints[model.name], wish)
+    full = model.name in request.full or _rebuilds(model, observed.states.get(model.name), prints[model.name], request)
     step = TransformStep(
         node=node_name(model.name, Role.TRANSFORM),
         decision=Decision.RUN,
@@ -52,7 +52,7 @@ def plan_transform(model: Model, planning: Planning) -> TransformStep:
         model=_with_views(project, model),
         full=full,
     )
-    settled = settle_transform(step, observed.states, now, observed.time_sources.get(model.name), wish)
+    settled = settle_transform(step, observed.states, now, observed.time_sources.get(model.name), request)
     if settled.decision is Decision.SKIP:
         waits = [name for name in upstream if steps[name].decision is not Decision.SKIP]
         if waits:
@@ -66,7 +66,7 @@ def plan_transform(model: Model, planning: Planning) -> TransformStep:
 
 
 def _with_views(project: Project, model: Model) -> Model:
-    """Return a model that is as unsteady as the views it reads."""
+    """Return a model that is as volatile as the views it reads."""
     volatile, uses = dict.fromkeys(model.volatile), dict.fromkeys(model.uses)
     queue = list(model.inputs)
     while queue:
@@ -83,7 +83,7 @@ def settle_transform(
     states: Mapping[str, TableState],
     now: datetime,
     time_source: tuple[str, str] | None,
-    wish: Wish | None = None,
+    request: RunRequest | None = None,
 ) -> TransformStep:
     """Decide whether a transform runs, from the states of its own table and its inputs as they are now.
 
@@ -91,19 +91,19 @@ def settle_transform(
     """
     model, own = step.model, states.get(step.dataset)
     commit = own.commit if own else None
-    cause, reason = _why_transform(step, states, now, wish or Wish())
+    cause, reason = _why_transform(step, states, now, request or RunRequest())
     if model.is_timed:
-        if wish is not None and wish.span is not None and (own is None or commit is None):
-            return _settle_span(step, wish.span, now, (), first=True)
+        if request is not None and request.span is not None and (own is None or commit is None):
+            return _settle_span(step, request.span, now, (), first=True)
         if step.full or own is None or commit is None:
-            asked = wish is not None and step.dataset in wish.full
+            asked = request is not None and step.dataset in request.full
             whole = whole_span(model.spec, now) if asked else rebuilt_span(model.spec, own, now)
             return replace(step, decision=Decision.RUN, cause=cause, reason=reason, intervals=(whole,), full=True)
         inputs = {name: states[name] for name in step.inputs if name in states}
-        unsteady = _why_unsteady(model, commit, now)
-        due = find_due(model.spec, own, inputs, commit.inputs, time_source, now, unsteady)
-        if wish is not None and wish.span is not None:
-            return _settle_span(step, wish.span, now, due.spans, first=False)
+        volatile = _why_volatile(model, commit, now)
+        due = find_due(model.spec, own, inputs, commit.inputs, time_source, now, volatile)
+        if request is not None and request.span is not None:
+            return _settle_span(step, request.span, now, due.spans, first=False)
         if due.spans:
             text = "; ".join(part for part in (due.reason, due.note) if part)
             return replace(step, decision=Decision.RUN, cause=Cause.DUE, reason=text, intervals=due.spans)
@@ -131,10 +131,10 @@ def _settle_span(
 
 
 def _why_transform(
-    step: TransformStep, states: Mapping[str, TableState], now: datetime, wish: Wish
+    step: TransformStep, states: Mapping[str, TableState], now: datetime, request: RunRequest
 ) -> tuple[Cause, str]:
     own = states.get(step.dataset)
-    if step.dataset in wish.full:
+    if step.dataset in request.full:
         forgets = step.model.spec.materialize == "snapshot" and own is not None and own.commit is not None
         return Cause.ASKED, f"asked for with --full{': its history is forgotten' if forgets else ''}"
     if own is not None and own.foreign:
@@ -145,17 +145,17 @@ def _why_transform(
     rows, _, checks = step.fingerprint.partition(".")
     old_rows, _, old_checks = commit.fingerprint.partition(".")
     if rows != old_rows:
-        kept = wish.keep_history and step.model.spec.materialize == "incremental"
+        kept = request.keep_history and step.model.spec.materialize == "incremental"
         return Cause.DECLARATION, f"its SQL or header changed{'; what is there is kept' if kept else ''}"
-    if unsteady := _why_unsteady(step.model, commit, now):
-        return Cause.VOLATILE, unsteady
+    if volatile := _why_volatile(step.model, commit, now):
+        return Cause.VOLATILE, volatile
     changed = [name for name in step.inputs if name in states and commit.inputs.get(name) != states[name].version]
     if changed:
         return Cause.INPUTS, f"{', '.join(changed)} changed"
     return (Cause.CHECKS, "its checks changed") if checks != old_checks else (Cause.NOTHING, "")
 
 
-def _why_unsteady(model: Model, commit: Commit, now: datetime) -> str:
+def _why_volatile(model: Model, commit: Commit, now: datetime) -> str:
     """Say why the same query over the same inputs may give other rows; "" when it may not."""
     if model.volatile:
         return f"calls {', '.join(f'{name}()' for name in model.volatile)}"
@@ -167,9 +167,9 @@ def only_checks_changed(step: TransformStep, state: TableState | None) -> bool:
     return step.cause is Cause.CHECKS and state is not None and state.commit is not None
 
 
-def _rebuilds(model: Model, state: TableState | None, fingerprint: str, wish: Wish) -> bool:
+def _rebuilds(model: Model, state: TableState | None, fingerprint: str, request: RunRequest) -> bool:
     """Whether changed SQL makes every finished row invalid."""
-    if state is None or state.commit is None or wish.keep_history or model.spec.materialize == "snapshot":
+    if state is None or state.commit is None or request.keep_history or model.spec.materialize == "snapshot":
         return False
     return state.commit.fingerprint.partition(".")[0] != fingerprint.partition(".")[0]
 

@@ -39,7 +39,7 @@ def settle_extract(step: ExtractStep, context: RunContext) -> ExtractStep:
     if step.dataset in observed.sources and step.dataset not in observed.stale:
         return step
     _look_again(step, context)
-    return plan_again(step.table, context.observed, context.wish)
+    return plan_again(step.table, context.observed, context.request)
 
 
 def extract_and_retry(step: ExtractStep, context: RunContext) -> StepResult:

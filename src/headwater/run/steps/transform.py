@@ -37,7 +37,7 @@ def settle_transform(step: TransformStep, context: RunContext) -> TransformStep:
     if step.decision is not Decision.IF_INPUTS_CHANGED and not incremental:
         return step
     time_source = context.observed.time_sources.get(step.dataset)
-    return plan_again(step, context.catalogue.states, context.now, time_source, context.wish)
+    return plan_again(step, context.catalogue.states, context.now, time_source, context.request)
 
 
 def run_transform(step: TransformStep, context: RunContext) -> StepResult:

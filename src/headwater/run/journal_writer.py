@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from headwater.state import Journal
 
 
-class Journalist:
+class JournalWriter:
     """Writes events and results to the journal; when a step's result is durable, it says so to the others.
 
     The journal is history, never the truth: when it cannot be written (a full disk), the run goes on without it.

@@ -119,9 +119,9 @@ class Questions:
             return
         try:
             with catalogue.session.aside() as session, session.cursor() as connection, self._asked(connection):
-                beside = replace(catalogue, session=session, states=states)
+                own = replace(catalogue, session=session, states=states)
                 form = question.get("form")
-                answer = run_query(beside, connection, str(question.get("sql")), form if form in FORMS else FORMS[0])
+                answer = run_query(own, connection, str(question.get("sql")), form if form in FORMS else FORMS[0])
                 _send(asking, {"answer": True})
                 _send_batches(asking, answer)
                 _send(asking, {"whole": True})
