@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from headwater.core.graph import Role, node_name
 from headwater.core.plan import Cause, Decision, Interval, TransformStep
 from headwater.plan.intervals import clip_span, find_due, rebuilt_span, subtract_spans, whole_span
-from headwater.plan.planning import tell_gone
+from headwater.plan.planning import RunRequest, tell_gone
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from headwater.core.commit import Commit, TableState
     from headwater.core.project import Model, Project
-    from headwater.plan.planning import Planning, RunRequest
+    from headwater.plan.planning import Planning
 
 
 def model_fingerprints(project: Project) -> dict[str, str]:
