@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -85,3 +86,10 @@ def test_walls(rule: str) -> None:
 def test_a_rule_sees_what_breaks_it(rule: str) -> None:
     find, breaks = RULES[rule]
     assert list(find(Module("headwater/run/new.py", breaks)))
+
+
+def test_every_connector_has_a_room() -> None:
+    """Nothing stands in the hall: a file belongs to one connector, or to what several share."""
+    assert [module.path for module in modules() if re.fullmatch(r"headwater/sources/\w+\.py", module.path)] == [
+        "headwater/sources/__init__.py"
+    ]

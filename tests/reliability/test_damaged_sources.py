@@ -21,10 +21,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from headwater.errors import HeadwaterError
-from headwater.sources.files import Files, FilesConnection, FilesTable
-from headwater.sources.logs import Logs
-from headwater.sources.logs_spec import LogsConnection, LogsTable
-from headwater.sources.sqlite import Sqlite, SqliteConnection, SqliteTable
+from headwater.sources.files.source import Files, FilesConnection, FilesTable
+from headwater.sources.logs.source import Logs
+from headwater.sources.logs.spec import LogsConnection, LogsTable
+from headwater.sources.sqlite.source import Sqlite, SqliteConnection, SqliteTable
 from tests.run.damage import FORMATS
 from tests.sources.harness import Outcome, read, request
 

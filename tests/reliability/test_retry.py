@@ -22,7 +22,7 @@ def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_file_that_grows_while_it_is_read_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from headwater.sources.files import Files
+    from headwater.sources.files.source import Files
 
     folder = files_project(tmp_path, "warehouse", "append")
     original, reads = Files.read, []
@@ -54,7 +54,7 @@ def test_a_file_that_grows_while_it_is_read_is_read_again(tmp_path: Path, monkey
 def test_a_file_that_never_rests_fails_the_step_and_loads_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from headwater.sources.files import Files
+    from headwater.sources.files.source import Files
 
     folder = files_project(tmp_path, "warehouse", "append")
     original = Files.read

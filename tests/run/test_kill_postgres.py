@@ -17,7 +17,7 @@ import pytest
 
 from headwater.contracts import ReadRequest
 from headwater.run.steps import extract
-from headwater.sources import postgres_rows
+from headwater.sources.postgres import rows as postgres_rows
 from tests.run.kill import NOW, Source, copy_project, kill_at_random, run_child
 from tests.run.kill import run_well as run_whole
 from tests.run.projects import write
@@ -214,7 +214,7 @@ def test_killed_while_others_insert_all_the_time(postgres: Postgres, tmp_path: P
             settings = {
                 "headwater.run.steps.extract.ReadRequest": partial(ReadRequest, chunk_rows=200),
                 "headwater.run.steps.extract.RETRY_PAUSES_S": (0.05, 0.1),
-                "headwater.sources.postgres_bounds.WRITERS_WAIT_S": 0.2,
+                "headwater.sources.postgres.bounds.WRITERS_WAIT_S": 0.2,
             }
             source = Source(tmp_path / "work", fresh, lambda: None, check, settings)
             assert kill_at_random(source, random.Random("load"), kills=50) >= 50

@@ -156,7 +156,7 @@ def orders(postgres: Postgres, session: psycopg.Connection[Any], folder: Path, o
     )
     settings = {
         "headwater.run.steps.extract.ReadRequest": partial(ReadRequest, chunk_rows=7),
-        "headwater.sources.postgres_cdc.BATCH_ROWS": 5,
+        "headwater.sources.postgres.cdc.BATCH_ROWS": 5,
         "headwater.run.steps.extract.RETRY_PAUSES_S": (0.05, 0.1),
     }
     return Source(folder / "work", fresh, source.change, source.check, settings, source.disturbed)
@@ -320,8 +320,8 @@ def test_an_api(server: Server, store: str, tmp_path: Path) -> None:
     text = API.format(url=server.url, store=store)
     fresh = write(tmp_path / "fresh", {"headwater.yaml": "name: kills\n", "sources/api.yaml": text})
     settings = {
-        "headwater.sources.rest_read.PAGES_PER_CHUNK": 1,
-        "headwater.sources.rest_client.BACKOFF_S": 0.01,
+        "headwater.sources.rest.read.PAGES_PER_CHUNK": 1,
+        "headwater.sources.rest.client.BACKOFF_S": 0.01,
         "headwater.run.steps.extract.RETRY_PAUSES_S": (0.01, 0.01),
     }
     source = Source(tmp_path / "work", fresh, api.change, api.check, settings, api.disturbed)
@@ -408,6 +408,6 @@ def test_logs_that_are_rotated(store: str, names: tuple[str, ...], banner: int, 
     )
     log = Log(lambda: tmp_path / "logs", chance, names, banner)
     log.change()
-    settings = {"headwater.sources.logs_lines.CHUNK_BYTES": 700}
+    settings = {"headwater.sources.logs.lines.CHUNK_BYTES": 700}
     source = Source(tmp_path / "work", fresh, log.change, log.check, settings)
     assert kill_at_random(source, random.Random(f"kills {store}")) >= 100

@@ -17,7 +17,7 @@ import headwater as hw
 from headwater.api import load
 from headwater.core.run import Status
 from headwater.errors import ProjectErrors, RunError
-from headwater.sources import files_listing
+from headwater.sources.common import listing as files_listing
 from tests.run.kill import copy_project, read_tables
 from tests.run.runner import NOW, put, rows, run, run_well, statuses, version
 from tests.storage.children import run_child

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from headwater.api import load
 from headwater.cli import group
-from headwater.sources.postgres_connect import Target
+from headwater.sources.postgres.connect import Target
 from tests.run.projects import write
 from tests.run.runner import run_well
 from tests.sources.postgres_database import Database
@@ -104,7 +104,7 @@ def test_a_plan_names_who_has_been_there_for_long(
     with psycopg.connect(database.dsn, application_name="report") as other:
         other.execute("SELECT 1")
         assert not [note for note in load(folder).plan().notes if "report" in note]
-        monkeypatch.setattr("headwater.sources.postgres.NAMED_AFTER", timedelta(0))
+        monkeypatch.setattr("headwater.sources.postgres.source.NAMED_AFTER", timedelta(0))
         notes = [note for note in load(folder).plan().notes if "report, user postgres" in note]
     assert [note.partition(":")[0] for note in notes] == [f"db.{name}" for name in TABLES]
 

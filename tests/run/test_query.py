@@ -199,7 +199,7 @@ def test_looking_at_a_project_whose_warehouse_is_gone(tmp_path: Path) -> None:
 
 
 def test_a_failed_first_load_of_several_chunks_holds_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("headwater.sources.files_listing.GROUP_FILES", 1)
+    monkeypatch.setattr("headwater.sources.common.listing.GROUP_FILES", 1)
     for store in STORES:
         folder = tmp_path / store
         files = {f"in/{n}.csv": HEADER + f"{n},a,1\nx\n" for n in range(3)}

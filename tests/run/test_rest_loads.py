@@ -11,7 +11,8 @@ import pytest
 from headwater.api import load
 from headwater.core.project import SourceTable
 from headwater.run.steps import extract
-from headwater.sources import rest_client, rest_read
+from headwater.sources.rest import client as rest_client
+from headwater.sources.rest import read as rest_read
 from tests.run.kill import NOW, copy_project, run_child
 from tests.run.projects import rest_orders, rest_project, write
 from tests.run.runner import rows, run, run_well, version

@@ -23,7 +23,7 @@ QUARANTINE = "select _file, rule from quarantine.shop__orders"
 
 @pytest.fixture(autouse=True)
 def _one_file_per_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("headwater.sources.files_listing.GROUP_FILES", 1)
+    monkeypatch.setattr("headwater.sources.common.listing.GROUP_FILES", 1)
 
 
 def project(folder: Path, store: str, more: str = "") -> Path:

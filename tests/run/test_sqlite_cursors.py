@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headwater.sources.sqlite import Sqlite, SqliteConnection, SqliteTable
+from headwater.sources.sqlite.source import Sqlite, SqliteConnection, SqliteTable
 from tests.run.runner import put, rows, run, run_well
 from tests.sources.harness import read, request
 

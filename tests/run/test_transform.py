@@ -11,7 +11,7 @@ import pytest
 from headwater.api import load
 from headwater.core.run import Status
 from headwater.plan import observe
-from headwater.sources.files import Files
+from headwater.sources.files.source import Files
 from tests.run.projects import STORES
 from tests.run.runner import HEADER, NOW, put, rows, run, run_well, source, statuses
 

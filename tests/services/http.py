@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
-from headwater.sources import rest_rate
+from headwater.sources.rest import rate as rest_rate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import duckdb
 import pytest
 
-from headwater.sources import postgres_rows
+from headwater.sources.postgres import rows as postgres_rows
 from tests.services.postgres import Postgres
 
 from .postgres_database import Database

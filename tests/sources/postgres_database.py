@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from headwater.sources.postgres import Postgres, PostgresConnection, PostgresTable
+from headwater.sources.postgres.source import Postgres, PostgresConnection, PostgresTable
 
 from .harness import Outcome, read, request
 

@@ -11,8 +11,8 @@ import duckdb
 from headwater.contracts import ReadRequest
 from headwater.core.commit import Column, merge_positions
 from headwater.core.specs import IngestSpec
-from headwater.sources.rest import Rest
-from headwater.sources.rest_spec import RestConnection, RestTable
+from headwater.sources.rest.source import Rest
+from headwater.sources.rest.spec import RestConnection, RestTable
 
 if TYPE_CHECKING:
     from tests.services.http import Server

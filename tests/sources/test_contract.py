@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pytest
 
 from headwater.core.commit import Column
-from headwater.sources import files_listing, logs_lines
-from headwater.sources.files import Files, FilesConnection, FilesTable
-from headwater.sources.logs import Logs, LogsConnection, LogsTable
-from headwater.sources.rest import Rest
-from headwater.sources.rest_spec import RestConnection, RestTable
-from headwater.sources.sqlite import Sqlite, SqliteConnection, SqliteTable
+from headwater.sources.common import listing as files_listing
+from headwater.sources.files.source import Files, FilesConnection, FilesTable
+from headwater.sources.logs import lines as logs_lines
+from headwater.sources.logs.source import Logs, LogsConnection, LogsTable
+from headwater.sources.rest.source import Rest
+from headwater.sources.rest.spec import RestConnection, RestTable
+from headwater.sources.sqlite.source import Sqlite, SqliteConnection, SqliteTable
 from headwater.testing.sources import SourceContract
 from tests.services.http import Asked, serve
 

@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from headwater.contracts import Source
 from headwater.core.layers import Family
 from headwater.errors import ConnectorError, ProjectError, Retryable
-from headwater.sources import files_listing
-from headwater.sources.files import Files, FilesConnection, FilesTable
+from headwater.sources.common import listing as files_listing
+from headwater.sources.files.source import Files, FilesConnection, FilesTable
 
 from .harness import Outcome, read, request
 

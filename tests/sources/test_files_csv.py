@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from headwater.errors import ConnectorError, ProjectError
-from headwater.sources import files_csv, files_scan
-from headwater.sources.files import Files, FilesConnection, FilesTable
+from headwater.sources.files import csv as files_csv
+from headwater.sources.files import scan as files_scan
+from headwater.sources.files.source import Files, FilesConnection, FilesTable
 
 from .harness import Outcome, read, request
 

@@ -10,7 +10,7 @@ import duckdb
 import pytest
 
 from headwater.contracts import TableDescription
-from headwater.sources.files import Files, FilesConnection, FilesTable
+from headwater.sources.files.source import Files, FilesConnection, FilesTable
 from tests.run.runner import put
 
 

@@ -10,7 +10,7 @@ import duckdb
 import pytest
 
 from headwater.errors import ConnectorError, ProjectError
-from headwater.sources.files import Files, FilesConnection, FilesTable
+from headwater.sources.files.source import Files, FilesConnection, FilesTable
 
 from .harness import Outcome, read, request
 

@@ -17,9 +17,9 @@ from pydantic import ValidationError
 
 from headwater.contracts import ObjectCopy
 from headwater.errors import ConnectorError, ProjectError, Retryable
-from headwater.sources import files_listing
-from headwater.sources.files import Files, FilesConnection, FilesTable
-from headwater.sources.files_objects import OBJECT_COLUMNS, find_media_type
+from headwater.sources.common import listing as files_listing
+from headwater.sources.files.objects import OBJECT_COLUMNS, find_media_type
+from headwater.sources.files.source import Files, FilesConnection, FilesTable
 
 from .harness import Outcome, read, request
 

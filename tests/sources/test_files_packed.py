@@ -15,7 +15,7 @@ import pytest
 
 from headwater.core.run import Status
 from headwater.errors import ProjectError
-from headwater.sources.files import FilesTable
+from headwater.sources.files.source import FilesTable
 from tests.run.projects import write
 from tests.run.runner import rows, run, run_well
 

@@ -12,11 +12,11 @@ import pytest
 
 from headwater.contracts import ReadRequest
 from headwater.errors import ConnectorError, Retryable
-from headwater.sources.files import Files, FilesConnection, FilesTable
-from headwater.sources.files_listing import FileFormatError
-from headwater.sources.files_walk import list_files
-from headwater.sources.logs import Logs
-from headwater.sources.logs_spec import LogsConnection, LogsTable
+from headwater.sources.common.listing import FileFormatError
+from headwater.sources.common.walk import list_files
+from headwater.sources.files.source import Files, FilesConnection, FilesTable
+from headwater.sources.logs.source import Logs
+from headwater.sources.logs.spec import LogsConnection, LogsTable
 
 from .harness import read, request
 from .unprivileged import open_folder, unprivileged

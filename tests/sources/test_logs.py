@@ -16,7 +16,7 @@ from headwater.api import load
 from headwater.core.run import Status
 from headwater.errors import ProjectErrors
 from headwater.run.steps import extract
-from headwater.sources import logs_lines
+from headwater.sources.logs import lines as logs_lines
 from tests.run.projects import write
 from tests.run.runner import rows, run, run_well
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from headwater.sources import logs_lines
-from headwater.sources.logs_spec import LogsTable
+from headwater.sources.logs import lines as logs_lines
+from headwater.sources.logs.spec import LogsTable
 from tests.sources import harness
 from tests.sources.test_logs_follow import Reader, put
 

@@ -15,10 +15,10 @@ import pytest
 from headwater.contracts import ReadRequest
 from headwater.core.commit import merge_positions
 from headwater.errors import ConnectorError
-from headwater.sources import logs_follow
-from headwater.sources.logs import Logs
-from headwater.sources.logs_digest import BLOCK_BYTES, Prefix, tail_begins
-from headwater.sources.logs_spec import LogsConnection, LogsTable
+from headwater.sources.logs import follow as logs_follow
+from headwater.sources.logs.digest import BLOCK_BYTES, Prefix, tail_begins
+from headwater.sources.logs.source import Logs
+from headwater.sources.logs.spec import LogsConnection, LogsTable
 from tests.sources import harness
 
 BANNER = "".join(f"# build 7, setting {number:03d} is off\n" for number in range(60))

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headwater.core.commit import merge_positions
-from headwater.sources.logs import Logs
-from headwater.sources.logs_spec import LogsConnection, LogsTable
+from headwater.sources.logs.source import Logs
+from headwater.sources.logs.spec import LogsConnection, LogsTable
 from tests.sources import harness
 
 BANNER = "".join(f"service 4.2 starts, option {number:02d} = default value\n" for number in range(40))

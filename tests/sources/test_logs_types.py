@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headwater.sources.logs import Logs
-from headwater.sources.logs_spec import LogsConnection, LogsTable
+from headwater.sources.logs.source import Logs
+from headwater.sources.logs.spec import LogsConnection, LogsTable
 from tests.sources import harness
 from tests.sources.test_logs_follow import put
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headwater.sources.one_statement import one_statement
+from headwater.sources.common.one_statement import one_statement
 
 ENDS = ("", ";", " ;\n", " -- all", "; -- the open ones", ";;/* a; b */", "\n/* done */ ;\n-- end\n", "; -- it's")
 

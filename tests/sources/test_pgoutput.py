@@ -7,8 +7,8 @@ from struct import pack
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headwater.sources import pgoutput
-from headwater.sources.pgoutput import UNCHANGED, Relation, RelationColumn, RowChange
+from headwater.sources.postgres import pgoutput
+from headwater.sources.postgres.pgoutput import UNCHANGED, Relation, RelationColumn, RowChange
 
 _values = st.lists(st.one_of(st.none(), st.just(UNCHANGED), st.text().map(str.encode)), max_size=8)
 

@@ -15,9 +15,10 @@ from pydantic import ValidationError
 
 from headwater.core.layers import Family
 from headwater.errors import ConnectorError, ProjectError, Retryable
-from headwater.sources import postgres_bounds, postgres_rows
-from headwater.sources.postgres import Postgres, PostgresConnection, PostgresTable
-from headwater.sources.postgres_types import ServerColumn, ServerType
+from headwater.sources.postgres import bounds as postgres_bounds
+from headwater.sources.postgres import rows as postgres_rows
+from headwater.sources.postgres.source import Postgres, PostgresConnection, PostgresTable
+from headwater.sources.postgres.types import ServerColumn, ServerType
 from headwater.testing.sources import SourceContract
 from tests.services.postgres import PASSWORD
 

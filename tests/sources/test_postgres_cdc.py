@@ -10,7 +10,9 @@ import pytest
 
 from headwater.api import load
 from headwater.errors import ConnectorError
-from headwater.sources import postgres_cdc, postgres_cdc_slot, postgres_rows
+from headwater.sources.postgres import cdc as postgres_cdc
+from headwater.sources.postgres import cdc_slot as postgres_cdc_slot
+from headwater.sources.postgres import rows as postgres_rows
 from tests.run.projects import write
 from tests.run.runner import run, run_well
 

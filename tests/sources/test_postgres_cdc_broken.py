@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from headwater.api import load
-from headwater.sources import postgres_cdc
+from headwater.sources.postgres import cdc as postgres_cdc
 from tests.run.runner import rows, run, run_well
 from tests.services.postgres import Postgres as Server
 

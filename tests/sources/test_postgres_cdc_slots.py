@@ -10,8 +10,8 @@ import pytest
 from headwater.api import load
 from headwater.core.project import SourceTable
 from headwater.errors import ProjectErrors
-from headwater.sources.postgres_connect import Target
-from headwater.sources.postgres_slot_names import Owner, Slot, environment_suffix
+from headwater.sources.postgres.connect import Target
+from headwater.sources.postgres.slot_names import Owner, Slot, environment_suffix
 from tests.run.projects import write
 
 from .postgres_database import Database

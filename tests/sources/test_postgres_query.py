@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from headwater.errors import ConnectorError
-from headwater.sources.postgres import Postgres, PostgresConnection, PostgresTable
+from headwater.sources.postgres.source import Postgres, PostgresConnection, PostgresTable
 
 from .harness import read, request
 

@@ -10,8 +10,8 @@ from click.testing import CliRunner
 
 from headwater.api import load
 from headwater.cli import group
-from headwater.sources.postgres import PostgresTable
-from headwater.sources.postgres_types import from_text
+from headwater.sources.postgres.source import PostgresTable
+from headwater.sources.postgres.types import from_text
 
 from .harness import request
 from .postgres_database import Database

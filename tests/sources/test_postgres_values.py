@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from headwater.sources.postgres import PostgresTable
+from headwater.sources.postgres.source import PostgresTable
 
 from .harness import request
 from .postgres_database import Database

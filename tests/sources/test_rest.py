@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from headwater.errors import ProjectError
-from headwater.sources import rest_client, rest_read
-from headwater.sources.rest import Rest
-from headwater.sources.rest_client import RestError
-from headwater.sources.rest_spec import RestTable
+from headwater.sources.rest import client as rest_client
+from headwater.sources.rest import read as rest_read
+from headwater.sources.rest.client import RestError
+from headwater.sources.rest.source import Rest
+from headwater.sources.rest.spec import RestTable
 from tests.services.http import Asked, Reply, Server, pages_of, serve
 from tests.sources.rest_reading import connection_of, read
 

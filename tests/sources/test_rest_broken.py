@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from headwater.sources import rest_client, rest_read
-from headwater.sources.rest_client import RestError
+from headwater.sources.rest import client as rest_client
+from headwater.sources.rest import read as rest_read
+from headwater.sources.rest.client import RestError
 from tests.services.http import Asked, Reply, Server, pages_of, serve
 from tests.sources.rest_reading import connection_of, read
 

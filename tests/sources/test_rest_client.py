@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from headwater.errors import ConnectorError, Retryable
-from headwater.sources import rest_client, rest_rate
-from headwater.sources.rest_client import RestError, RestUnavailableError
-from headwater.sources.rest_rate import Budget, read_limits, read_retry_after
+from headwater.sources.rest import client as rest_client
+from headwater.sources.rest import rate as rest_rate
+from headwater.sources.rest.client import RestError, RestUnavailableError
+from headwater.sources.rest.rate import Budget, read_limits, read_retry_after
 from tests.services.http import Asked, Reply, Server, serve
 from tests.sources.rest_reading import connection_of, read
 

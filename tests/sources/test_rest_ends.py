@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from headwater.sources import rest_client
-from headwater.sources.rest_client import RestError, RestUnavailableError
-from headwater.sources.rest_spec import PaginateSpec
+from headwater.sources.rest import client as rest_client
+from headwater.sources.rest.client import RestError, RestUnavailableError
+from headwater.sources.rest.spec import PaginateSpec
 from tests.services.http import Asked, Reply, Server, serve
 
 from .rest_reading import connection_of, read
@@ -156,7 +156,7 @@ def test_gone_is_not_404(server: Server) -> None:
 
 
 def test_a_resumed_read_ends_at_the_page_that_is_not_there(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("headwater.sources.rest_read.PAGES_PER_CHUNK", 1)
+    monkeypatch.setattr("headwater.sources.rest.read.PAGES_PER_CHUNK", 1)
     server.routes["/items"] = items(4, 2, lambda _: 0, past=GONE)
     table = {"path": "/items", "paginate": {"kind": "page", "as": "page", "end_on": [404]}}
     first = read(connection_of(server), table, stop_after=2)

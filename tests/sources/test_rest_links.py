@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headwater.sources.rest_links import next_link
+from headwater.sources.rest.links import next_link
 from tests.services.http import Asked, Reply, Server, serve
 
 from .rest_reading import connection_of, read

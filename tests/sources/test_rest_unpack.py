@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headwater.sources import rest_client
-from headwater.sources.rest_client import RestError
-from headwater.sources.rest_unpack import MAX_RATIO, CutOffError, PackedError, unpack
+from headwater.sources.rest import client as rest_client
+from headwater.sources.rest.client import RestError
+from headwater.sources.rest.unpack import MAX_RATIO, CutOffError, PackedError, unpack
 from tests.services.http import Reply, Server, serve
 from tests.sources.rest_reading import connection_of, read
 

@@ -16,10 +16,10 @@ from pydantic import ValidationError
 from headwater.core.layers import Family
 from headwater.errors import ConnectorError, ProjectError, Retryable
 from headwater.ingestion import compile_prepare
-from headwater.sources import sqlite as module
-from headwater.sources.sqlite import Sqlite, SqliteConnection, SqliteTable
-from headwater.sources.sqlite_cursor import step_back
-from headwater.sources.sqlite_types import convert_column, landed_type
+from headwater.sources.sqlite import source as module
+from headwater.sources.sqlite.cursor import step_back
+from headwater.sources.sqlite.source import Sqlite, SqliteConnection, SqliteTable
+from headwater.sources.sqlite.types import convert_column, landed_type
 from tests.declared import STORES
 
 from .harness import Outcome, read, request

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from headwater.sources.sqlite import Sqlite, SqliteConnection, SqliteTable
-from headwater.sources.sqlite_types import convert_column
+from headwater.sources.sqlite.source import Sqlite, SqliteConnection, SqliteTable
+from headwater.sources.sqlite.types import convert_column
 
 from .harness import request
 

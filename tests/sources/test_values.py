@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from headwater.sources.files import Files, FilesConnection, FilesTable
+from headwater.sources.files.source import Files, FilesConnection, FilesTable
 from tests.sources.harness import Outcome, read, request
 
 COLUMNS = {

@@ -168,7 +168,7 @@ def test_a_table_is_damaged_and_the_others_go_on(
 def test_damaged_staging_is_read_again(
     tmp_path: Path, store: str, name: str, damage: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from headwater.sources import files_listing
+    from headwater.sources.common import listing as files_listing
 
     monkeypatch.setattr(files_listing, "GROUP_BYTES", 1)
     one = f"{{path: in/*.csv, load: incremental, into: {store}, columns: {{id: bigint}}}}"

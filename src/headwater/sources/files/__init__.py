@@ -1,0 +1,1 @@
+"""Files: CSV, JSON, Parquet and files of any kind, plain and packed."""

@@ -1,0 +1,1 @@
+"""Logs: text that grows, rotated and packed."""

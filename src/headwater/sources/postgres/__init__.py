@@ -1,0 +1,1 @@
+"""PostgreSQL: by query, by cursor and by its log."""
