@@ -265,6 +265,28 @@ def test_a_column_named_rowid_can_only_be_replaced(writer: Writer) -> None:
     assert writer.read() == [(7, "a")]
 
 
+def test_delivered_text_is_kept_as_it_came(writer: Writer) -> None:
+    """A new table with delivered text is made in another way than others; what reads itself is replaced."""
+    columns = (
+        Column('odd "name', "DECIMAL(38,10)"), Column("list of", "STRUCT(a BIGINT, b VARCHAR[])"), Column("at", "TIME"),
+        Column("_raw", "VARCHAR"),
+    )  # fmt: skip
+    rows = (
+        "SELECT 0.0000000001::DECIMAL(38,10) + i AS \"odd \"\"name\", {'a': i, 'b': ['x', NULL]}::STRUCT(a BIGINT, "
+        "b VARCHAR[]) AS \"list of\", TIME '23:59:59.999999' AS at, CASE i % 4 WHEN 0 THEN NULL WHEN 1 THEN '' "
+        "WHEN 2 THEN 'ä' || chr(0) || '€' ELSE repeat(i || ' long ', 20000) END AS _raw FROM range(400) AS _(i)"
+    )
+    expected = writer.fetch(rows)
+    writer.write("replace", rows, columns=columns)
+    assert writer.read() == expected
+    table = '_hw."shop"."orders"'
+    assert [row[:2] for row in writer.connection.execute(f"DESCRIBE {table}").fetchall()] == [
+        (c.name, c.type) for c in columns
+    ]
+    writer.write("replace", f'SELECT * FROM {table} WHERE "list of" IS NOT NULL', columns=columns)
+    assert writer.read() == expected
+
+
 def test_a_small_replace_runs_no_more_statements_than_it_must(path: str) -> None:
     session = MemorySession()
     writer = Writer(Warehouse(path, session), session)

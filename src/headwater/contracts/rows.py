@@ -17,7 +17,10 @@ CHANGE_COLUMNS = ("_hw_op", "_hw_seq", "_hw_unchanged")
 DELETED_AT = "_deleted_at"
 """Column of a table with `deletes: soft_flag`: when the row was first found deleted, NULL while the source has it."""
 
-SYSTEM_COLUMNS = ("_batch", "_loaded_at", "_file", "_raw")
+RAW_COLUMN = "_raw"
+"""Column of a loaded table with the text of a row as it was delivered; JSON, logs and APIs have it."""
+
+SYSTEM_COLUMNS = ("_batch", "_loaded_at", "_file", RAW_COLUMN)
 """Columns of loaded tables that queries do not see; `system.<source>__<table>` shows them."""
 
 REJECT_COLUMNS: tuple[tuple[str, str], ...] = (

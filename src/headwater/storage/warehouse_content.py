@@ -1,9 +1,8 @@
 """By what the warehouse knows its tables again: a sum of the hashes of all rows, kept in the commit.
 
 The sum follows a change from the rows that it adds and removes; only a replaced table is read as a whole. It is
-compared when somebody else may have written to the file. The delivered text in `_raw`, often most of a table, does not
-count. DuckDB's hash may change between its versions: a content that another version has written, or that was summed in
-another way, is not compared.
+compared when somebody else may have written to the file. DuckDB's hash may change between its versions: a content that
+another version has written is not compared.
 """
 
 from __future__ import annotations
@@ -25,8 +24,7 @@ _MODULUS = 2**64
 
 def hash_of(columns: Sequence[Column]) -> str:
     """Return the aggregate that sums the hashes of rows: their order does not matter, how often each stands does."""
-    names = [column.name for column in columns]
-    return f"coalesce(sum(hash({quote_names([name for name in names if name != '_raw'] or names)})), 0)"
+    return f"coalesce(sum(hash({quote_names(column.name for column in columns)})), 0)"
 
 
 def hash_rows(connection: DuckDBPyConnection, columns: Sequence[Column], source: str) -> int:
@@ -74,7 +72,7 @@ def tell_difference(
 def _by() -> str:
     import duckdb
 
-    return f"duckdb-{duckdb.__version__}-2"
+    return f"duckdb-{duckdb.__version__}"
 
 
 def _shape(columns: Sequence[Column]) -> str:
