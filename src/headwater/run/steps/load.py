@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 from headwater.core.plan import Cause, Decision
 from headwater.core.run import Status, StepResult
 from headwater.errors import CheckFailedError, ConnectorError
+from headwater.ingestion.landing import LoadFacts, decide_load
 from headwater.project.references import redact
 from headwater.run.committing import Proposal, commit_proposal
-from headwater.run.facts import LoadFacts
-from headwater.run.landing import decide_load
 from headwater.run.rejected import forget_failure, keep_failure
 from headwater.sql.placeholders import timestamp_literal
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from headwater.contracts import CHANGE_COLUMNS, DELETED_AT, Change, Select
 from headwater.errors import ConnectorError
 from headwater.ingestion import compile_changes
-from headwater.run.deleted import flag_deleted
+from headwater.ingestion.landing.deleted import flag_deleted
 from headwater.sql.placeholders import quote_identifier
 
 if TYPE_CHECKING:
-    from headwater.run.facts import LoadFacts
+    from headwater.ingestion.landing.facts import LoadFacts
 
 _LAST = "temp._hw_changes"
 

@@ -19,13 +19,13 @@ from headwater.ingestion import (
     digest_query,
     merge_ties,
 )
-from headwater.run.changes import change_by_log
-from headwater.run.deleted import find_deleted, flag_deleted
-from headwater.run.vanished import check_vanished
+from headwater.ingestion.landing.deleted import find_deleted, flag_deleted
+from headwater.ingestion.landing.log import change_by_log
+from headwater.ingestion.landing.vanished import check_vanished
 from headwater.sql.placeholders import quote_identifier, quote_text
 
 if TYPE_CHECKING:
-    from headwater.run.facts import LoadFacts
+    from headwater.ingestion.landing.facts import LoadFacts
 
 
 @dataclass(frozen=True, slots=True)

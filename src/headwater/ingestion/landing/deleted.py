@@ -10,7 +10,7 @@ from headwater.ingestion import check_deleted, check_keys, compile_deletes, comp
 from headwater.sql.placeholders import quote_identifier
 
 if TYPE_CHECKING:
-    from headwater.run.facts import LoadFacts
+    from headwater.ingestion.landing.facts import LoadFacts
 
 _GONE = "SELECT * FROM temp._hw_deleted"
 

@@ -8,7 +8,7 @@ from headwater.errors import CheckFailedError
 from headwater.sql.placeholders import quote_identifier, quote_text
 
 if TYPE_CHECKING:
-    from headwater.run.facts import LoadFacts
+    from headwater.ingestion.landing.facts import LoadFacts
 
 
 def check_vanished(facts: LoadFacts) -> CheckFailedError | None:
