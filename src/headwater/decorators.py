@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from headwater.errors import RunError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 FunctionT = TypeVar("FunctionT", bound="Callable[..., Any]")
 
-_LAKE: ContextVar[str] = ContextVar("_LAKE", default="")
+_LAKES: ContextVar[Sequence[str]] = ContextVar("_LAKES", default=())
 
 
 def model(*, inputs: Mapping[str, str], **header: Any) -> Callable[[FunctionT], FunctionT]:
@@ -37,22 +37,23 @@ def model(*, inputs: Mapping[str, str], **header: Any) -> Callable[[FunctionT], 
 def object_path(place: str) -> Path:
     """Return the file of an object, as the column `object` of a catalogue (`format: objects`) names it.
 
-    Within a model's function: the lake is that of the environment that runs.
+    Within a model's function: the lakes are those of the environment that runs.
 
     Raises:
         RunError: No model is running.
     """
-    lake = _LAKE.get()
-    if not lake:
+    lakes = _LAKES.get()
+    if not lakes:
         raise RunError("no model is running, so there is no lake", fix="call object_path within the model's function")
-    return Path(lake, place)
+    paths = [Path(lake, place) for lake in lakes]
+    return next((path for path in paths if path.exists()), paths[0])
 
 
 @contextmanager
-def objects_in(lake: str) -> Iterator[None]:
-    """Have `object_path` look in a lake's folder."""
-    token = _LAKE.set(lake)
+def objects_in(lakes: Sequence[str]) -> Iterator[None]:
+    """Have `object_path` look in the folders of lakes."""
+    token = _LAKES.set(lakes)
     try:
         yield
     finally:
-        _LAKE.reset(token)
+        _LAKES.reset(token)

@@ -5,12 +5,10 @@ from __future__ import annotations
 import difflib
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
+from headwater.contracts import Engine, Source, Store
 from headwater.errors import ProjectError
-
-if TYPE_CHECKING:
-    from headwater.contracts import Engine, Source, Store
 
 
 @cache
@@ -24,18 +22,19 @@ def list_kinds(group: str) -> tuple[str, ...]:
 
 
 @cache
-def _load(group: str, kind: str) -> Any:
+def _load(group: str, kind: str, contract: type[Any]) -> Any:
     points = _points(group)
     if kind not in points:
         near = difflib.get_close_matches(kind, points, 1)
         hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(sorted(points))}"
         raise ProjectError(f"unknown kind {kind!r} among the {group}", fix=hint)
     try:
-        return points[kind].load()
+        found = points[kind].load()
     except ImportError as error:
         raise ProjectError(
             f"kind {kind!r} needs the package {error.name}", fix=f"pip install 'headwater[{kind}]'"
         ) from error
+    return found if contract in found.__mro__ else type(found.__name__, (found, contract), {"__doc__": found.__doc__})
 
 
 def load_source(kind: str) -> type[Source]:
@@ -44,7 +43,7 @@ def load_source(kind: str) -> type[Source]:
     Raises:
         ProjectError: No such kind is registered, or its driver is not installed (the message has the install line).
     """
-    return cast("type[Source]", _load("sources", kind))
+    return cast("type[Source]", _load("sources", kind, Source))
 
 
 def load_store(kind: str) -> type[Store]:
@@ -53,7 +52,7 @@ def load_store(kind: str) -> type[Store]:
     Raises:
         ProjectError: As for `load_source`.
     """
-    return cast("type[Store]", _load("stores", kind))
+    return cast("type[Store]", _load("stores", kind, Store))
 
 
 def load_engine(kind: str) -> type[Engine]:
@@ -62,4 +61,4 @@ def load_engine(kind: str) -> type[Engine]:
     Raises:
         ProjectError: As for `load_source`.
     """
-    return cast("type[Engine]", _load("engines", kind))
+    return cast("type[Engine]", _load("engines", kind, Engine))

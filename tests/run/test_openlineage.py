@@ -18,7 +18,7 @@ from openlineage.client.naming import dataset as naming
 from headwater.cli import group
 from headwater.core.project import SourceTable
 from headwater.project.loader import load_project
-from headwater.run.openlineage_names import name_source
+from headwater.plan.observe import open_sources
 from tests.run.projects import STORES, files_project, write
 
 if TYPE_CHECKING:
@@ -223,7 +223,9 @@ def test_a_name_in_postgres_is_the_specification_s_and_holds_no_password(tmp_pat
         },
     )
     loaded = load_project(tmp_path)
-    names = {table.source: name_source(loaded, table) for table in loaded.declared(SourceTable).values()}
+    sources = open_sources(loaded)
+    tables = loaded.declared(SourceTable).values()
+    names = {table.source: sources[table.source].lineage_name(table.table, table.options) for table in tables}
     for source, port in (("url", "5433"), ("words", "5432")):
         official = naming.Postgres("db.local", port, "shop", "public", "orders")
         assert names[source] == (official.get_namespace(), official.get_name())

@@ -83,17 +83,32 @@ def test_the_last_result_of_a_step_is_of_what_it_did(tmp_path: Path) -> None:
         ]  # fmt: skip
 
 
-def test_200_runs_are_kept(tmp_path: Path) -> None:
+def test_200_runs_are_kept_however_old(tmp_path: Path) -> None:
     with Journal(tmp_path) as journal:
-        for number in range(205):
+        for number in range(204):
             write(journal, run(number), result("a", started=f"{number:04}"))
             journal.write_event(f"run-{number:04}", Event("staged", "x"))
+        write(journal, replace(run(204), started="2024-02-01T00:00:00"), result("a", started="0204"))
         kept = journal.list_runs(1000)
         assert len(kept) == 200
         assert kept[-1].run_id == "run-0005"
         assert len(journal.step_history("a", 1000)) == 200
         assert journal.read_events("run-0004") == []
         assert len(journal.read_events("run-0005")) == 1
+
+
+def test_many_small_runs_neither_forget_the_day_nor_grow_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headwater.state.journal.MOST_RUNS", 400)
+    with Journal(tmp_path) as journal:
+        for number in range(350):
+            write(journal, run(number), result("a", started=f"{number:04}"))
+        assert len(journal.list_runs(1000)) == 350, "all are of this week"
+        assert journal.read_run("run-0000") is not None
+        for number in range(350, 450):
+            write(journal, run(number))
+        assert [found.run_id for found in journal.list_runs(1000)][-1] == "run-0050"
 
 
 def test_environments_are_apart(tmp_path: Path) -> None:

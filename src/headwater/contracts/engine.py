@@ -42,7 +42,7 @@ class Computation:
         columns: The query's columns, when they are known.
         inputs: The state of every stored dataset it reads, by name.
         root: The project's folder, for Python.
-        lake: The folder of the lake, for Python that opens objects.
+        object_folders: The folders of the stores that keep objects, for Python that opens them.
     """
 
     model: Model
@@ -55,7 +55,7 @@ class Computation:
     columns: tuple[Column, ...] | None = None
     inputs: Mapping[str, TableState] = field(default_factory=dict)
     root: str = ""
-    lake: str = ""
+    object_folders: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from headwater.core.commit import Column
     from headwater.core.layers import Family
     from headwater.core.specs import IngestSpec, Spec
+    from headwater.errors import ProjectError
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,9 @@ class ChunkEnd:
     """What is known once a chunk's rows are exhausted.
 
     Attributes:
-        position: Where the reader stands after this chunk (plain JSON); merged over the chunks of a load in order.
+        position: Where the reader stands after this chunk (plain JSON); merged over the chunks of a load, and over loads,
+            in order: a later key replaces an earlier one, but under `files`, `cursors` and `partitions` entries do, see
+            `merge_positions`. A load lists only the entries that it has moved.
         rejects: A SELECT on the request's connection that yields `_file, _line, rule, reason, raw` of rows the reader
             could not turn into columns; empty when there are none.
         rejected: How many rows that SELECT yields.
@@ -166,19 +169,23 @@ class Reading:
 class Source(Protocol):
     """A batch source. One instance per source file of a project.
 
-    Class attributes register it: `kind`, `family`, `connection_spec` (what the file says beside `tables`) and
-    `table_spec` (a table's own keys, beside those of `IngestSpec`). A source that has `load: cdc` says so in one more,
-    `loads = ("full", "incremental", "cdc")`, and one that never gives `Reading.keys` in `lists_keys = False`.
-    A source whose tables name each other has a class method `check_tables(tables)` that returns what is wrong with
-    them: name to ProjectError; it asks nobody.
-    One that keeps things where it reads: `belongs_to(source, environment)`, called once, to name them; and a class
-    method `claims(connection, table, environment)`: what no two tables may have there.
+    A connector inherits from it; of one that only looks like it, what it lacks below `read` is taken from here.
+
+    Attributes:
+        kind: Its name in a source file.
+        family: Its box in the diagram.
+        connection_spec: What the file says beside `tables`.
+        table_spec: A table's own keys, beside those of `IngestSpec`.
+        loads: What `load:` may be.
+        lists_keys: Whether it gives `Reading.keys`.
     """
 
     kind: ClassVar[str]
     family: ClassVar[Family]
     connection_spec: ClassVar[type[Spec]]
     table_spec: ClassVar[type[Spec]]
+    loads: ClassVar[tuple[str, ...]] = ("full", "incremental")
+    lists_keys: ClassVar[bool] = True
 
     def __init__(self, spec: Any, root: str) -> None:
         """`spec` is an instance of `connection_spec`; `root` the project's folder, to resolve relative paths."""
@@ -192,3 +199,28 @@ class Source(Protocol):
 
     def read(self, table: str, request: ReadRequest) -> Reading:
         """Begin a read: fix its upper bounds now (or take them from `request.manifest`), yield chunks later."""
+
+    @classmethod
+    def check_tables(cls, tables: Mapping[str, Any]) -> dict[str, ProjectError]:
+        """Return what is wrong with tables that name each other, by table; asks nobody."""
+        return {}
+
+    @classmethod
+    def claims(cls, connection: Any, table: Any, environment: str) -> tuple[str, ...]:
+        """Return what no two tables may have at the place they are read from.
+
+        Raises:
+            ProjectError: It cannot be had.
+        """
+        return ()
+
+    def lineage_name(self, table: str, options: Any) -> tuple[str, str] | None:
+        """Return OpenLineage's (namespace, name) of what a table is read from, by its naming specification.
+
+        Where the specification has no word for a place, its rule holds: the namespace is the place, the name is the
+        path within it. Of a connection it holds host, port and database at most. None: what the project calls them.
+        """
+        return None
+
+    def belongs_to(self, source: str, environment: str) -> None:
+        """Take note of whose tables they are; called once, before anything is asked, to name what is kept there."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from headwater.contracts.rows import NO_ROWS
@@ -73,7 +74,8 @@ class Load:
 class Store(Protocol):
     """A place where tables live, and the only place where a commit is made.
 
-    Class attributes register it: `kind`, `family`, `capabilities`.
+    Class attributes register it: `kind`, `family`, `capabilities`. A store inherits from it; `lineage_name` is taken from
+    here when it only looks like it.
     A commit is all or nothing and a compare-and-set on (producer, previous sequence): a stale writer gets a
     `StateError` and nothing is written.
     """
@@ -84,6 +86,15 @@ class Store(Protocol):
 
     def __init__(self, path: str, session: Session) -> None:
         """`path` is absolute; nothing is created before the first write."""
+
+    @classmethod
+    def lineage_name(cls, path: str, dataset: str, location: str) -> tuple[str, str]:
+        """Return OpenLineage's (namespace, name) of a dataset, by its naming specification: here, a folder.
+
+        `location` is `TableState.location`, "" before the first commit: the name is the same before and after.
+        """
+        namespace, _, name = dataset.rpartition(".")
+        return "file", str(Path(location or Path(path, namespace.replace(".", "__"), name)).resolve())
 
     def describe(self, tables: Sequence[str] | None = None) -> dict[str, TableState]:
         """Describe tables by dataset name, or all that the store holds.

@@ -183,23 +183,25 @@ class Receipt:
         return self.commit.version == self.commit.sequence
 
 
+PER_KEY = ("files", "cursors", "partitions")
+"""Keys of a position that hold an entry per file, parent or partition."""
+
+
 def merge_positions(positions: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """Merge positions from the oldest to the newest.
 
-    A later key replaces an earlier one, but for `files`: each load lists only its own files, a file whose entry is
-    None is gone. A position with `complete: true` starts afresh.
+    A later key replaces an earlier one. Under the keys of `PER_KEY` entries do: each load lists only those that it has
+    moved, and an entry that is None is gone. A position with `complete: true` starts afresh.
     """
     merged: dict[str, Any] = {}
-    files: dict[str, Any] = {}
+    entries: dict[str, dict[str, Any]] = {}
     for position in positions:
         if position.get("complete"):
-            merged, files = {}, {}
-        merged.update({key: value for key, value in position.items() if key not in ("files", "complete")})
-        for path, entry in position.get("files", {}).items():
-            if entry is None:
-                files.pop(path, None)
-            else:
-                files[path] = entry
-    if files:
-        merged["files"] = files
-    return merged
+            merged, entries = {}, {}
+        merged.update({key: value for key, value in position.items() if key not in (*PER_KEY, "complete")})
+        for key in PER_KEY:
+            if key in position:
+                entries.setdefault(key, {}).update(position[key])
+    for key, found in entries.items():
+        merged[key] = {name: entry for name, entry in found.items() if entry is not None}
+    return {key: value for key, value in merged.items() if key not in PER_KEY or value}

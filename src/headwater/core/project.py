@@ -178,9 +178,9 @@ class Project:
         return frozenset([*chosen.shared, *chosen.stores] if chosen else self.stores)
 
     @property
-    def lake_folder(self) -> str:
-        """The folder of the lake in the chosen environment, absolute."""
-        return self.stores["lake"].path
+    def object_folders(self) -> tuple[str, ...]:
+        """The folders of the stores that keep objects, in the chosen environment, absolute."""
+        return tuple(store.path for store in self.stores.values() if store.capabilities.keeps_objects)
 
     def declared(self, kind: type[Declared]) -> dict[str, Declared]:
         """Return what is declared of one kind, by dataset name."""

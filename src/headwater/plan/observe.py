@@ -76,8 +76,7 @@ def open_sources(project: Project) -> dict[str, Source]:
     for table in project.declared(SourceTable).values():
         if table.source not in found:
             found[table.source] = source = load_source(table.kind)(table.connection, project.root)
-            if (belongs_to := getattr(source, "belongs_to", None)) is not None:
-                belongs_to(table.source, project.environment)
+            source.belongs_to(table.source, project.environment)
     return found
 
 

@@ -152,7 +152,7 @@ class SourceReader:
             what = "load: cdc follows the log of a table, and a query has none"
             self._error(document, place, f"{name}: {what}", "name a table instead of query, or use load: incremental")
         connector = load_source(kind)
-        if spec.load == "incremental" and spec.deletes != "ignore" and not getattr(connector, "lists_keys", True):
+        if spec.load == "incremental" and spec.deletes != "ignore" and not connector.lists_keys:
             what = (
                 f"deletes: {spec.deletes} of an incremental load needs the keys that are there, and {kind} lists none"
             )
@@ -169,19 +169,18 @@ class SourceReader:
         self, document: Document, connector: type[Source], tables: dict[str, IngestSpec | None]
     ) -> None:
         """Refuse what tables say of each other, as the connector sees it; a table that is wrong itself is enough."""
-        check = getattr(connector, "check_tables", None)
-        if check is None or None in tables.values():
+        if None in tables.values():
             return
-        for name, problem in check(tables).items():
+        for name, problem in connector.check_tables(tables).items():
             self._error(document, ("tables", name), problem.what, problem.fix)
 
     def _claim(
         self, document: Document, connector: type[Source], connection: Spec, name: str, table: IngestSpec
     ) -> None:
         """Refuse a table that takes what another one of the project has where both are read."""
-        claims, place = getattr(connector, "claims", None), ("tables", name)
+        place = ("tables", name)
         try:
-            claimed = claims(connection, table, self.environment) if claims is not None else ()
+            claimed = connector.claims(connection, table, self.environment)
         except ProjectError as error:
             self._error(document, place, f"{name}: {error.what}", error.fix)
             return
@@ -225,10 +224,10 @@ def expressions_of(spec: IngestSpec) -> Iterator[tuple[tuple[str | int, ...], st
 @cache
 def table_spec_of(kind: str) -> type[IngestSpec]:
     """Return the model of a source table of a kind: the connector's keys and those of every kind."""
-    own: Any = load_source(kind).table_spec
+    connector = load_source(kind)
+    own: Any = connector.table_spec
     bases = (own,) if issubclass(own, IngestSpec) else (own, IngestSpec)
-    loads = getattr(load_source(kind), "loads", ("full", "incremental"))
-    load: Any = (Literal[tuple(loads)], own.model_fields["load"].default if issubclass(own, IngestSpec) else "full")
+    load: Any = (Literal[connector.loads], own.model_fields["load"].default if issubclass(own, IngestSpec) else "full")
     return cast("type[IngestSpec]", create_model(f"{kind.capitalize()}Table", __base__=bases, load=load))
 
 

@@ -38,7 +38,7 @@ def call_user_model(model: Model, project: Project, connection: DuckDBPyConnecti
         HeadwaterError: Whatever the user's function raised, with file and line.
     """
     try:
-        return call_model(model, project.root, connection, project.lake_folder)
+        return call_model(model, project.root, connection, project.object_folders)
     except Exception as error:
         raise _explain_model(error, model) from error
 

@@ -20,7 +20,7 @@ from headwater.core.texts import visible_json
 from headwater.plan.describe import describe_dataset
 from headwater.plan.lineage import Lineage, trace_project
 from headwater.project.cache import ParseCache
-from headwater.run.openlineage_names import name_dataset, name_source
+from headwater.plugins import load_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from headwater.core.specs import DescribedSpec
     from headwater.plan.describe import DatasetDescription
     from headwater.run.context import RunContext
-    from headwater.run.openlineage_names import Name
 
 Json = dict[str, Any]
 
@@ -171,13 +170,15 @@ class OpenLineage:
 
     # ------------------------------------------------------------------------------------------------- datasets
 
-    def _name(self, dataset: str) -> Name:
+    def _name(self, dataset: str) -> tuple[str, str]:
         """Return the name of a dataset, or of what a source's node reads."""
         node = self.project.graph.nodes.get(dataset)
         if node is not None and node.role is Role.SOURCE:
-            return name_source(self.project, node.spec)
-        state = self.context.catalogue.states.get(dataset)
-        return name_dataset(self.project, dataset, state.location if state else "")
+            table = node.spec
+            named = self.context.catalogue.connectors.sources[table.source].lineage_name(table.table, table.options)
+            return named or (f"{table.kind}://{table.source}", table.table)
+        state, store = self.context.catalogue.states.get(dataset), self.project.stores[self.project.store_of(dataset)]
+        return load_store(store.kind).lineage_name(store.path, dataset, state.location if state else "")
 
     def _dataset(self, dataset: str) -> Json:
         namespace, name = self._name(dataset)

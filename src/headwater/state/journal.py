@@ -7,6 +7,7 @@ import sqlite3
 import threading
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from headwater.core.run import CheckResult, Event, Run, Status, StepResult
@@ -28,8 +29,17 @@ CREATE TABLE IF NOT EXISTS events (run_id TEXT, at TEXT, name TEXT, step TEXT, d
 CREATE INDEX IF NOT EXISTS events_by_run ON events (run_id, step);
 CREATE TABLE IF NOT EXISTS observations (name TEXT PRIMARY KEY, at TEXT, observation TEXT);
 """
+_RUNS = "SELECT run_id, status, started, duration_s, now FROM runs"
 _STEPS = "FROM steps JOIN runs USING (run_id)"
 KEPT_RUNS = 200
+"""Runs that are kept however old they are."""
+
+KEPT_AGE = timedelta(days=7)
+"""Age up to which further runs are kept: many small ones must not push out what ran this morning."""
+
+MOST_RUNS = 50_000
+"""Runs that are kept at most."""
+
 _GOOD = (Status.DONE.value, Status.UNCHANGED.value)
 
 
@@ -70,11 +80,21 @@ class Journal:
     # --------------------------------------------------------------------------------------------------- writing
 
     def start_run(self, run_id: str, started: str, now: str) -> None:
-        """Note that a run has begun, and forget runs beyond the last 200."""
+        """Note that a run has begun, and forget old ones: by their number and their age, see `KEPT_AGE`.
+
+        Args:
+            run_id: The run.
+            started: When it did, ISO, UTC.
+            now: Its clock.
+        """
         self._write("INSERT INTO runs VALUES (?, ?, ?, ?, 'running', 0)", (run_id, self.environment, started, now))
-        old = f"SELECT run_id FROM runs ORDER BY rowid DESC LIMIT -1 OFFSET {KEPT_RUNS}"
+        old = (
+            "SELECT run_id FROM runs WHERE rowid <= (SELECT rowid FROM runs ORDER BY rowid DESC LIMIT 1 OFFSET ?) "
+            "AND (started < ? OR rowid <= (SELECT rowid FROM runs ORDER BY rowid DESC LIMIT 1 OFFSET ?))"
+        )
+        since = (datetime.fromisoformat(started) - KEPT_AGE).isoformat(timespec="microseconds")
         for table in ("events", "steps", "runs"):
-            self._write(f"DELETE FROM {table} WHERE run_id IN ({old})", ())
+            self._write(f"DELETE FROM {table} WHERE run_id IN ({old})", (KEPT_RUNS, since, MOST_RUNS))
         self.flush()
 
     def write_event(self, run_id: str, event: Event) -> None:
@@ -122,20 +142,16 @@ class Journal:
 
         Newest is what was written last, not what a clock, which may be set back, says.
         """
-        rows = self._read(
-            "SELECT run_id, status, started, duration_s, now FROM runs ORDER BY rowid DESC LIMIT ?", (limit,)
-        )
+        rows = self._read(f"{_RUNS} ORDER BY rowid DESC LIMIT ?", (limit,))
         with self._told():
-            return [Run(r[0], _status(r[1]), r[2], r[3] or 0.0, r[4]) for r in rows]
+            return [_run(row) for row in rows]
 
     def read_run(self, run_id: str) -> Run | None:
         """Return a run with its steps, or None."""
-        for run in self.list_runs(KEPT_RUNS + 1):
-            if run.run_id == run_id:
-                rows = self._read("SELECT result FROM steps WHERE run_id = ? ORDER BY started", (run_id,))
-                with self._told():
-                    return replace(run, results=tuple(_result(r[0]) for r in rows))
-        return None
+        found = self._read(f"{_RUNS} WHERE run_id = ?", (run_id,))
+        rows = self._read("SELECT result FROM steps WHERE run_id = ? ORDER BY started", (run_id,))
+        with self._told():
+            return replace(_run(found[0]), results=tuple(_result(r[0]) for r in rows)) if found else None
 
     def last_results(self) -> dict[str, StepResult]:
         """Return the newest result of every step that did something; a skip does not hide what was done before.
@@ -213,6 +229,10 @@ class Journal:
 
     def _damaged(self, error: Exception) -> StateError:
         return StateError(f"the journal {self.file} cannot be used: {error}", fix="delete it: that loses history only")
+
+
+def _run(row: tuple[Any, ...]) -> Run:
+    return Run(row[0], _status(row[1]), row[2], row[3] or 0.0, row[4])
 
 
 def _status(text: str) -> Status:

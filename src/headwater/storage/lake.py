@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from headwater.contracts import MaintainResult, StageResult
+from headwater.contracts import MaintainResult, StageResult, Store
 from headwater.core.commit import Column, Commit, TableState
 from headwater.core.layers import Family
 from headwater.core.stores import Capabilities
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from headwater.core.commit import Receipt
 
 
-class Lake:
+class Lake(Store):
     """Loads as folders of Parquet files; a full load is a new load that replaces the earlier ones for readers.
 
     Emits: `append` and `replace`; nothing is ever rewritten. Files as they are (`keep_object`), below `_objects/`.

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from headwater.contracts import MaintainResult, StageResult
+from headwater.contracts import MaintainResult, StageResult, Store
 from headwater.core.commit import TableState
 from headwater.core.layers import Family
 from headwater.core.stores import Capabilities
@@ -81,7 +81,7 @@ class _Last:
     foreign: str = ""
 
 
-class Lakehouse:
+class Lakehouse(Store):
     """Delta tables in a folder, read as plain Parquet files without an extension.
 
     Emits: every change mode; a commit is one version of the Delta log, files that hold affected rows are written anew.

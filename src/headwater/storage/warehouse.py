@@ -6,9 +6,10 @@ import hashlib
 import json
 from contextlib import closing, contextmanager, nullcontext, suppress
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from headwater.contracts import MaintainResult, StageResult
+from headwater.contracts import MaintainResult, StageResult, Store
 from headwater.core.commit import Commit, TableState, merge_positions
 from headwater.core.layers import Family
 from headwater.core.stores import Capabilities
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from headwater.storage.warehouse_catalog import Catalog
 
 
-class Warehouse:
+class Warehouse(Store):
     """Tables in one DuckDB file, attached to the session when it is first used.
 
     Emits: every change mode; a commit, its table and its rejects in one transaction.
@@ -73,6 +74,12 @@ class Warehouse:
     def hold(self, *, create: bool) -> None:
         """Hold the file from now on; with `create`, though it is not there yet."""
         self._file.open(write=create)
+
+    @classmethod
+    def lineage_name(cls, path: str, dataset: str, location: str) -> tuple[str, str]:
+        """Return the file as the namespace, and catalogue, schema and table."""
+        namespace, _, name = dataset.rpartition(".")
+        return f"duckdb://{Path(path).resolve()}", f"{Path(path).stem}.{namespace.replace('.', '__')}.{name}"
 
     def describe(self, tables: Sequence[str] | None = None) -> dict[str, TableState]:
         """Describe tables in a constant number of queries."""

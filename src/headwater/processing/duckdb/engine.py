@@ -39,7 +39,7 @@ def _query(asked: Computation) -> tuple[str, Any]:
     if asked.text is not None:
         return asked.text, None
     if model.language == "python":
-        return call_model(model, asked.root, asked.connection, asked.lake)
+        return call_model(model, asked.root, asked.connection, asked.object_folders)
     interval = (asked.span.start, asked.span.end) if asked.span else None
     return (fill_clock(model.text, asked.now, interval) if model.uses else model.text), None
 

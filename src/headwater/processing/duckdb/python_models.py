@@ -15,7 +15,7 @@ from headwater.sql.binding import tell_apart
 from headwater.sql.placeholders import quote_dataset
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from types import ModuleType
 
     from duckdb import DuckDBPyConnection
@@ -28,8 +28,8 @@ _FROM_PROJECTS: set[str] = set()
 """Modules that models have imported from their projects: forgotten before the next model is loaded."""
 
 
-def call_model(model: Model, root: str, connection: DuckDBPyConnection, lake: str = "") -> tuple[str, Any]:
-    """Run a Python model on a connection; `lake` is the folder that `object_path` looks in.
+def call_model(model: Model, root: str, connection: DuckDBPyConnection, folders: Sequence[str] = ()) -> tuple[str, Any]:
+    """Run a Python model on a connection; `object_path` looks in the folders.
 
     The function gets one DuckDB relation per input and returns a relation, an Arrow table or reader, a pandas or a
     polars frame.
@@ -42,7 +42,7 @@ def call_model(model: Model, root: str, connection: DuckDBPyConnection, lake: st
     """
     import duckdb
 
-    with _project_on_path(model, root), objects_in(lake):
+    with _project_on_path(model, root), objects_in(folders):
         function = _load_function(model, root)
         inputs = {
             name: connection.sql(f"SELECT * FROM {quote_dataset(dataset)}") for name, dataset in model.arguments.items()

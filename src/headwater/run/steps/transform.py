@@ -135,7 +135,7 @@ class _Work:
                 context.catalogue.bound_columns(step.dataset),
                 {name: context.catalogue.states[name] for name in step.inputs if name in context.catalogue.states},
                 context.project.root,
-                context.project.lake_folder,
+                context.project.object_folders,
             )
         )
         self._alive.append(computed.alive)

@@ -25,10 +25,11 @@ from headwater.sources.files.scan import empty_query
 from headwater.sql.placeholders import quote_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from headwater.contracts import ObjectCopy, ReadRequest
     from headwater.core.specs import IngestSpec, PrepareRule
+    from headwater.core.stores import DeclaredStore
     from headwater.sources.common.listing import File
 
 OBJECT_COLUMNS = (
@@ -61,14 +62,15 @@ _BEGINNINGS = (
 )  # fmt: skip
 
 
-def check_objects(table: IngestSpec) -> None:
+def check_objects(table: IngestSpec, stores: Mapping[str, DeclaredStore]) -> None:
     """Check what a table of objects says of itself.
 
     Raises:
-        ValueError: It goes elsewhere than into the lake, types its columns, or changes what names the copies.
+        ValueError: Its store keeps no objects, it types its columns, or changes what names the copies.
     """
-    if table.into != "lake":
-        raise ValueError(f"format: objects keeps files as they are, which the {table.into} cannot; write into: lake")
+    if table.into in stores and not stores[table.into].capabilities.keeps_objects:
+        others = " or ".join(name for name, store in stores.items() if store.capabilities.keeps_objects)
+        raise ValueError(f"format: objects keeps files as they are, which the {table.into} cannot; write into: {others}")
     typed = [name for name, column in table.columns.items() if column.type is not None]
     if typed:
         known = ", ".join(f"{column.name} {column.type.lower()}" for column in OBJECT_COLUMNS)

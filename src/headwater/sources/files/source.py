@@ -8,15 +8,15 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, model_validator
 
-from headwater.contracts import Chunk, ChunkEnd, Reading, TableDescription
+from headwater.contracts import Chunk, ChunkEnd, Reading, Source, TableDescription
 from headwater.core.commit import Column
 from headwater.core.layers import Family
-from headwater.core.specs import IngestSpec, Spec, missing_columns
+from headwater.core.specs import IngestSpec, Spec, missing_columns, stores_of
 from headwater.core.values import PathText, Size, Words
 from headwater.errors import ProjectError
 from headwater.sources.common.encodings import Encoding
@@ -90,9 +90,9 @@ class FilesTable(IngestSpec):
     max_unpacked: Size | None = None
 
     @model_validator(mode="after")
-    def _objects_are_left_alone(self) -> FilesTable:
+    def _objects_are_left_alone(self, info: ValidationInfo) -> FilesTable:
         if self.format == "objects":
-            check_objects(self)
+            check_objects(self, stores_of(info))
         return self
 
     @property
@@ -130,7 +130,7 @@ class FilesTable(IngestSpec):
         )
 
 
-class Files:
+class Files(Source):
     """Files of rows, and files as they are.
 
     Emits: the declared columns, `_file`, `_line` (NULL unless the order of rows decides something) and, for JSON,
@@ -155,6 +155,10 @@ class Files:
     def __init__(self, spec: FilesConnection, root: str) -> None:
         self._root = root
         self._base = os.path.abspath(os.path.join(root, spec.path))
+
+    def lineage_name(self, table: str, options: FilesTable) -> tuple[str, str]:
+        """Return the path, as for every file."""
+        return "file", str(Path(self._base, options.path))
 
     def describe(self, tables: Mapping[str, FilesTable]) -> dict[str, TableDescription]:
         """Describe tables: exact columns for Parquet and objects, a proposal from a sample for CSV and JSON."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import uuid
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from headwater.contracts import Chunk, ChunkEnd, Reading, TableDescription
+from headwater.contracts import Chunk, ChunkEnd, Reading, Source, TableDescription
 from headwater.core.commit import Column
 from headwater.core.layers import Family
 from headwater.core.specs import Spec
@@ -31,7 +32,7 @@ READER = 2
 """Counts up when what a killed read left behind is no longer understood: it then begins anew."""
 
 
-class Logs:
+class Logs(Source):
     """Log files.
 
     Emits: the format's columns (`describe`), or the pattern's, `_file` and, for JSON, `_raw`. A line that does not fit
@@ -56,6 +57,10 @@ class Logs:
 
     def __init__(self, spec: LogsConnection, root: str) -> None:
         self._base = os.path.abspath(os.path.join(root, spec.path))
+
+    def lineage_name(self, table: str, options: LogsTable) -> tuple[str, str]:
+        """Return the path, as for every file."""
+        return "file", str(Path(self._base, options.path))
 
     def describe(self, tables: Mapping[str, LogsTable]) -> dict[str, TableDescription]:
         """Describe tables: the columns of their formats; the version changes when any file does."""

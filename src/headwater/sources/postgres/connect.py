@@ -6,6 +6,7 @@ import difflib
 import re
 from copy import copy
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from headwater.errors import ConnectorError, ProjectError, Retryable, Terminal
 from headwater.sources.postgres.holders import reader_name
@@ -215,3 +216,6 @@ def _explain_words(text: str) -> ProjectError:
         "the connection is neither a URI nor key=value words that libpq knows",
         fix="write postgresql://user:password@host:5432/database, or host=… dbname=… user=…",
     )
+
+
+

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, Field, model_validator
 
-from headwater.contracts import Chunk, ChunkEnd, Reading, TableDescription
+from headwater.contracts import Chunk, ChunkEnd, Reading, Source, TableDescription
 from headwater.core.layers import Family
 from headwater.core.specs import Spec
 from headwater.errors import ProjectError
@@ -18,7 +18,7 @@ from headwater.sources.postgres.bounds import check_order, fix_bounds, list_part
 from headwater.sources.postgres.catalogue import find_tables, search_path
 from headwater.sources.postgres.cdc import CdcTable, read_changes
 from headwater.sources.postgres.cdc_slot import lag_notes
-from headwater.sources.postgres.connect import Target
+from headwater.sources.postgres.connect import Target, find_place
 from headwater.sources.postgres.holders import NAMED_AFTER, list_holders, tell_holders
 from headwater.sources.postgres.rows import RowPlan, find_scanner, open_reader
 from headwater.sources.postgres.slot_names import Owner, Slot, environment_suffix, too_long
@@ -66,7 +66,7 @@ class PostgresTable(Spec):
         return self
 
 
-class Postgres:
+class Postgres(Source):
     """A PostgreSQL database.
 
     Emits: columns with the types of the catalogue (see `postgres_types`), `_rule` and `_reason` for rows with a value
@@ -124,6 +124,12 @@ class Postgres:
         if too_long(name):
             raise ProjectError(f"the slot {name} has a name of more than 63 bytes", fix="give it a shorter one")
         return (f"slot {name} at {Target(spec.connection).server}",)
+
+    def lineage_name(self, table: str, options: PostgresTable) -> tuple[str, str]:
+        """Return host and port as the namespace, and database, schema and table."""
+        host, port, database = find_place(self._spec.connection)
+        name = options.table or table
+        return f"postgres://{host}:{port}", f"{database}.{name if '.' in name else f'{self._spec.database_schema}.{name}'}"
 
     def describe(self, tables: Mapping[str, PostgresTable]) -> dict[str, TableDescription]:
         """Describe tables from the catalogue, all at once; notes say which columns land as text of their digits."""

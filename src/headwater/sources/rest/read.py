@@ -234,7 +234,7 @@ class TableRead:
 
     def _asks_for(self, parent: Parent) -> Mapping[str, list[str]]:
         options: RestTable = self.request.options
-        stored = self.request.position.get(_position_key(parent.key))
+        stored = self._stored(parent.key)
         return cursor_params(options.send_cursor, self.cursor, stored, self.now, self.request)
 
     def _chunk(self, name: str, group: _Group, state: dict[str, Any], highest: dict[str, CursorValue]) -> Chunk:
@@ -256,11 +256,11 @@ class TableRead:
 
         return Chunk(name, projection.select(_documents(view), ["text AS _raw"]), finish)
 
-    def _highest(self, view: str, highest: dict[str, CursorValue]) -> dict[str, int | float | str]:
+    def _highest(self, view: str, highest: dict[str, CursorValue]) -> dict[str, Any]:
         """Advance the highest cursor of every parent that a chunk has rows of; return the part of the position."""
         if self.cursor is None:
             return {}
-        found: dict[str, int | float | str] = {}
+        found: dict[str, Any] = {}
         query = self.cursor.highest_query(f"SELECT parent, text FROM {view}", self.request.connection)
         for parent, text, zoned in self.request.connection.execute(query).fetchall():
             if text is None:
@@ -268,11 +268,22 @@ class TableRead:
             if zoned and self.cursor.is_local:
                 found[OFFSETS] = True
             values = [self.cursor.decode(text), highest.get(parent)]
-            if (stored := self.request.position.get(_position_key(parent))) is not None:
+            if (stored := self._stored(parent)) is not None:
                 values.append(self.cursor.decode(stored))
             highest[parent] = max(value for value in values if value is not None)
-            found[_position_key(parent)] = self.cursor.encode(highest[parent])
+            cursor = self.cursor.encode(highest[parent])
+            if parent:
+                found.setdefault("cursors", {})[_digest(parent)] = cursor
+            else:
+                found["cursor"] = cursor
         return found
+
+    def _stored(self, parent: str) -> Any:
+        """Return the cursor that an earlier load has come to; older versions kept a key of the position per parent."""
+        position = self.request.position
+        if not parent:
+            return position.get("cursor")
+        return position.get("cursors", {}).get(_digest(parent), position.get(f"cursor/{_digest(parent)}"))
 
     def _register(self, group: _Group, view: str) -> str:
         import pyarrow as pa
@@ -287,9 +298,6 @@ def _documents(view: str) -> str:
     return f"SELECT TRY_CAST(text AS JSON) AS json, text FROM {view}"
 
 
-def _position_key(parent: str) -> str:
-    """Return the key of a position under which a cursor stands: positions are merged key by key.
-
-    A parent stands there as the digest of its key, which may be what `mask` hides.
-    """
-    return f"cursor/{hashlib.sha256(parent.encode()).hexdigest()[:32]}" if parent else "cursor"
+def _digest(parent: str) -> str:
+    """Return what a parent is called in a position: its key may be what `mask` hides."""
+    return hashlib.sha256(parent.encode()).hexdigest()[:32]

@@ -6,8 +6,9 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import urlsplit
 
-from headwater.contracts import Reading, TableDescription
+from headwater.contracts import Reading, Source, TableDescription
 from headwater.core.commit import Column
 from headwater.core.layers import Family
 from headwater.errors import ProjectError
@@ -34,13 +35,13 @@ DESCRIBE_PATIENCE_S = 10.0
 _SAMPLE_RECORDS = 10_000
 
 
-class Rest:
+class Rest(Source):
     """An HTTP API.
 
     Emits: the declared columns, `_raw` (the record as it came), `_rule` and `_reason` for records that do not fit.
     Units and time zone: `epoch_s` and `epoch_ms` are numbers since 1970-01-01 UTC; a time with a zone becomes an
     instant in UTC. Cursors are sent in UTC.
-    State: `cursor`: the highest value read; with a parent `cursor/<digest of the parent's fields>`, one per parent.
+    State: `cursor`: the highest value read; with a parent `cursors`, one per digest of a parent's fields.
     Delivery: what the API gives, at least once: rows that move between pages while they are read may come twice, which
     a key repairs, or be missed where pages are counted; what is changed meanwhile comes with the next load. A resumed
     read goes on at the first page that was not staged; parents that came in between come with the next load. The upper
@@ -71,6 +72,12 @@ class Rest:
             except ProjectError as error:
                 wrong[name] = error
         return wrong
+
+    def lineage_name(self, table: str, options: RestTable) -> tuple[str, str]:
+        """Return host and port as the namespace, and the path."""
+        parts = urlsplit(self._spec.connection)
+        port = f":{parts.port}" if parts.port else ""
+        return f"{parts.scheme}://{parts.hostname}{port}", f"{parts.path.rstrip('/')}/{options.path.lstrip('/')}"
 
     def describe(self, tables: Mapping[str, Any]) -> dict[str, TableDescription]:
         """Describe tables: columns are proposed from a first page unless all are declared.

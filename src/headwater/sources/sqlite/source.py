@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from pydantic import AfterValidator, Field, model_validator
 
-from headwater.contracts import Chunk, ChunkEnd, Reading, TableDescription
+from headwater.contracts import Chunk, ChunkEnd, Reading, Source, TableDescription
 from headwater.core.commit import Column
 from headwater.core.cursor import effective_lag
 from headwater.core.layers import Family
@@ -64,7 +64,7 @@ class SqliteTable(Spec):
         return self
 
 
-class Sqlite:
+class Sqlite(Source):
     """A SQLite database.
 
     Emits: columns with the types that the catalogue declares (see `sqlite_types`), `_rule` and `_reason` for rows with
@@ -86,6 +86,10 @@ class Sqlite:
     def __init__(self, spec: SqliteConnection, root: str) -> None:
         self._name = spec.path
         self._path = os.path.abspath(os.path.join(root, spec.path))
+
+    def lineage_name(self, table: str, options: SqliteTable) -> tuple[str, str]:
+        """Return the file as the namespace, and the table."""
+        return f"sqlite://{os.path.realpath(self._path)}", options.table or table
 
     def describe(self, tables: Mapping[str, SqliteTable]) -> dict[str, TableDescription]:
         """Describe tables from the catalogue; notes say where cells do not fit their declaration."""
