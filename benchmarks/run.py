@@ -33,7 +33,7 @@ def main() -> None:
     compileall.compile_dir(HERE.parent / "src", quiet=1)
     with tempfile.TemporaryDirectory(prefix="headwater-bench-") as name:
         folder = Path(name)
-        results = {"help_s": models.measure_help()}
+        results: dict[str, object] = {"load_before": os.getloadavg()[1], "help_s": models.measure_help()}
         for count in models.GOALS:
             print(f"{count} models …", flush=True)
             results[f"models_{count}"] = models.measure(folder / "models", count)
@@ -74,7 +74,8 @@ def report(results: dict[str, object]) -> str:
         "",
         f"`make bench` on {datetime.now(UTC):%Y-%m-%d}: {platform.system()} {platform.machine()}, "
         f"{len(os.sched_getaffinity(0))} cores, Python {platform.python_version()}, duckdb {version('duckdb')}, "
-        f"deltalake {version('deltalake')}. Medians; the machine is shared, so read the ratios.",
+        f"deltalake {version('deltalake')}. Medians; the machine is shared (in the five minutes before, "
+        f"{results['load_before']:.1f} processes wanted a core), so read the ratios.",
         "",
         "| what | goal | measured | held |",
         "|---|---|---|---|",

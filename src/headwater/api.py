@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.contracts import MaintainResult
 from headwater.core.run import Run, StepResult
+from headwater.core.secrets import redact
 from headwater.errors import HeadwaterError, PlanError, ProjectErrors
 from headwater.plan.bind import Bound
 from headwater.plan.breaks import raise_errors
@@ -20,17 +21,16 @@ from headwater.plan.observe import Connectors, open_sources, read_states, refuse
 from headwater.plan.planning import Observed, RunRequest
 from headwater.plan.select import select_datasets
 from headwater.project.loader import load_project, read_project
-from headwater.project.references import redact
 from headwater.project.schema_files import find_unconfirmed, refuse_unconfirmed, write_proposals
-from headwater.run.access import Access
 from headwater.run.catalogue import Catalogue
 from headwater.run.compaction import maintain_stores
 from headwater.run.context import RunContext, aware_clock, utc_now
 from headwater.run.execute import execute
-from headwater.run.journal_writer import JournalWriter
-from headwater.run.live_query import answer_questions
-from headwater.sql.placeholders import quote_identifier, quote_text
+from headwater.run.listeners.journal_writer import JournalWriter
+from headwater.sql.quoting import quote_identifier, quote_text
 from headwater.state import Journal, Lease
+from headwater.workspace.access import Access
+from headwater.workspace.live_query import answer_questions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from headwater.core.project import Project
     from headwater.diagram import NodeStatus
     from headwater.run.context import Listener
-    from headwater.run.query import Answer
-    from headwater.run.unit_tests import UnitTestResult
+    from headwater.workspace.query import Answer
+    from headwater.workspace.unit_tests import UnitTestResult
 
 
 def load(folder: str | os.PathLike[str] = ".", environment: str | None = None) -> LoadedProject:
@@ -140,7 +140,7 @@ class LoadedProject:
 
     def test(self, names: Sequence[str] = ()) -> list[UnitTestResult]:
         """Run the unit tests of tests/*.yaml (those named, or all); no store is touched."""
-        from headwater.run.unit_tests import run_unit_tests
+        from headwater.workspace.unit_tests import run_unit_tests
 
         return run_unit_tests(self.project, names)
 

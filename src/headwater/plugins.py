@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, cast
 
 from headwater.contracts import Engine, Source, Store
+from headwater.core.near import suggest
 from headwater.errors import ProjectError
 
 
@@ -25,9 +25,7 @@ def list_kinds(group: str) -> tuple[str, ...]:
 def _load(group: str, kind: str, contract: type[Any]) -> Any:
     points = _points(group)
     if kind not in points:
-        near = difflib.get_close_matches(kind, points, 1)
-        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(sorted(points))}"
-        raise ProjectError(f"unknown kind {kind!r} among the {group}", fix=hint)
+        raise ProjectError(f"unknown kind {kind!r} among the {group}", fix=suggest(kind, points))
     try:
         found = points[kind].load()
     except ImportError as error:

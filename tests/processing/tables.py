@@ -11,7 +11,7 @@ from headwater.contracts import Change, Target
 from headwater.core.commit import Column
 from headwater.processing.duckdb.materialize import land_query
 from headwater.sql.binding import describe_query
-from headwater.sql.placeholders import quote_identifier
+from headwater.sql.quoting import quote_identifier
 from tests.declared import STORES
 
 

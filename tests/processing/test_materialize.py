@@ -24,7 +24,7 @@ from headwater.processing.duckdb.materialize import (
     replace_change,
     snapshot_change,
 )
-from headwater.sql.placeholders import quote_identifier
+from headwater.sql.quoting import quote_identifier
 from tests.declared import STORES
 
 from .tables import Table

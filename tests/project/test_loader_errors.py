@@ -124,7 +124,7 @@ CASES: dict[str, tuple[Files, list[str]]] = {
     "an incremental load of a database without cursor and key": (
         {"sources/db.yaml": "kind: sqlite\npath: x.db\ntables:\n  t: {load: incremental}\n  u: {load: incremental, "
             "key: id}\n  v: {load: incremental, cursor: at}\n"},
-        ["sources/db.yaml:4:7: t: load: incremental, and nothing tells new rows from old ones\n"
+        ["sources/db.yaml:4:7: t: load: incremental, and nothing shows which rows are new\n"
             "  fix: add cursor: a column that grows; or key: what a row is merged by; or load: full"],
     ),
     "a parent that is no table of its source, and parents in a circle": (

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from headwater.core.project import Project, SourceTable
+from headwater.core.secrets import redact
 from headwater.errors import ProjectError, ProjectErrors
 from headwater.plan.bind import bind_project
 from headwater.plan.planning import Observed
 from headwater.project.cache import ParseCache
 from headwater.project.loader import load_project
-from headwater.project.references import redact
 
 from ..conftest import Files
 

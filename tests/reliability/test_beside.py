@@ -21,10 +21,10 @@ import pytest
 from headwater.api import load
 from headwater.core.run import Status
 from headwater.errors import BusyError, ProjectError
-from headwater.run.access import Access
-from headwater.run.live_query import ask_query, ask_states
 from headwater.state import find_holder
 from headwater.temporary import folder_named, temporary_folder
+from headwater.workspace.access import Access
+from headwater.workspace.live_query import ask_query, ask_states
 from tests.reliability.test_two_runs import PAUSED, run, wait_for
 from tests.run.projects import change_files, files_project, write
 from tests.waiting import cpu_s, wait_until

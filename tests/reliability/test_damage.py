@@ -13,8 +13,8 @@ import pytest
 
 from headwater.api import LoadedProject, load
 from headwater.errors import HeadwaterError
-from headwater.run.doctor import diagnose
 from headwater.storage.folders import decode_name
+from headwater.workspace.doctor import diagnose
 from tests.run.projects import write
 from tests.run.runner import NOW, run_well
 

@@ -10,7 +10,7 @@ from headwater.contracts import Chunk, ChunkEnd, Reading, TableDescription
 from headwater.core.commit import Column
 from headwater.core.layers import Family
 from headwater.core.specs import Spec
-from headwater.sql.placeholders import quote_text
+from headwater.sql.quoting import quote_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -182,7 +182,7 @@ def test_a_column_computed_from_what_is_not_repeated_is_refused(
     ("more", "told"),
     [
         ("    cursor: id\n", "leave cursor and lag out"),
-        ("    deletes: compare_keys\n", "is told of deletes"),
+        ("    deletes: compare_keys\n", "sees deletes"),
         ("    prepare: [{dedupe: {by: id}}]\n", "leave dedupe out"),
     ],
 )

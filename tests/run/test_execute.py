@@ -241,7 +241,7 @@ def test_a_listener_that_fails_harms_nothing(tmp_path: Path) -> None:
     whole = run_all(chain(tmp_path), listeners=[broken, heard.append])
     assert whole.status is Status.DONE
     told = [e.data["text"] for e in heard if e.name == "warning"]
-    assert told == ["a listener failed and hears no more: OSError: the pipe is closed"]
+    assert told == ["a listener failed and gets no more events: OSError: the pipe is closed"]
     assert heard[-1].name == "run_finished"
     assert load(tmp_path).runs()[0].status is Status.DONE
 

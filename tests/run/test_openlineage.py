@@ -17,8 +17,8 @@ from openlineage.client.naming import dataset as naming
 
 from headwater.cli import group
 from headwater.core.project import SourceTable
-from headwater.project.loader import load_project
 from headwater.plan.observe import open_sources
+from headwater.project.loader import load_project
 from tests.run.projects import STORES, files_project, write
 
 if TYPE_CHECKING:

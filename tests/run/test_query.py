@@ -109,7 +109,7 @@ def test_the_engine_itself_reaches_nothing_but_the_stores(
     project: Path, monkeypatch: pytest.MonkeyPatch, sql: str
 ) -> None:
     """What the list of functions would let through stops at the engine's own locks."""
-    monkeypatch.setattr("headwater.run.query.parse_query", lambda _: Parsed((), (), ()))
+    monkeypatch.setattr("headwater.workspace.query.parse_query", lambda _: Parsed((), (), ()))
     assert "file system operations are disabled" in refused(project, sql)
 
 

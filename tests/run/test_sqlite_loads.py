@@ -118,7 +118,7 @@ def test_deletes_need_a_source_that_gives_its_keys(tmp_path: Path) -> None:
 def test_incremental_without_cursor_and_key_is_refused(tmp_path: Path) -> None:
     """There is nothing to tell new rows by: every row would come again."""
     project(tmp_path, "warehouse", "load: incremental")
-    with pytest.raises(ProjectErrors, match=r"sources/db\.yaml:\d+:\d+: t: .*nothing tells new rows from old ones"):
+    with pytest.raises(ProjectErrors, match=r"sources/db\.yaml:\d+:\d+: t: .*nothing shows which rows are new"):
         run(tmp_path)
 
 

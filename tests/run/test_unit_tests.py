@@ -10,7 +10,7 @@ from tests.run.runner import put
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from headwater.run.unit_tests import UnitTestResult
+    from headwater.workspace.unit_tests import UnitTestResult
 
 PROJECT = {
     "headwater.yaml": "name: demo\nvars: {least: 2}\n",

@@ -204,7 +204,7 @@ def test_until_fixes_the_upper_bound_also_when_resumed(server: Server) -> None:
 
 
 def test_incremental_without_cursor_and_key_says_what_is_missing(server: Server) -> None:
-    with pytest.raises(ProjectError, match="nothing tells its new rows from the old ones"):
+    with pytest.raises(ProjectError, match="nothing shows which of its rows are new"):
         read(connection_of(server), {"path": "/items"}, ingest={"load": "incremental"})
 
 

@@ -19,12 +19,10 @@ from headwater.sql.placeholders import (
     find_placeholders,
     interval_literal,
     literal,
-    quote_dataset,
-    quote_identifier,
-    quote_text,
     replace_placeholders,
     timestamp_literal,
 )
+from headwater.sql.quoting import quote_dataset, quote_identifier, quote_text
 
 
 @pytest.fixture(scope="module", autouse=True)

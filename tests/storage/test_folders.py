@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from headwater.sql.quoting import quote_identifier, quote_identifiers, quote_text
 from headwater.storage.folders import (
     dataset_folder,
     decode_name,
@@ -18,7 +19,7 @@ from headwater.storage.folders import (
     own_folder,
     scratch_folder,
 )
-from headwater.storage.sql import match_keys, quote_name, quote_names, quote_text, split_dataset
+from headwater.storage.sql import match_keys, split_dataset
 from headwater.testing.stores import MemorySession
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def session() -> Iterator[MemorySession]:
 @settings(deadline=None)
 @given(TEXT.filter(lambda text: "\0" not in text))
 def test_every_name_and_text_is_spelled(session: MemorySession, text: str) -> None:
-    found = session.cursor().sql(f"SELECT {quote_text(text)} AS {quote_name(text)}")
+    found = session.cursor().sql(f"SELECT {quote_text(text)} AS {quote_identifier(text)}")
     assert found.columns == [text]
     assert found.to_arrow_table().column(0).to_pylist() == [text]
 
@@ -59,7 +60,7 @@ def test_datasets_are_split(dataset: str, place: tuple[str, str]) -> None:
 
 
 def test_lists_of_names() -> None:
-    assert quote_names(["a", 'b"c'], "t.") == 't."a", t."b""c"'
+    assert quote_identifiers(["a", 'b"c'], "t.") == 't."a", t."b""c"'
     assert match_keys(["a", "b"], "x", "y") == 'x."a" = y."a" AND x."b" = y."b"'
 
 

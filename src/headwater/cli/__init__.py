@@ -58,11 +58,10 @@ class _LazyGroup(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            import difflib
+            from headwater.core.near import find_near
 
-            near = difflib.get_close_matches(args[0], _COMMANDS, 1)
-            if near:
-                raise click.UsageError(f"{error.message} Did you mean {near[0]!r}?", ctx) from None
+            if near := find_near(args[0], _COMMANDS):
+                raise click.UsageError(f"{error.message} Did you mean {near!r}?", ctx) from None
             raise
 
 

@@ -22,7 +22,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
     """
 
     def body() -> int:
-        from headwater.run.doctor import diagnose
+        from headwater.workspace.doctor import diagnose
 
         found = diagnose(ctx.obj["folder"], ctx.obj["environment"])
         code = 1 if any(finding.state == "damaged" for finding in found) else 0

@@ -9,9 +9,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from headwater.cli.out import say, say_json
-from headwater.core.run import Event, Run, Status, StepResult
+from headwater.core.run import Event, EventName, Run, Status, StepResult
+from headwater.core.secrets import redact
 from headwater.core.texts import visible
-from headwater.project.references import redact
 
 if TYPE_CHECKING:
     from typing import Self
@@ -77,7 +77,7 @@ class PlainProgress(Progress):
         result = event.data.get("result")
         if isinstance(result, StepResult) and result.status is not Status.SKIPPED:
             say(redact(format_result(result), self.secrets))
-        elif event.name == "warning":
+        elif event.name == EventName.WARNING:
             say(redact(_tell_warning(event), self.secrets))
 
 
@@ -117,18 +117,18 @@ class LiveProgress(PlainProgress):
 
     def __call__(self, event: Event) -> None:
         """Keep the running steps, print the finished ones."""
-        if event.name == "step_started":
+        if event.name == EventName.STEP_STARTED:
             self._running[event.step] = (time.monotonic(), 0)
-        elif event.name == "chunk_read" and event.step in self._running:
+        elif event.name == EventName.CHUNK_READ and event.step in self._running:
             begun, rows = self._running[event.step]
             self._running[event.step] = (begun, rows + int(event.data.get("rows", 0)))
-        elif event.name == "step_finished":
+        elif event.name == EventName.STEP_FINISHED:
             self._finished += 1
             self._running.pop(event.step, None)
         result = event.data.get("result")
         if isinstance(result, StepResult) and result.status is not Status.SKIPPED:
             self._print(format_result(result))
-        elif event.name == "warning":
+        elif event.name == EventName.WARNING:
             self._print(_tell_warning(event))
 
     def _print(self, text: str) -> None:

@@ -19,7 +19,7 @@ from headwater.errors import HeadwaterError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from headwater.run.query import Answer
+    from headwater.workspace.query import Answer
 
 _FORMATS = {"table": "text", "csv": "text", "json": "json", "parquet": "parquet", "arrow": "arrow"}
 """The ways to write rows, each with the form that values are asked for."""
@@ -38,7 +38,7 @@ def command(ctx: click.Context, sql: str, form: str, output: str | None, limit: 
     """Run one SELECT over the datasets by name, whichever store they are in. Read-only."""
 
     def body() -> int:
-        from headwater.run.query import AnswerEndedError
+        from headwater.workspace.query import AnswerEndedError
 
         chosen = "json" if as_json else form
         if chosen in _BINARY and output is None and sys.stdout.isatty():

@@ -102,7 +102,7 @@ def _begin(plan: Plan, context: RunContext, progress: Any, openlineage: TextIO |
     for note in plan.notes if not plan.steps else ():
         say(f"note: {note}", err=True)
     if openlineage is not None:
-        from headwater.run.openlineage import OpenLineage
+        from headwater.run.listeners.openlineage import OpenLineage
 
         context.listeners.append(OpenLineage(plan, context, openlineage))
 

@@ -40,8 +40,8 @@ def command(ctx: click.Context, dataset: str, rejected: bool, as_json: bool) -> 
 
 def tell_dataset(loaded: LoadedProject, name: str) -> dict[str, Any]:
     """Return what is known of a dataset, as plain values."""
+    from headwater.core.near import suggest
     from headwater.plan.describe import describe_dataset
-    from headwater.project.validate import suggest
 
     project = loaded.project
     if name not in project.datasets:

@@ -88,9 +88,9 @@ class ChunkEnd:
     """What is known once a chunk's rows are exhausted.
 
     Attributes:
-        position: Where the reader stands after this chunk (plain JSON); merged over the chunks of a load, and over loads,
-            in order: a later key replaces an earlier one, but under `files`, `cursors` and `partitions` entries do, see
-            `merge_positions`. A load lists only the entries that it has moved.
+        position: Where the reader stands after this chunk (plain JSON); merged over the chunks of a load, and over
+            loads, in order: a later key replaces an earlier one, but under `files`, `cursors` and `partitions` entries
+            do, see `merge_positions`. A load lists only the entries that it has moved.
         rejects: A SELECT on the request's connection that yields `_file, _line, rule, reason, raw` of rows the reader
             could not turn into columns; empty when there are none.
         rejected: How many rows that SELECT yields.

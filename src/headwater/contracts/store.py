@@ -74,8 +74,8 @@ class Load:
 class Store(Protocol):
     """A place where tables live, and the only place where a commit is made.
 
-    Class attributes register it: `kind`, `family`, `capabilities`. A store inherits from it; `lineage_name` is taken from
-    here when it only looks like it.
+    Class attributes register it: `kind`, `family`, `capabilities`. A store inherits from it; of one that only looks
+    like it, `lineage_name` is taken from here.
     A commit is all or nothing and a compare-and-set on (producer, previous sequence): a stale writer gets a
     `StateError` and nothing is written.
     """

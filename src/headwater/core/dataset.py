@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from headwater.core.graph import Role, node_name
 
 if TYPE_CHECKING:
+    from headwater.core.fingerprint import Fingerprint
     from headwater.core.graph import Location
     from headwater.core.specs import CheckSpec, DescribedSpec
 
@@ -31,7 +32,7 @@ class Declaration(Protocol):
         ...
 
     @property
-    def fingerprint(self) -> str:
+    def fingerprint(self) -> Fingerprint:
         """Changes with everything that a commit is made by."""
         ...
 
@@ -74,7 +75,7 @@ class Dataset:
         return self.declaration.location
 
     @property
-    def fingerprint(self) -> str:
+    def fingerprint(self) -> Fingerprint:
         """Changes with everything that a commit is made by."""
         return self.declaration.fingerprint
 

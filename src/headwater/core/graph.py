@@ -75,7 +75,7 @@ class Node:
     @property
     def dataset(self) -> str:
         """The dataset the node is about: its name without the role."""
-        return self.name.partition("/")[0]
+        return dataset_of(self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +91,11 @@ class Edge:
 def node_name(dataset: str, role: Role) -> str:
     """Return the name of the node that plays `role` for a dataset."""
     return dataset if role in (Role.DATASET, Role.CONSUMER) else f"{dataset}/{role.value}"
+
+
+def dataset_of(node: str) -> str:
+    """Return the dataset that a node belongs to, by the node's name."""
+    return node.partition("/")[0]
 
 
 class Graph:

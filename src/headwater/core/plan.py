@@ -7,10 +7,14 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from headwater.core.fingerprint import NO_FINGERPRINT
+from headwater.core.graph import dataset_of
+
 if TYPE_CHECKING:
     from datetime import datetime
 
     from headwater.core.commit import TableState
+    from headwater.core.fingerprint import Fingerprint
     from headwater.core.graph import Location
     from headwater.core.project import Model, SourceTable
 
@@ -79,7 +83,7 @@ class Step(ABC):
     cause: Cause
     reason: str
     upstream: tuple[str, ...] = ()
-    fingerprint: str = ""
+    fingerprint: Fingerprint = NO_FINGERPRINT
     inputs: tuple[str, ...] = ()
     full: bool = False
 
@@ -131,7 +135,7 @@ class Step(ABC):
     @property
     def dataset(self) -> str:
         """The dataset the step is about."""
-        return self.node.partition("/")[0]
+        return dataset_of(self.node)
 
     @property
     def action(self) -> str:

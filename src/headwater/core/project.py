@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from headwater.core.dataset import Dataset
+    from headwater.core.fingerprint import Fingerprint
     from headwater.core.graph import Graph, Location
     from headwater.core.specs import EngineSpec, IngestSpec, ModelSpec, ProjectSpec, Spec, UnitTestSpec
     from headwater.core.stores import DeclaredStore
@@ -38,7 +39,7 @@ class SourceTable:
     options: Spec = field(repr=False)
     ingest: IngestSpec = field(repr=False)
     location: Location
-    fingerprint: str
+    fingerprint: Fingerprint
     store: DeclaredStore = field(repr=False)
 
     @property
@@ -94,7 +95,7 @@ class Model:
     spec: ModelSpec
     references: tuple[Reference, ...]
     location: Location
-    fingerprint: str
+    fingerprint: Fingerprint
     arguments: dict[str, str] = field(default_factory=dict)
     function: str = ""
     volatile: tuple[str, ...] = ()

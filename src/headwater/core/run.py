@@ -18,19 +18,35 @@ class Status(StrEnum):
     STOPPED = "stopped"
 
 
+class EventName(StrEnum):
+    """What happened."""
+
+    RUN_STARTED = "run_started"
+    STEP_STARTED = "step_started"
+    CHUNK_READ = "chunk_read"
+    STAGED = "staged"
+    BEFORE_COMMIT = "before_commit"
+    CLAIMED = "claimed"
+    """The commit's sequence is taken, and nobody sees it yet."""
+    AFTER_COMMIT = "after_commit"
+    AFTER_JOURNAL = "after_journal"
+    STEP_FINISHED = "step_finished"
+    RUN_FINISHED = "run_finished"
+    WARNING = "warning"
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """Something that happened at a boundary of a run.
 
     Attributes:
-        name: run_started, step_started, chunk_read, staged, before_commit, claimed, after_commit, after_journal,
-            step_finished, run_finished, progress, warning.
+        name: What.
         at: When, ISO text, UTC.
         step: The step it belongs to, or "".
         data: Counts and texts; plain JSON values, never a secret.
     """
 
-    name: str
+    name: EventName
     at: str
     step: str = ""
     data: dict[str, Any] = field(default_factory=dict)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from headwater.core.near import suggest
 from headwater.diagram.dot import write_dot
 from headwater.diagram.html import write_html
 from headwater.diagram.lanes import place_in_lanes
@@ -110,6 +110,4 @@ def _place(picture: Picture) -> Layout:
 
 def _expect(what: str, word: str, known: tuple[str, ...]) -> None:
     if word not in known:
-        near = difflib.get_close_matches(word, known, 1)
-        fix = f"did you mean {near[0]}?" if near else f"one of {', '.join(known)}"
-        raise HeadwaterError(f"unknown {what} of a drawing: {word!r}", fix=fix)
+        raise HeadwaterError(f"unknown {what} of a drawing: {word!r}", fix=suggest(word, known))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from headwater.contracts import CHANGE_COLUMNS, DELETED_AT
-from headwater.sql.placeholders import quote_identifier, quote_text
+from headwater.sql.quoting import quote_identifier, quote_text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

@@ -50,7 +50,7 @@ def check_emptied(table: str, allow_empty: bool, path: str, current_rows: int) -
         return None
     return CheckFailedError(
         f"{table}: {path} changed and all its rows are rejects; the load would remove the {current_rows} rows it gave",
-        fix=f"mend the file (headwater show --rejected {table} tells what is wrong), or set allow_empty: true",
+        fix=f"mend the file (headwater show --rejected {table} shows what is wrong), or set allow_empty: true",
     )
 
 

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from headwater.sql.placeholders import quote_identifier
+from headwater.sql.quoting import quote_identifier
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

@@ -16,7 +16,7 @@ from headwater.errors import ProjectError
 from headwater.ingestion.layers import DEDUPED, INTERNAL, cast_layer, reject_layer, replace_layer
 from headwater.ingestion.rules import Current, RuleCompiler, check_names
 from headwater.sql.exact import exact_cast_sql
-from headwater.sql.placeholders import quote_identifier, quote_text
+from headwater.sql.quoting import quote_identifier, quote_text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

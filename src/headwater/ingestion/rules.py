@@ -11,7 +11,7 @@ from headwater.errors import ProjectError
 from headwater.ingestion.layers import DEDUPED, INTERNAL, cast_layer, replace_layer
 from headwater.ingestion.masking import mask_sql
 from headwater.sql.exact import EPOCHS, FLOATS, exact_cast_sql, exact_text
-from headwater.sql.placeholders import quote_identifier, quote_text
+from headwater.sql.quoting import quote_identifier, quote_text
 from headwater.sql.sealed import connect_sealed
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from headwater.ingestion.merge import raw_row_sql
-from headwater.sql.placeholders import quote_identifier, quote_text
+from headwater.sql.quoting import quote_identifier, quote_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

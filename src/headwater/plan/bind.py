@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 from headwater.contracts import SYSTEM_COLUMNS
 from headwater.core.commit import SNAPSHOT_COLUMNS, Column
 from headwater.core.graph import Role
+from headwater.core.near import suggest
 from headwater.core.project import Model
+from headwater.core.secrets import redact
 from headwater.core.types import Fidelity, landed, wider_type
 from headwater.errors import ProjectError
 from headwater.project.cache import ParseCache, digest
-from headwater.project.references import redact
-from headwater.project.validate import suggest
 from headwater.quality import compile_scan
-from headwater.sql.placeholders import CLOCK_PROBE, column_before, fill_placeholders, quote_dataset
+from headwater.sql.placeholders import CLOCK_PROBE, column_before, fill_placeholders
+from headwater.sql.quoting import quote_dataset
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

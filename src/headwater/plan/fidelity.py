@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from headwater.core.near import suggest
 from headwater.core.project import SourceTable
 from headwater.core.types import Fidelity, landed
 from headwater.errors import ProjectError
 from headwater.plan.bind import declared_columns, typed_as_declared
 from headwater.plan.observe import open_sources
-from headwater.project.validate import suggest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from headwater.core.commit import Column, TableState
 from headwater.core.project import Model, SourceTable
+from headwater.core.secrets import redact
 from headwater.core.specs import missing_columns
 from headwater.errors import ConnectorError, ProjectError, ProjectErrors, StateError, Terminal
 from headwater.plan.planning import Observed
 from headwater.plugins import load_source, load_store
-from headwater.project.references import redact
 from headwater.sql.timecolumn import find_time_source
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from headwater.contracts import TableDescription
     from headwater.core.commit import TableState
+    from headwater.core.fingerprint import Fingerprint
     from headwater.core.plan import Interval, Step
     from headwater.core.project import Project
 
@@ -65,7 +66,7 @@ class Planning:
 
     project: Project
     observed: Observed
-    prints: Mapping[str, str]
+    prints: Mapping[str, Fingerprint]
     now: datetime
     request: RunRequest
     steps: dict[str, Step] = field(default_factory=dict)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
 import re
 from typing import TYPE_CHECKING
 
+from headwater.core.near import find_near
 from headwater.core.project import SourceTable
 from headwater.errors import PlanError
 
@@ -102,8 +102,8 @@ def _matches(node: Node, body: str, modified: Callable[[str], bool]) -> bool:
     if method == "state" and value == "modified":
         return modified(node.dataset)
     known = ", ".join(f"{name}:" for name in METHODS)
-    near = difflib.get_close_matches(method, METHODS, 1)
-    fix = "the one state is state:modified" if method == "state" else f"did you mean '{near[0]}:'?" if near else ""
+    near = find_near(method, METHODS)
+    fix = "the one state is state:modified" if method == "state" else f"did you mean '{near}:'?" if near else ""
     raise PlanError(f"{body!r} is not a selection", fix=fix or f"known: {known}")
 
 
@@ -113,12 +113,11 @@ def _hint(graph: Graph, piece: str) -> str:
     method, _, value = (match["body"] if match else piece).partition(":")
     if not value:
         datasets = sorted({node.dataset for node in graph.nodes.values()})
-        near = difflib.get_close_matches(method, [*datasets, *(name.partition(".")[2] for name in datasets)], 1)
-        return f"did you mean {near[0]!r}?" if near else "`headwater status` lists the names"
+        near = find_near(method, [*datasets, *(name.partition(".")[2] for name in datasets)])
+        return f"did you mean {near!r}?" if near else "`headwater status` lists the names"
     known = sorted({word for node in graph.nodes.values() for word in _words(node, method)})
-    near = difflib.get_close_matches(value, known, 1)
-    if near:
-        return f"did you mean '{method}:{near[0]}'?"
+    if near := find_near(value, known):
+        return f"did you mean '{method}:{near}'?"
     listed = f"{', '.join(known[:20])}{', …' if len(known) > 20 else ''}"
     return f"known: {listed}" if known else f"no {method} is declared"
 

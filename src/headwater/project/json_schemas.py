@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.core.specs import ModelSpec, ProjectSpec, Spec, UnitTestSpec
 from headwater.plugins import list_kinds, load_source
-from headwater.project.sources import table_spec_of
+from headwater.project.readers.sources import table_spec_of
 
 if TYPE_CHECKING:
     from pathlib import Path

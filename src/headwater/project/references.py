@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from headwater.core.secrets import MIN_SECRET_LENGTH, URL
-from headwater.core.secrets import redact as redact
 from headwater.core.values import Plain
 from headwater.errors import ProjectError
 from headwater.project.documents import read_text

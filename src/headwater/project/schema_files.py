@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from headwater.core.files import read_regular
 from headwater.errors import ProjectError
-from headwater.project.sources import SCHEMA_SUFFIX
+from headwater.project.readers.sources import SCHEMA_SUFFIX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from headwater.core.near import suggest
 from headwater.core.specs import DEFAULT_STORES
 from headwater.core.stores import DeclaredStore
 from headwater.core.texts import visible
 from headwater.errors import ProjectError
 from headwater.plugins import list_kinds, load_store
 from headwater.project.names import name_problem
-from headwater.project.validate import suggest
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import types
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -10,13 +9,12 @@ from typing import TYPE_CHECKING, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from headwater.core.near import suggest
 from headwater.core.specs import STORES
 from headwater.core.types import known_types
 from headwater.errors import ProjectError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from headwater.core.stores import DeclaredStore
     from headwater.project.documents import Document, Key
 
@@ -63,15 +61,6 @@ def _explain(spec_type: type[BaseModel], problem: Any, document: Document, prefi
     if "is not a type" in message:
         return ProjectError.at(place, f"{name}{message}", suggest(str(problem["input"]).upper(), known_types()))
     return ProjectError.at(place, f"{name}{message}", f"given: {_short(problem.get('input'))}" if loc else "")
-
-
-def suggest(word: str, known: Iterable[str]) -> str:
-    """Return "did you mean …?" with the nearest known word, or the list of them."""
-    words = sorted(set(known))
-    near = difflib.get_close_matches(word, words, 1, 0.6)
-    if near:
-        return f"did you mean {near[0]!r}?"
-    return f"known: {', '.join(words[:20])}{', …' if len(words) > 20 else ''}" if words else "nothing is allowed here"
 
 
 def _dotted(loc: Key) -> str:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.core.run import CheckResult
 from headwater.core.values import format_duration, resolve_scalar
-from headwater.sql.placeholders import interval_literal, quote_dataset, quote_identifier, quote_text, timestamp_literal
+from headwater.sql.placeholders import interval_literal, timestamp_literal
+from headwater.sql.quoting import quote_dataset, quote_identifier, quote_text
 from headwater.sql.tokens import drop_semicolons, split_tokens
 
 if TYPE_CHECKING:

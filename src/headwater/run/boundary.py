@@ -6,9 +6,9 @@ import re
 import traceback
 from typing import TYPE_CHECKING, Any
 
+from headwater.core.secrets import redact
 from headwater.errors import HeadwaterError, StepError, UserCodeError
 from headwater.processing.duckdb.python_models import call_model
-from headwater.project.references import redact
 from headwater.sql.binding import explain_error
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from headwater.core.plan import Step, TransformStep
     from headwater.core.project import Model, Project
 
-_DOCTOR = "`headwater doctor` tells whether something is damaged; else mend the table's rules"
+_DOCTOR = "`headwater doctor` says whether something is damaged; else mend the table's rules"
 
 _LINE = re.compile(r"^LINE \d+: (.*)$", re.MULTILINE)
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from headwater.core.commit import Commit
-from headwater.core.run import Status, StepResult
-from headwater.run.audit import Audit
+from headwater.core.run import EventName, Status, StepResult
+from headwater.quality import Audit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,7 +82,13 @@ def write_proposal(proposal: Proposal, context: RunContext) -> tuple[Receipt, St
         StateError: As above.
     """
     step, change, load = proposal.step, proposal.change, proposal.load
-    audit = Audit(context, step.node, context.project.datasets[step.dataset].checks, load.connection)
+    checks = context.project.datasets[step.dataset].checks
+    for check in checks:
+        if check.relationship is not None:  # before the store's transaction: a view made later is not seen in it
+            context.catalogue.show(check.relationship.to)
+    audit = Audit(
+        checks, load.connection, context.now, lambda text: context.emit(EventName.WARNING, step.node, text=text)
+    )
     if change.mode != "record":
         load = replace(load, audit=audit)
     elif proposal.audits and proposal.state is not None:

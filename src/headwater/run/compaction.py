@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from headwater.contracts import MaintainResult
-from headwater.core.run import Status
+from headwater.core.run import EventName, Status
+from headwater.core.secrets import redact
 from headwater.errors import ConnectorError, HeadwaterError, StateError
-from headwater.project.references import redact
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,7 +44,7 @@ def compact_tables(plan: Plan, results: Mapping[str, StepResult], context: RunCo
             context.catalogue.store_of(step.dataset).maintain([step.dataset], {"compact": "only"})
         except (HeadwaterError, OSError) as error:
             text = redact(f"{step.dataset} was not compacted: {error}", context.project.secrets)
-            context.emit("warning", step.node, text=text)
+            context.emit(EventName.WARNING, step.node, text=text)
 
 
 def maintain_stores(

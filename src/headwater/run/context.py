@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from headwater.core.run import Event
+from headwater.core.run import Event, EventName
 from headwater.errors import HeadwaterError
 from headwater.plugins import load_engine
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from headwater.run.steps.ingestion import Ingestion
 
 Listener = Callable[[Event], None]
+
+_STOPS = (EventName.CHUNK_READ, EventName.STAGED, EventName.BEFORE_COMMIT)
+"""Where a run may stop."""
 
 
 class StopRunError(HeadwaterError):
@@ -74,7 +77,7 @@ class RunContext:
             sources = {**self.observed.sources, dataset: description}
             self.observed = replace(self.observed, sources=sources, stale=self.observed.stale - {dataset})
 
-    def emit(self, name: str, step: str = "", **data: Any) -> None:
+    def emit(self, name: EventName, step: str = "", **data: Any) -> None:
         """Tell every listener, one at a time.
 
         Raises:
@@ -84,7 +87,7 @@ class RunContext:
         with self._emitting:
             for listener in tuple(self.listeners):
                 listener(event)
-        if self.stopping.is_set() and name in ("chunk_read", "staged", "before_commit"):
+        if self.stopping.is_set() and name in _STOPS:
             raise StopRunError("stopped on request")
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from headwater.core.secrets import redact
 from headwater.errors import StateError
-from headwater.project.references import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from headwater.core.plan import Decision
-from headwater.core.run import Event, Run, Status, StepResult
+from headwater.core.run import Event, EventName, Run, Status, StepResult
+from headwater.core.secrets import redact
 from headwater.plan.clocks import tell_clocks
-from headwater.project.references import redact
 from headwater.run.boundary import place_failure
 from headwater.run.compaction import compact_tables
 from headwater.run.context import RunContext, StopRunError, utc_now
@@ -60,8 +60,10 @@ class _Guarded:
             self.listener(event)
         except Exception as error:
             self.context.listeners.remove(self)
-            text = f"a listener failed and hears no more: {type(error).__name__}: {error}"
-            warning = Event("warning", utc_now(), event.step, {"text": redact(text, self.context.project.secrets)})
+            text = f"a listener failed and gets no more events: {type(error).__name__}: {error}"
+            warning = Event(
+                EventName.WARNING, utc_now(), event.step, {"text": redact(text, self.context.project.secrets)}
+            )
             for other in tuple(self.context.listeners):
                 other(warning)
 
@@ -76,12 +78,14 @@ class _Walk:
 
     def run(self) -> Run:
         context, started, begin = self.context, utc_now(), time.perf_counter()
-        context.emit("run_started", run_id=context.run_id, steps=len(self.plan.steps), now=context.now.isoformat())
+        context.emit(
+            EventName.RUN_STARTED, run_id=context.run_id, steps=len(self.plan.steps), now=context.now.isoformat()
+        )
         for text in (
             *context.observed.lost,
             *tell_clocks(self.plan.steps, context.catalogue.states, context.now),
         ):
-            context.emit("warning", text=text)
+            context.emit(EventName.WARNING, text=text)
         drop_stale_views(context)
         try:
             self._walk()
@@ -98,7 +102,7 @@ class _Walk:
         elif Status.STOPPED in statuses:
             status = Status.STOPPED
         run = Run(context.run_id, status, started, time.perf_counter() - begin, context.now.isoformat(), ordered)
-        context.emit("run_finished", status=status.value, duration_s=run.duration_s)
+        context.emit(EventName.RUN_FINISHED, status=status.value, duration_s=run.duration_s)
         return run
 
     def _walk(self) -> None:
@@ -168,7 +172,7 @@ class _Walk:
                 result = self._skip(step)
             else:
                 if not begun:
-                    self.context.emit("step_started", step.node, reason=step.reason)
+                    self.context.emit(EventName.STEP_STARTED, step.node, reason=step.reason)
                 result = handler.run(step, self.context)
         except StopRunError as stop:
             result = StepResult(step.node, Status.STOPPED, reason=stop.what)
@@ -194,5 +198,5 @@ class _Walk:
         return replace(result, rows=commit.rows, version=commit.version) if commit else result
 
     def _tell(self, step: Step, result: StepResult) -> StepResult:
-        self.context.emit("step_finished", step.node, result=result)
+        self.context.emit(EventName.STEP_FINISHED, step.node, result=result)
         return result

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.core.files import open_regular, read_regular
 from headwater.errors import StateError
-from headwater.sql.placeholders import quote_text
+from headwater.sql.quoting import quote_text
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

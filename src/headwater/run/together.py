@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from headwater.contracts import GroupingStore
 from headwater.core.plan import Decision
-from headwater.core.run import Status, StepResult
+from headwater.core.run import EventName, Status, StepResult
 from headwater.run.committing import Shared, write_proposal
 from headwater.run.context import utc_now
 from headwater.run.steps.registry import HANDLERS
@@ -136,6 +136,6 @@ def _write(
     if proposal is None:
         return None
     begun.add(step.node)
-    context.emit("step_started", step.node, reason=step.reason)
+    context.emit(EventName.STEP_STARTED, step.node, reason=step.reason)
     receipt, result = write_proposal(proposal, context)
     return step, receipt, replace(result, started=started)

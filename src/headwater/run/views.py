@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 from headwater.contracts import ViewStore
 from headwater.core.graph import Role, node_name
+from headwater.core.run import EventName
+from headwater.core.secrets import redact
 from headwater.project.cache import digest
-from headwater.project.references import redact
 from headwater.sql.binding import explain_error
-from headwater.sql.placeholders import fill_clock, quote_dataset, quote_identifier, quote_text
+from headwater.sql.placeholders import fill_clock
+from headwater.sql.quoting import quote_dataset, quote_identifier, quote_text
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -99,6 +101,6 @@ def _create(context: RunContext, connection: DuckDBPyConnection, catalog: str, m
         connection.execute(f"COMMENT ON VIEW {quote_dataset(name)} IS {quote_text(_MARK + mark)}")
     except duckdb.Error as error:  # a table it reads failed and is not yet as the view wants it
         text = f"the view was not stored in the warehouse's file: {explain_error(str(error)).what}"
-        context.emit("warning", node_name(name, Role.TRANSFORM), text=redact(text, context.project.secrets))
+        context.emit(EventName.WARNING, node_name(name, Role.TRANSFORM), text=redact(text, context.project.secrets))
     finally:
         connection.execute("USE memory")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from headwater.core.commit import Column
 from headwater.errors import ProjectError
 from headwater.sql.parse import NO_PLACE, place_of
-from headwater.sql.placeholders import quote_dataset, quote_identifier
+from headwater.sql.quoting import quote_dataset, quote_identifier
 from headwater.sql.sealed import connect_sealed
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ class Why(StrEnum):
 
     READS = "reads outside the project"
     CHANGES = "changes the session, or what is outside of it"
-    TELLS = "tells of the session and the machine, not of data"
+    TELLS = "shows the session and the machine, not data"
     RUNS = "runs or plans SQL that stands in a text"
     INSIDE = "is a part of the engine itself"
     UNKNOWN = "is nothing that a query may ask for"

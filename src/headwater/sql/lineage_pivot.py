@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from headwater.sql.placeholders import quote_identifier
+from headwater.sql.quoting import quote_identifier
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -63,7 +63,7 @@ def _plain(relation: exp.Expr, pivot: exp.Pivot, binder: Binder) -> exp.Expr:
     wanted = {column.name.lower() for column in group.find_all(exp.Column)} if group else None
     kept = [n for n in given if n.lower() not in touched and (wanted is None or n.lower() in wanted)]
     if [name.lower() for name in named[: len(kept)]] != [name.lower() for name in kept]:
-        raise ValueError("the columns that it does not touch cannot be told")
+        raise ValueError("the columns that it does not touch cannot be known")
     listed = ", ".join(quote_identifier(name) for name in kept)
     made = [f"{MADE}() AS {quote_identifier(name)}" for name in named[len(kept) :]]
     rows = f"WHERE {MADE}()" if pivot.args.get("unpivot") else f"GROUP BY {listed}" if kept else ""

@@ -263,7 +263,7 @@ class _Walk:
         name = column.name.lower()
         source = _find_source(scope, column.table) if column.table else self._whole(scope)
         if source is None:
-            raise _Unknown(f"{column.table}.{name} cannot be told")
+            raise _Unknown(f"{column.table}.{name} cannot be known")
         if isinstance(source, exp.Table) and isinstance(source.this, exp.Func):
             made_of, more = self.read(scope, [source.this])
             leaves |= made_of
@@ -281,7 +281,7 @@ class _Walk:
             return
         places = [place for place, output in enumerate(self.outputs(source)) if output == name]
         if len(places) != 1:
-            raise _Unknown(f"{column.sql('duckdb')} cannot be told")
+            raise _Unknown(f"{column.sql('duckdb')} cannot be known")
         outputs.append((source, places[0]))
 
     def _whole(self, scope: Scope) -> Scope:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cache
 from string import ascii_lowercase, ascii_uppercase
 from typing import TYPE_CHECKING, Any
 
+from headwater.core.near import find_near
 from headwater.errors import ProjectError
 from headwater.sql.functions import ALLOWED, Why
 from headwater.sql.guard import NOWHERE, find_refused
-from headwater.sql.placeholders import quote_text
+from headwater.sql.quoting import quote_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,8 +51,8 @@ class Refused(Place):
         """Return it as an error at its place; `declared`: it stands in the project, not in somebody's question."""
         called = self.name if self.name.isupper() else f"{self.name}()"
         what, fix = str(self.why), self.why.fix
-        if self.why is Why.UNKNOWN and (near := get_close_matches(self.name, ALLOWED, 1)):
-            fix = f"did you mean {near[0]}()?"
+        if self.why is Why.UNKNOWN and (near := find_near(self.name, ALLOWED)):
+            fix = f"did you mean {near}()?"
         if declared and self.why is Why.READS:
             what, fix = "reads data that no source declares", "declare it in sources/ and name the dataset here"
         return ProjectError(f"{called} {what}", fix=fix, line=self.line, column=self.column)

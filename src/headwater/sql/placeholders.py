@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.core.types import normalize_type
 from headwater.core.values import resolve_scalar
+from headwater.sql.quoting import quote_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -33,22 +34,6 @@ _MOST_DIGITS = 38
 
 _DATE = re.compile(r"^\d{4}-\d{2}-\d{2}$")
 _TIMESTAMP = re.compile(r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?$")
-
-
-def quote_identifier(name: str) -> str:
-    """Quote a name for DuckDB, whatever it holds."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def quote_dataset(dataset: str) -> str:
-    """Quote `namespace.dataset` part by part."""
-    namespace, _, name = dataset.partition(".")
-    return f"{quote_identifier(namespace)}.{quote_identifier(name)}"
-
-
-def quote_text(value: str) -> str:
-    """Write a text literal."""
-    return "'" + value.replace("'", "''") + "'"
 
 
 def literal(value: Any) -> str:

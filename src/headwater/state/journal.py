@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from headwater.core.run import CheckResult, Event, Run, Status, StepResult
+from headwater.core.run import CheckResult, Event, EventName, Run, Status, StepResult
 from headwater.errors import StateError
 
 if TYPE_CHECKING:
@@ -192,7 +192,7 @@ class Journal:
         """Return a run's events in order."""
         rows = self._read("SELECT name, at, step, data FROM events WHERE run_id = ? ORDER BY rowid", (run_id,))
         with self._told():
-            return [Event(row[0], row[1], row[2], json.loads(row[3])) for row in rows]
+            return [Event(EventName(row[0]), row[1], row[2], json.loads(row[3])) for row in rows]
 
     def read_observations(self) -> dict[str, dict[str, Any]]:
         """Return the last observation of every source table."""

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from headwater.core.commit import Column
 from headwater.core.files import read_regular
 from headwater.errors import ConnectorError
+from headwater.sql.quoting import quote_identifier
 from headwater.storage.disk import DamagedFileError
-from headwater.storage.sql import quote_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -151,7 +151,7 @@ def make_schema(connection: DuckDBPyConnection, columns: Sequence[Column]) -> Sc
     """
     from deltalake import Field, Schema
 
-    casts = ", ".join(f"CAST(NULL AS {column.type}) AS {quote_name(column.name)}" for column in columns)
+    casts = ", ".join(f"CAST(NULL AS {column.type}) AS {quote_identifier(column.name)}" for column in columns)
     arrow = connection.sql(f"SELECT {casts} LIMIT 0").to_arrow_table().schema
     fields = []
     for column, found in zip(columns, arrow, strict=True):
@@ -199,7 +199,9 @@ def _duckdb_type(delta: Any) -> str:
     if isinstance(delta, MapType):
         return f"MAP({_duckdb_type(delta.key_type)}, {_duckdb_type(delta.value_type)})"
     if isinstance(delta, StructType):
-        return f"STRUCT({', '.join(f'{quote_name(part.name)} {_duckdb_type(part.type)}' for part in delta.fields)})"
+        return (
+            f"STRUCT({', '.join(f'{quote_identifier(part.name)} {_duckdb_type(part.type)}' for part in delta.fields)})"
+        )
     name = str(delta.type)
     return _PRIMITIVES.get(name) or name.upper()
 
@@ -241,7 +243,7 @@ def find_altered(folder: Path, table: DeltaTable, columns: Sequence[Column], fil
     said = (_read_info(folder, table.version()) or {}).get(_CONTENT)
     if said in (None, _content(columns, {file.name: file.size_bytes for file in files})):
         return ""
-    return f"its log {folder / '_delta_log'} is damaged: it tells of other columns or files than were committed"
+    return f"its log {folder / '_delta_log'} is damaged: it lists other columns or files than were committed"
 
 
 def _content(columns: Sequence[Column], files: Mapping[str, int]) -> str:
@@ -363,7 +365,7 @@ def _statistics(file: DataFile, schema: Schema) -> dict[str, Any]:
     lowest: dict[str, int | str] = {}
     highest: dict[str, int | str] = {}
     for column in read_columns(schema):
-        found = file.statistics.get(quote_name(column.name), {})
+        found = file.statistics.get(quote_identifier(column.name), {})
         if "null_count" in found:
             nulls[column.name] = int(found["null_count"])
         if "min" not in found or column.type not in ("DATE", "BIGINT", "INTEGER", "SMALLINT", "TINYINT"):

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from headwater.contracts import MaintainResult, StageResult, Store
 from headwater.core.commit import Column, Commit, TableState
 from headwater.core.layers import Family
+from headwater.core.run import EventName
 from headwater.core.stores import Capabilities
 from headwater.core.types import FILE_TYPES
 from headwater.errors import ConnectorError, StateError
+from headwater.sql.quoting import quote_identifier
 from headwater.storage.claims import Record, complete_position, merge_chain, read_record, record_json
 from headwater.storage.commits import (
     Effect,
@@ -41,7 +43,6 @@ from headwater.storage.lake_loads import Loads, list_numbers, load_folder, note_
 from headwater.storage.lake_objects import Objects, find_damaged_objects, find_lost, has_objects, name_objects
 from headwater.storage.parquet import DataFile, cast_rows, find_damaged, name_part, scan_files, write_parquet
 from headwater.storage.rejects import scan_rejects, write_rejects
-from headwater.storage.sql import quote_name
 from headwater.storage.staging import drop_staging, read_staging, stage_chunk, take_parts
 from headwater.storage.times import list_time_columns, ranges_of_files
 
@@ -178,7 +179,7 @@ class Lake(Store):
             rejects = _write_rejects(loads, load, change, commit, aside)
             before = [] if change.mode == "replace" else loads.files()
             load.audit(scan_files(effect.columns, [file.path for file in [*before, *files]]))
-            load.notify("before_commit")
+            load.notify(EventName.BEFORE_COMMIT)
             sealed = seal_commit(commit, effect, loads.last.commit if loads.last else None)
             sealed = replace(sealed, replaces_all=change.mode == "replace")
             sealed = complete_position(sealed, loads.chain())
@@ -188,11 +189,11 @@ class Lake(Store):
                 "rejects": rejects,
             }
             write_json(aside / "_commit.json", record_json(sealed, kept))
-            load.notify("claimed")
+            load.notify(EventName.CLAIMED)
             objects = name_objects(load.connection, folder, effect.columns, files)
             _check_aside(aside, sealed, files, rejects)
             _make_visible(folder, aside, load, sealed)
-        load.notify("after_commit")
+        load.notify(EventName.AFTER_COMMIT)
         mine = replace(loads, records=(*loads.records, Record(sealed, kept)))
         state = _describe_loads(load.table, mine)
         also = [str(load_folder(folder, sealed.sequence) / "_commit.json"), *objects]
@@ -336,7 +337,7 @@ def _write_rejects(loads: Loads, load: Load, change: Change, commit: Commit, asi
 
 def _without_statistics(file: DataFile, columns: Sequence[Column]) -> DataFile:
     """Return the file with statistics of time columns only: they are needed when its rows are replaced."""
-    timed = {quote_name(column.name) for column in list_time_columns(columns)}
+    timed = {quote_identifier(column.name) for column in list_time_columns(columns)}
     return replace(file, statistics={name: found for name, found in file.statistics.items() if name in timed})
 
 

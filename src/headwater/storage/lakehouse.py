@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from headwater.contracts import MaintainResult, StageResult, Store
 from headwater.core.commit import TableState
 from headwater.core.layers import Family
+from headwater.core.run import EventName
 from headwater.core.stores import Capabilities
 from headwater.core.types import DELTA_TYPES
 from headwater.errors import ConnectorError
@@ -173,20 +174,20 @@ class Lakehouse(Store):
             written = write_change(base, load, change, scratch)
             rejects = _add_rejects(folder, load, change, prior, scratch)
             load.audit(written.scan(base))
-            load.notify("before_commit")
+            load.notify(EventName.BEFORE_COMMIT)
             sealed = seal_commit(commit, written.effect, prior.commit if prior else None)
             if last and lacks_types(last.table, written.schema):
                 with _refuse_late(load, commit, last):
                     write_version(log, last.table.version() + 1, (), partial(enable_types, last.table))
             version = last.table.version() + 1 if last else 0
             sealed = claim_commit(folder, sealed, {"delta_version": version, "rejects": rejects}, _chain(folder, prior))
-            load.notify("claimed")
+            load.notify(EventName.CLAIMED)
             delta = place_files(base, written)
             with _refuse_late(load, commit, last):
                 _write_commit(log, version, last, delta, sealed, rejects)
             if last:
                 note_version(last.table, folder, version)
-        load.notify("after_commit")
+        load.notify(EventName.AFTER_COMMIT)
         drop_staging(folder, load.load_id)
         left = [] if delta.whole else [(base.path(file), file.size_bytes) for file in written.untouched]
         files = [*left, *((file.path, file.size_bytes) for file in delta.adds)]

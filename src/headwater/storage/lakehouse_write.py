@@ -6,11 +6,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from headwater.errors import StateError
+from headwater.sql.quoting import quote_identifiers
 from headwater.storage.commits import Effect, evolve_columns, spell_as
 from headwater.storage.delta import DeltaChange, LiveFile, make_schema, read_columns
 from headwater.storage.disk import link_file, sync_folder
 from headwater.storage.parquet import DataFile, cast_rows, name_part, scan_files, write_parquet
-from headwater.storage.sql import quote_names
 from headwater.storage.staging import take_parts
 from headwater.storage.times import group_ranges, list_time_columns, ranges_of_files, read_ranges
 
@@ -142,7 +142,7 @@ def _find_affected(base: Base, connection: DuckDBPyConnection, change: Change, w
 
 def _hold_keys(connection: DuckDBPyConnection, change: Change, written: Written) -> None:
     """Keep the keys that are written or deleted in a temporary table: they are needed twice."""
-    key = quote_names(change.key)
+    key = quote_identifiers(change.key)
     new = scan_files(written.columns, [file.path for file in written.adds], rows=_count(written.adds))
     deletes = f" UNION ALL SELECT {key} FROM ({change.deletes}) AS _deletes({key})" if change.deletes else ""
     connection.execute(f"CREATE OR REPLACE TEMP TABLE _headwater_keys AS SELECT {key} FROM ({new}){deletes}")
@@ -151,7 +151,7 @@ def _hold_keys(connection: DuckDBPyConnection, change: Change, written: Written)
 def _predicate(change: Change) -> str:
     if change.mode == "overwrite_where":
         return f"({change.where})"
-    return f"({quote_names(change.key, '_old.')}) IN (SELECT ({quote_names(change.key)}) FROM {_KEYS})"
+    return f"({quote_identifiers(change.key, '_old.')}) IN (SELECT ({quote_identifiers(change.key)}) FROM {_KEYS})"
 
 
 def place_files(base: Base, written: Written) -> DeltaChange:

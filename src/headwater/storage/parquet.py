@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headwater.core.files import open_regular
+from headwater.sql.quoting import quote_identifier, quote_text
 from headwater.storage.disk import sync_file, sync_folder
-from headwater.storage.sql import quote_name, quote_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -147,8 +147,10 @@ def write_parquet(connection: DuckDBPyConnection, query: str, folder: Path) -> l
 def cast_rows(query: str, given: Sequence[Column], columns: Sequence[Column]) -> str:
     """Return a SELECT of a query's rows, its columns named as in `given` and typed as in `columns`."""
     types = {column.name: column.type for column in columns}
-    casts = ", ".join(f"CAST({quote_name(c.name)} AS {types[c.name]}) AS {quote_name(c.name)}" for c in given)
-    names = ", ".join(quote_name(column.name) for column in given)
+    casts = ", ".join(
+        f"CAST({quote_identifier(c.name)} AS {types[c.name]}) AS {quote_identifier(c.name)}" for c in given
+    )
+    names = ", ".join(quote_identifier(column.name) for column in given)
     return f"SELECT {casts} FROM ({query}) AS _rows({names})"
 
 
@@ -162,18 +164,18 @@ def scan_files(columns: Sequence[Column], paths: Iterable[str], *, rows: int = 0
             it plans, takes them to be empty and joins them in loops (measured with 1.5.5).
         file_column: Name of one more column that holds each row's file.
     """
-    names = ", ".join(quote_name(column.name) for column in columns)
+    names = ", ".join(quote_identifier(column.name) for column in columns)
     listed = ", ".join(quote_text(path) for path in paths)
     if not listed:
-        nulls = ", ".join(f"CAST(NULL AS {column.type}) AS {quote_name(column.name)}" for column in columns)
-        extra = f", CAST(NULL AS VARCHAR) AS {quote_name(file_column)}" if file_column else ""
+        nulls = ", ".join(f"CAST(NULL AS {column.type}) AS {quote_identifier(column.name)}" for column in columns)
+        extra = f", CAST(NULL AS VARCHAR) AS {quote_identifier(file_column)}" if file_column else ""
         return f"SELECT {nulls}{extra} WHERE false"
     schema = ", ".join(
         f"{quote_text(column.name)}: {{'name': {quote_text(column.name)}, 'type': {quote_text(column.type)}, "
         "'default_value': NULL}"
         for column in columns
     )
-    extra = f", {quote_name(file_column)}" if file_column else ""
+    extra = f", {quote_identifier(file_column)}" if file_column else ""
     named = f", filename = {quote_text(file_column)}" if file_column else ""
     counted = f", explicit_cardinality = {rows}" if rows else ""
     options = f"hive_partitioning = false{named}{counted}, schema = MAP {{{schema}}}"

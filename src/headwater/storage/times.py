@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.contracts import SYSTEM_COLUMNS
 from headwater.core.types import is_time_type
-from headwater.storage.sql import quote_name
+from headwater.sql.quoting import quote_identifier
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -46,7 +46,7 @@ def read_ranges_and(
 def _aggregates(timed: Iterable[Column]) -> str:
     parts = ["count(*)"]
     for column in timed:
-        name = quote_name(column.name)
+        name = quote_identifier(column.name)
         zone = " AT TIME ZONE 'UTC'" if "TIME ZONE" in column.type else ""
         parts += [f"CAST(min({name}){zone} AS VARCHAR)", f"CAST(max({name}){zone} AS VARCHAR)"]
     return ", ".join(parts)
@@ -67,7 +67,7 @@ def ranges_of_files(files: Iterable[DataFile], columns: Iterable[Column]) -> lis
     for file in files:
         ranges: Ranges = {}
         for column in timed:
-            known = file.statistics.get(quote_name(column.name), {})
+            known = file.statistics.get(quote_identifier(column.name), {})
             if "min" in known:
                 zoned = "TIME ZONE" in column.type
                 low, high = (known[end].removesuffix("+00") if zoned else known[end] for end in ("min", "max"))
@@ -81,7 +81,9 @@ def group_ranges(
 ) -> tuple[dict[str, int], list[Ranges]]:
     """Count the rows of `source` per value of the column `group` and read the ranges of its time columns."""
     timed = list_time_columns(columns)
-    rows = connection.execute(f"SELECT {quote_name(group)}, {_aggregates(timed)} FROM {source} GROUP BY ALL").fetchall()
+    rows = connection.execute(
+        f"SELECT {quote_identifier(group)}, {_aggregates(timed)} FROM {source} GROUP BY ALL"
+    ).fetchall()
     return {row[0]: row[1] for row in rows}, [_ranges_of(row[2:], timed) for row in rows]
 
 

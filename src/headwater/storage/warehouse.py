@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from headwater.contracts import MaintainResult, StageResult, Store
 from headwater.core.commit import Commit, TableState, merge_positions
 from headwater.core.layers import Family
+from headwater.core.run import EventName
 from headwater.core.stores import Capabilities
+from headwater.sql.quoting import quote_text
 from headwater.storage.commits import (
     WEEK_S,
     foreign_table,
@@ -21,7 +23,7 @@ from headwater.storage.commits import (
     seal_commit,
     stale_commit,
 )
-from headwater.storage.sql import quote_text, split_dataset
+from headwater.storage.sql import split_dataset
 from headwater.storage.warehouse_file import WarehouseFile
 from headwater.storage.warehouse_read import compare_content, read_states, read_taken_names
 from headwater.storage.warehouse_write import apply_change, write_rejects
@@ -189,12 +191,12 @@ class Warehouse(Store):
                 write_rejects(connection, quarantine, change.rejects)
             sealed = seal_commit(commit, effect, prior)
             load.audit(f"SELECT * FROM {table}")
-            load.notify("before_commit")
+            load.notify(EventName.BEFORE_COMMIT)
             _write_commit(connection, catalog, load.table, sealed)
             connection.execute(f"COMMENT ON TABLE {table} IS {quote_text(sealed.commit_id)}")
             if load.table in self._staged:
                 _drop_staging(connection, catalog, load.table, load.load_id)
-            load.notify("claimed")
+            load.notify(EventName.CLAIMED)
         if group is None:
             self._note_commit(load, sealed)
         else:
@@ -212,7 +214,7 @@ class Warehouse(Store):
 
     def _note_commit(self, load: Load, sealed: Commit) -> None:
         self._verified[load.table] = sealed.commit_id
-        load.notify("after_commit")
+        load.notify(EventName.AFTER_COMMIT)
 
     def _compare(
         self, connection: DuckDBPyConnection, load: Load, change: Change, commit: Commit

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from headwater.storage.sql import quote_name, split_dataset
+from headwater.sql.quoting import quote_identifier
+from headwater.storage.sql import split_dataset
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +41,15 @@ class Catalog:
     def table(self, dataset: str) -> str:
         """Return the quoted name of a dataset's table."""
         schema, name = split_dataset(dataset)
-        return f"{self.name}.{quote_name(schema)}.{quote_name(name)}"
+        return f"{self.name}.{quote_identifier(schema)}.{quote_identifier(name)}"
 
     def quarantine(self, dataset: str) -> str:
         """Return the quoted name of the table that holds a dataset's rejects."""
-        return f"{self.name}._headwater_quarantine.{quote_name(dataset.replace('.', '__'))}"
+        return f"{self.name}._headwater_quarantine.{quote_identifier(dataset.replace('.', '__'))}"
 
     def staged(self, name: str) -> str:
         """Return the quoted name of a chunk's table."""
-        return f"{self.name}._headwater_staging.{quote_name(name)}"
+        return f"{self.name}._headwater_staging.{quote_identifier(name)}"
 
     def here(self, table: str) -> str:
         """Return a name that was written down in another session, in which the file may have had another name."""

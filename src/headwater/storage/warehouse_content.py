@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from headwater.storage.sql import quote_names
+from headwater.sql.quoting import quote_identifiers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +24,7 @@ _MODULUS = 2**64
 
 def hash_of(columns: Sequence[Column]) -> str:
     """Return the aggregate that sums the hashes of rows: their order does not matter, how often each stands does."""
-    return f"coalesce(sum(hash({quote_names(column.name for column in columns)})), 0)"
+    return f"coalesce(sum(hash({quote_identifiers(column.name for column in columns)})), 0)"
 
 
 def hash_rows(connection: DuckDBPyConnection, columns: Sequence[Column], source: str) -> int:

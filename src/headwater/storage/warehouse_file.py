@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from headwater.core.files import read_regular
 from headwater.errors import BusyError, ConnectorError, StateError
+from headwater.sql.quoting import quote_identifier, quote_text
 from headwater.sql.transaction import in_transaction
 from headwater.storage.disk import explain_full_disk
 from headwater.storage.folders import leaves_notes
-from headwater.storage.sql import quote_name, quote_text
 from headwater.storage.warehouse_catalog import Catalog
 
 if TYPE_CHECKING:
@@ -274,7 +274,7 @@ class WarehouseFile:
         if name in self._schemas:
             return
         with self.lock, closing(self.cursor()) as connection, self.errors():
-            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {self.catalog.name}.{quote_name(name)}")
+            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {self.catalog.name}.{quote_identifier(name)}")
         self._schemas.add(name)
 
     def has_table(self, connection: DuckDBPyConnection, table: str) -> bool:

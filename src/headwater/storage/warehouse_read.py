@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from headwater.core.commit import Column, Commit, StagedPart, Staging, TableState, merge_positions
-from headwater.storage.sql import quote_text, split_dataset
+from headwater.sql.quoting import quote_text
+from headwater.storage.sql import split_dataset
 from headwater.storage.warehouse_content import tell_difference
 from headwater.storage.warehouse_write import read_columns
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from headwater.contracts import RAW_COLUMN, REJECT_COLUMNS
 from headwater.core.commit import Column
 from headwater.errors import ConnectorError, StateError
+from headwater.sql.quoting import quote_identifier, quote_identifiers, quote_text
 from headwater.storage.commits import Effect, evolve_columns
-from headwater.storage.sql import match_keys, quote_name, quote_names, quote_text
+from headwater.storage.sql import match_keys
 from headwater.storage.times import Ranges, list_time_columns, read_ranges, read_ranges_and
 from headwater.storage.warehouse_content import hash_of, hash_rows, pack_content, unpack_total
 
@@ -77,7 +78,7 @@ def _fill_new(connection: DuckDBPyConnection, table: str, rows: str) -> int:
     that is replaced: its rows may be read from the old one.
     """
     columns = ", ".join(
-        f"{quote_name(column.name)} {column.type}{' USING COMPRESSION fsst' if column.name == RAW_COLUMN else ''}"
+        f"{quote_identifier(column.name)} {column.type}{' USING COMPRESSION fsst' if column.name == RAW_COLUMN else ''}"
         for column in read_columns(connection, rows)
     )
     connection.execute(f"CREATE TABLE {table} ({columns})")
@@ -131,8 +132,8 @@ def _affected(table: str, change: Change, last: int, affected_keys: str, inserte
         return [f"_old.rowid <= {last} AND ({change.where})"]
     if change.mode != "merge":
         return []
-    key = quote_names(change.key)
-    of_old = quote_names(change.key, "_old.")
+    key = quote_identifiers(change.key)
+    of_old = quote_identifiers(change.key, "_old.")
     affected = []
     if inserted:
         affected.append(f"_old.rowid <= {last} AND ({of_old}) IN (SELECT ({key}) FROM {table} WHERE rowid > {last})")
@@ -152,7 +153,7 @@ def _hold_deletes(connection: DuckDBPyConnection, change: Change) -> str:
 def _evolve(connection: DuckDBPyConnection, table: str, old: Sequence[Column], new: Sequence[Column]) -> bool:
     changed = False
     for index, column in enumerate(new):
-        name = quote_name(column.name)
+        name = quote_identifier(column.name)
         if index >= len(old):
             connection.execute(f"ALTER TABLE {table} ADD COLUMN {name} {column.type}")
         elif column.type != old[index].type and _spell(connection, column.type) != old[index].type:
@@ -173,7 +174,7 @@ def _spell(connection: DuckDBPyConnection, type_text: str) -> str:
 def _comment_columns(connection: DuckDBPyConnection, table: str, columns: Sequence[Column]) -> None:
     for column in columns:
         if column.source_type:
-            name = f"{table}.{quote_name(column.name)}"
+            name = f"{table}.{quote_identifier(column.name)}"
             connection.execute(f"COMMENT ON COLUMN {name} IS {quote_text(column.source_type)}")
 
 

@@ -101,7 +101,7 @@ class IngestSpec(DescribedSpec):
         if self.cursor or self.lag is not None:
             raise ValueError("load: cdc follows the log of the source; leave cursor and lag out")
         if self.deletes == "compare_keys":
-            raise ValueError("load: cdc is told of deletes; leave deletes out, or write soft_flag or ignore")
+            raise ValueError("load: cdc sees deletes; leave deletes out, or write soft_flag or ignore")
         if any(rule.dedupe for rule in self.prepare):
             raise ValueError("load: cdc keeps the last change of a key; leave dedupe out")
 

@@ -22,7 +22,7 @@ from headwater.ingestion import (
 from headwater.ingestion.landing.deleted import find_deleted, flag_deleted
 from headwater.ingestion.landing.log import change_by_log
 from headwater.ingestion.landing.vanished import check_vanished
-from headwater.sql.placeholders import quote_identifier, quote_text
+from headwater.sql.quoting import quote_identifier, quote_text
 
 if TYPE_CHECKING:
     from headwater.ingestion.landing.facts import LoadFacts

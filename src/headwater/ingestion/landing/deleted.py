@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from headwater.contracts import DELETED_AT
 from headwater.errors import ConnectorError
 from headwater.ingestion import check_deleted, check_keys, compile_deletes, compile_flags
-from headwater.sql.placeholders import quote_identifier
+from headwater.sql.quoting import quote_identifier
 
 if TYPE_CHECKING:
     from headwater.ingestion.landing.facts import LoadFacts

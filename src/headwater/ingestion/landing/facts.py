@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from headwater.sql.placeholders import quote_identifier
+from headwater.sql.quoting import quote_identifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -8,7 +8,7 @@ from headwater.contracts import CHANGE_COLUMNS, DELETED_AT, Change, Select
 from headwater.errors import ConnectorError
 from headwater.ingestion import compile_changes
 from headwater.ingestion.landing.deleted import flag_deleted
-from headwater.sql.placeholders import quote_identifier
+from headwater.sql.quoting import quote_identifier
 
 if TYPE_CHECKING:
     from headwater.ingestion.landing.facts import LoadFacts

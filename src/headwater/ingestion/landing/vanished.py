@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headwater.errors import CheckFailedError
-from headwater.sql.placeholders import quote_identifier, quote_text
+from headwater.sql.quoting import quote_identifier, quote_text
 
 if TYPE_CHECKING:
     from headwater.ingestion.landing.facts import LoadFacts

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from headwater.core.graph import Role, node_name
+from headwater.core.fingerprint import Fingerprint
+from headwater.core.graph import Role, dataset_of, node_name
 from headwater.core.plan import Cause, Decision, Interval, TransformStep
 from headwater.plan.intervals import clip_span, find_due, rebuilt_span, subtract_spans, whole_span
 from headwater.plan.planning import RunRequest, tell_gone
@@ -19,17 +20,17 @@ if TYPE_CHECKING:
     from headwater.plan.planning import Planning
 
 
-def model_fingerprints(project: Project) -> dict[str, str]:
+def model_fingerprints(project: Project) -> dict[str, Fingerprint]:
     """Return each model's fingerprint; the SQL of the views it reads is part of it."""
-    prints: dict[str, str] = {}
+    prints: dict[str, Fingerprint] = {}
     for name in project.graph.order:
         node = project.graph.nodes[name]
         if node.role is not Role.TRANSFORM:
             continue
         model: Model = node.spec
-        views = [prints[name].partition(".")[0] for name in model.inputs if project.view(name)]
-        rows, _, checks = model.fingerprint.partition(".")
-        prints[node.dataset] = f"{'+'.join([rows, *views])}.{checks}"
+        views = [prints[name].rows for name in model.inputs if project.view(name)]
+        own = model.fingerprint
+        prints[node.dataset] = Fingerprint.of("+".join([own.rows, *views]), own.checks)
     return prints
 
 
@@ -142,9 +143,8 @@ def _why_transform(
     if own is None or own.commit is None:
         return Cause.FIRST, f"first build{tell_gone(own)}"
     commit = own.commit
-    rows, _, checks = step.fingerprint.partition(".")
-    old_rows, _, old_checks = commit.fingerprint.partition(".")
-    if rows != old_rows:
+    old, new = Fingerprint(commit.fingerprint), step.fingerprint
+    if new.rows != old.rows:
         kept = request.keep_history and step.model.spec.materialize == "incremental"
         return Cause.DECLARATION, f"its SQL or header changed{'; what is there is kept' if kept else ''}"
     if volatile := _why_volatile(step.model, commit, now):
@@ -152,7 +152,7 @@ def _why_transform(
     changed = [name for name in step.inputs if name in states and commit.inputs.get(name) != states[name].version]
     if changed:
         return Cause.INPUTS, f"{', '.join(changed)} changed"
-    return (Cause.CHECKS, "its checks changed") if checks != old_checks else (Cause.NOTHING, "")
+    return (Cause.CHECKS, "its checks changed") if new.checks != old.checks else (Cause.NOTHING, "")
 
 
 def _why_volatile(model: Model, commit: Commit, now: datetime) -> str:
@@ -167,12 +167,12 @@ def only_checks_changed(step: TransformStep, state: TableState | None) -> bool:
     return step.cause is Cause.CHECKS and state is not None and state.commit is not None
 
 
-def _rebuilds(model: Model, state: TableState | None, fingerprint: str, request: RunRequest) -> bool:
+def _rebuilds(model: Model, state: TableState | None, fingerprint: Fingerprint, request: RunRequest) -> bool:
     """Whether changed SQL makes every finished row invalid."""
     if state is None or state.commit is None or request.keep_history or model.spec.materialize == "snapshot":
         return False
-    return state.commit.fingerprint.partition(".")[0] != fingerprint.partition(".")[0]
+    return Fingerprint(state.commit.fingerprint).rows != fingerprint.rows
 
 
 def _datasets(nodes: Sequence[str]) -> str:
-    return ", ".join(dict.fromkeys(node.partition("/")[0] for node in nodes))
+    return ", ".join(dict.fromkeys(dataset_of(node) for node in nodes))

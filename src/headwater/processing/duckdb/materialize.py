@@ -10,7 +10,8 @@ from headwater.core.commit import SNAPSHOT_COLUMNS, Column
 from headwater.core.types import Fidelity, landed, wider_type
 from headwater.errors import ProjectError, UserCodeError
 from headwater.sql.binding import may_be_doubled
-from headwater.sql.placeholders import quote_identifier, timestamp_literal
+from headwater.sql.placeholders import timestamp_literal
+from headwater.sql.quoting import quote_identifier
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from headwater.decorators import objects_in
 from headwater.errors import UserCodeError
 from headwater.sql.binding import tell_apart
-from headwater.sql.placeholders import quote_dataset
+from headwater.sql.quoting import quote_dataset
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

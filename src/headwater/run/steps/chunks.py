@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from headwater.core.run import EventName
 from headwater.errors import CheckFailedError
 from headwater.ingestion.ends import PreparedEnd, add_up
 from headwater.sql.placeholders import timestamp_literal
@@ -208,8 +209,8 @@ def _stage(ingestion: Ingestion, context: RunContext, step: str, prepared: _Prep
         chunk.release()
     else:
         ingestion.connection.execute(f"DROP TABLE {table}")
-    context.emit("staged", step, chunk=chunk.id, rows=staged.rows)
+    context.emit(EventName.STAGED, step, chunk=chunk.id, rows=staged.rows)
 
 
 def _tell_chunk(context: RunContext, step: str, chunk: Chunk, end: PreparedEnd) -> None:
-    context.emit("chunk_read", step, chunk=chunk.id, rows=end.good, rejected=end.rejected)
+    context.emit(EventName.CHUNK_READ, step, chunk=chunk.id, rows=end.good, rejected=end.rejected)

@@ -6,8 +6,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from headwater.contracts import Load, ReadRequest
+from headwater.core.graph import Role, node_name
 from headwater.core.project import SourceTable
-from headwater.core.run import Status, StepResult
+from headwater.core.run import EventName, Status, StepResult
+from headwater.core.secrets import redact
 from headwater.core.specs import missing_columns
 from headwater.errors import CheckFailedError, ConnectorError, HeadwaterError, ProjectError, Retryable, StateError
 from headwater.ingestion import Preparation, compile_prepare, decide_schema, set_mask_keys
@@ -15,7 +17,6 @@ from headwater.ingestion.ends import PreparedEnd
 from headwater.plan.bind import declared_columns, typed_as_declared
 from headwater.plan.steps.ingest import settle_extract as plan_again
 from headwater.project.cache import digest
-from headwater.project.references import redact
 from headwater.run.context import StopRunError
 from headwater.run.rejected import read_failure
 from headwater.run.steps.chunks import read_chunks
@@ -51,7 +52,7 @@ def extract_and_retry(step: ExtractStep, context: RunContext) -> StepResult:
             if not isinstance(error, Retryable):
                 raise
             text = redact(f"{error.what}; again in {pause_s:g} s", context.project.secrets)
-            context.emit("warning", step.node, text=text)
+            context.emit(EventName.WARNING, step.node, text=text)
         if context.stopping.wait(pause_s):
             raise StopRunError("stopped on request")
         _look_again(step, context)
@@ -89,7 +90,7 @@ def run_extract(step: ExtractStep, context: RunContext) -> StepResult:
     end = ingestion.end
     notes = tuple(redact(note, context.project.secrets) for note in ingestion.reading.notes)
     for note in notes:
-        context.emit("warning", step.node, text=note)
+        context.emit(EventName.WARNING, step.node, text=note)
     context.ingestions[step.dataset] = ingestion
     return StepResult(
         step.node, Status.DONE, rows_inserted=end.good, rejected=end.rejected, reason=step.reason, notes=notes
@@ -131,12 +132,13 @@ def _begin(
         manifest = {"bounds": reading.manifest, "version": version}
     preparation = _prepare(table, reading, columns, state, step.full)
     set_mask_keys(connection, table.ingest)
+    loader = node_name(table.name, Role.LOAD)
     load = Load(
         table=table.name,
-        producer=f"{table.name}/load",
+        producer=loader,
         load_id=load_id,
         connection=connection,
-        notify=lambda name: context.emit(name, f"{table.name}/load"),
+        notify=lambda name: context.emit(EventName(name), loader),
     )
     ingestion = Ingestion(table, connection, load, state, step.full, preparation, reading, manifest=manifest)
     for part, end in _staged_ends(staging):

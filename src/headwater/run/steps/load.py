@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from headwater.core.plan import Cause, Decision
-from headwater.core.run import Status, StepResult
+from headwater.core.run import EventName, Status, StepResult
+from headwater.core.secrets import redact
 from headwater.errors import CheckFailedError, ConnectorError
 from headwater.ingestion.landing import LoadFacts, decide_load
-from headwater.project.references import redact
 from headwater.run.committing import Proposal, commit_proposal
 from headwater.run.rejected import forget_failure, keep_failure
 from headwater.sql.placeholders import timestamp_literal
@@ -91,7 +91,7 @@ def _report(step: LoadStep, context: RunContext, ingestion: Ingestion, position:
     try:
         ingestion.reading.report(position)
     except ConnectorError as error:
-        context.emit("warning", step.node, text=redact(error.what, context.project.secrets))
+        context.emit(EventName.WARNING, step.node, text=redact(error.what, context.project.secrets))
 
 
 def _unchanged(step: LoadStep, state: TableState | None) -> StepResult:

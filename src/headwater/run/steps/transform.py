@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from headwater.contracts import Change, Computation, Load, Target
 from headwater.core.plan import Decision, Interval
-from headwater.core.run import Status, StepResult
+from headwater.core.run import EventName, Status, StepResult
 from headwater.errors import StateError
 from headwater.plan.intervals import read_spans, subtract_spans, write_spans
 from headwater.plan.steps.transform import only_checks_changed
@@ -159,7 +159,7 @@ class _Work:
             producer=step.node,
             load_id=context.run_id,
             connection=self.connection,
-            notify=lambda name: context.emit(name, step.node),
+            notify=lambda name: context.emit(EventName(name), step.node),
         )
         return Proposal(step, state, load, change, self._position(state, spans, pending))
 

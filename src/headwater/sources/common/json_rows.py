@@ -20,7 +20,7 @@ from headwater.core.types import normalize_type
 from headwater.sources.common.json_texts import UNREAD, texts_sql
 from headwater.sql.exact import EPOCHS, INTEGERS, nested_cast_sql, text_cast_sql
 from headwater.sql.nested import is_nested, json_twin
-from headwater.sql.placeholders import quote_identifier, quote_text
+from headwater.sql.quoting import quote_identifier, quote_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

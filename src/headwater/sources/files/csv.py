@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from headwater.sources.common.layout import PACKED, Layout, is_exact_in_duckdb, open_bytes, open_text, read_layout
 from headwater.sources.files.loose import find_records, scan_loosely
 from headwater.sources.files.scan import CsvScan, read_type
-from headwater.sql.placeholders import quote_identifier, quote_text
+from headwater.sql.quoting import quote_identifier, quote_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

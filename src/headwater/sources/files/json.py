@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from headwater.sources.common.json_rows import SAMPLE_ROWS, JsonProjection, KeysError, usual_keys
 from headwater.sources.common.layout import PACKED, RAW_CHARACTERS, open_bytes
 from headwater.sources.common.listing import FileFormatError, check_unchanged, duckdb_path
-from headwater.sql.placeholders import quote_text
+from headwater.sql.quoting import quote_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.sources.common.layout import RAW_CHARACTERS, csv_options, open_bytes, open_text
 from headwater.sources.files import scan as files_scan
-from headwater.sql.placeholders import quote_text
+from headwater.sql.quoting import quote_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

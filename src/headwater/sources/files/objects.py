@@ -22,7 +22,7 @@ from headwater.sources.common.listing import (
 )
 from headwater.sources.common.walk import fixed_folder, list_files, missing_folder
 from headwater.sources.files.scan import empty_query
-from headwater.sql.placeholders import quote_text
+from headwater.sql.quoting import quote_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -70,7 +70,9 @@ def check_objects(table: IngestSpec, stores: Mapping[str, DeclaredStore]) -> Non
     """
     if table.into in stores and not stores[table.into].capabilities.keeps_objects:
         others = " or ".join(name for name, store in stores.items() if store.capabilities.keeps_objects)
-        raise ValueError(f"format: objects keeps files as they are, which the {table.into} cannot; write into: {others}")
+        raise ValueError(
+            f"format: objects keeps files as they are, which the {table.into} cannot; write into: {others}"
+        )
     typed = [name for name, column in table.columns.items() if column.type is not None]
     if typed:
         known = ", ".join(f"{column.name} {column.type.lower()}" for column in OBJECT_COLUMNS)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from headwater.core.commit import Column
 from headwater.sources.common.listing import FileFormatError, duckdb_path, explain_errors
 from headwater.sql.exact import EPOCHS, exact_cast_sql
-from headwater.sql.placeholders import quote_identifier, quote_text
+from headwater.sql.quoting import quote_identifier, quote_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -10,7 +10,7 @@ from headwater.core.commit import Column
 from headwater.sources.common.json_rows import proposed_type
 from headwater.sources.common.layout import csv_options, is_exact_in_duckdb, open_text, read_layout
 from headwater.sources.common.listing import duckdb_path
-from headwater.sql.placeholders import quote_text
+from headwater.sql.quoting import quote_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

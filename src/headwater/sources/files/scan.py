@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from headwater.sources.common.layout import RAW_CHARACTERS, Dialect, Layout
 from headwater.sources.common.listing import duckdb_path
 from headwater.sql.exact import EPOCHS, formatted_cast_sql, text_cast_sql
-from headwater.sql.placeholders import quote_identifier, quote_text
+from headwater.sql.quoting import quote_identifier, quote_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -12,7 +12,8 @@ from headwater.sources.common.layout import RAW_CHARACTERS
 from headwater.sources.common.listing import FileFormatError
 from headwater.sources.logs.format import FORMATS, LogFormat, own_format
 from headwater.sources.logs.split import last_line_end, split_lines
-from headwater.sql.placeholders import quote_identifier, quote_text, timestamp_literal
+from headwater.sql.placeholders import timestamp_literal
+from headwater.sql.quoting import quote_identifier, quote_text
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

@@ -22,7 +22,7 @@ from headwater.sources.logs.lines import LineReader
 from headwater.sources.logs.look import Log, read_logs
 from headwater.sources.logs.spec import LogsConnection, LogsTable
 from headwater.sources.logs.text import LogText
-from headwater.sql.placeholders import quote_identifier, quote_text
+from headwater.sql.quoting import quote_identifier, quote_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

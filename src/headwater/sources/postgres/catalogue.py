@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from headwater.contracts import TableDescription
+from headwater.core.near import find_near, list_near
 from headwater.sources.postgres.connect import PostgresError
 from headwater.sources.postgres.types import ServerColumn, ServerType, unfit_sql
-from headwater.sql.placeholders import quote_identifier
+from headwater.sql.quoting import quote_identifier
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -141,8 +141,8 @@ def search_path(session: psycopg.Connection[Any], schema: str) -> str:
     rows = session.execute("SELECT nspname, current_setting('search_path') FROM pg_catalog.pg_namespace").fetchall()
     names = [str(name) for name, _ in rows]
     if schema not in names:
-        near = difflib.get_close_matches(schema, names, 3)
-        fix = f"did you mean {near[0]!r}?" if near else "check database_schema"
+        near = find_near(schema, names)
+        fix = f"did you mean {near!r}?" if near else "check database_schema"
         raise PostgresError(f"there is no schema {schema!r}", fix=fix)
     return ", ".join([quote_identifier(schema), *([str(rows[0][1])] if rows[0][1] else [])])
 
@@ -173,7 +173,7 @@ def _missing(session: psycopg.Connection[Any], schema: str, name: str) -> Postgr
         fix = f"it is in the schema {elsewhere[0]}: set database_schema"
     else:
         there = sorted(found for found, other in rows if other == schema)
-        near = difflib.get_close_matches(name, there, 3) or there[:10]
+        near = list_near(name, there) or there[:10]
         fix = f"set table to one of: {', '.join(near) or 'none there'}"
     return PostgresError(f"schema {schema!r} has no table {name!r}", fix=fix)
 

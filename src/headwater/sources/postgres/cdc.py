@@ -27,7 +27,7 @@ from headwater.sources.postgres.cdc_stream import BATCH_BYTES, BATCH_ROWS, Chang
 from headwater.sources.postgres.pgoutput import UNCHANGED, Relation, read_lsn
 from headwater.sources.postgres.rows import RowPlan, open_reader
 from headwater.sources.postgres.slot_names import Slot
-from headwater.sql.placeholders import quote_identifier
+from headwater.sql.quoting import quote_identifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

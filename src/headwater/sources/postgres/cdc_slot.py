@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from headwater.errors import ProjectError
 from headwater.sources.postgres.connect import PostgresError, PostgresUnavailableError
 from headwater.sources.postgres.pgoutput import read_lsn
-from headwater.sql.placeholders import quote_identifier, quote_text
+from headwater.sql.quoting import quote_identifier, quote_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

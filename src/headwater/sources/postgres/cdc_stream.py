@@ -14,7 +14,7 @@ from headwater.sources.postgres.cdc_slot import in_use
 from headwater.sources.postgres.connect import PostgresError
 from headwater.sources.postgres.pgoutput import UNCHANGED, Relation, Value
 from headwater.sources.postgres.rows import RowPlan
-from headwater.sql.placeholders import quote_identifier, quote_text
+from headwater.sql.quoting import quote_identifier, quote_text
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from copy import copy
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from headwater.core.near import find_near
 from headwater.errors import ConnectorError, ProjectError, Retryable, Terminal
 from headwater.sources.postgres.holders import reader_name
 
@@ -208,14 +208,21 @@ def _explain_words(text: str) -> ProjectError:
 
     word = _UNKNOWN_WORD.search(text)
     known = [option.keyword.decode() for option in Conninfo.get_defaults()]
-    near = difflib.get_close_matches(word[1], known, 1, cutoff=0.75) if word else []
+    near = find_near(word[1], known, cutoff=0.75) if word else ""
     if word and near:
         what = f"the connection has a word that libpq does not know: {word[1]}"
-        return ProjectError(what, fix=f"did you mean {near[0]!r}?")
+        return ProjectError(what, fix=f"did you mean {near!r}?")
     return ProjectError(
         "the connection is neither a URI nor key=value words that libpq knows",
         fix="write postgresql://user:password@host:5432/database, or host=… dbname=… user=…",
     )
 
 
-
+def find_place(connection: str | Mapping[str, Any]) -> tuple[str, str, str]:
+    """Return host, port and database of a connection in any of its three spellings; libpq is not asked."""
+    if isinstance(connection, str) and "://" in connection:
+        parts = urlsplit(connection)
+        return parts.hostname or "localhost", str(parts.port or 5432), parts.path.strip("/") or "postgres"
+    words = connection if not isinstance(connection, str) else dict(re.findall(r"(\w+)\s*=\s*(\S+)", connection))
+    host, port = str(words.get("host", "localhost")), str(words.get("port", 5432))
+    return host, port, str(words.get("dbname", words.get("database", "postgres")))

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from headwater.sources.postgres.types import from_text, server_sql, unfit_sql
-from headwater.sql.placeholders import quote_identifier, quote_text
+from headwater.sql.quoting import quote_identifier, quote_text
 from headwater.sql.transaction import in_transaction
 
 if TYPE_CHECKING:

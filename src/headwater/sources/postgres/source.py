@@ -22,7 +22,7 @@ from headwater.sources.postgres.connect import Target, find_place
 from headwater.sources.postgres.holders import NAMED_AFTER, list_holders, tell_holders
 from headwater.sources.postgres.rows import RowPlan, find_scanner, open_reader
 from headwater.sources.postgres.slot_names import Owner, Slot, environment_suffix, too_long
-from headwater.sql.placeholders import quote_identifier
+from headwater.sql.quoting import quote_identifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -129,7 +129,10 @@ class Postgres(Source):
         """Return host and port as the namespace, and database, schema and table."""
         host, port, database = find_place(self._spec.connection)
         name = options.table or table
-        return f"postgres://{host}:{port}", f"{database}.{name if '.' in name else f'{self._spec.database_schema}.{name}'}"
+        return (
+            f"postgres://{host}:{port}",
+            f"{database}.{name if '.' in name else f'{self._spec.database_schema}.{name}'}",
+        )
 
     def describe(self, tables: Mapping[str, PostgresTable]) -> dict[str, TableDescription]:
         """Describe tables from the catalogue, all at once; notes say which columns land as text of their digits."""
@@ -274,7 +277,7 @@ def _cursor(name: str, table: Table, request: ReadRequest) -> ServerColumn | Non
     cursor = request.ingest.cursor if request.incremental else None
     if request.incremental and not cursor and not request.ingest.key:
         raise ProjectError(
-            f"table {name!r} is loaded incrementally, and nothing tells its new rows from the old ones",
+            f"table {name!r} is loaded incrementally, and nothing shows which of its rows are new",
             fix="add cursor: a column that grows; or key: what a row is merged by; or load: full",
         )
     if not cursor:

@@ -69,7 +69,7 @@ def parse_page(answer: Answer, records: str, client: Client, *, may_lack: bool =
         raise _explain(answer, body, client, str(error)) from None
     except RecursionError:
         what = f"{client.show(answer.url)}: the answer is nested too deeply"
-        raise RestError(what, fix="ask for less in one answer, or tell those who make the API") from None
+        raise RestError(what, fix="ask for less in one answer, or write to those who make the API") from None
     if found is None and not may_lack:
         raise RestError(
             f"{client.show(answer.url)}: there is no {records} in the answer: {client.show_body(body)}",
@@ -109,7 +109,7 @@ def _explain(answer: Answer, body: bytes, client: Client, problem: str) -> Excep
     if _is_cut_off(body):
         return PassingError(f"{answer.status}, broken JSON ({problem})")
     return RestError(
-        f"{shown}: the answer is not JSON: {problem}: {client.show_body(body)}", fix="tell those who make the API"
+        f"{shown}: the answer is not JSON: {problem}: {client.show_body(body)}", fix="write to those who make the API"
     )
 
 

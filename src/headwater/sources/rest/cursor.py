@@ -10,7 +10,7 @@ from headwater.core.cursor import decode_cursor, effective_lag, encode_cursor, s
 from headwater.errors import ProjectError
 from headwater.sources.common.json_rows import exact_values
 from headwater.sources.rest.client import RestError
-from headwater.sql.placeholders import quote_text
+from headwater.sql.quoting import quote_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -126,7 +126,7 @@ def find_cursor(table: str, request: ReadRequest) -> Cursor | None:
         return None
     if not ingest.cursor and not ingest.key:
         raise ProjectError(
-            f"table {table!r} is loaded incrementally, and nothing tells its new rows from the old ones",
+            f"table {table!r} is loaded incrementally, and nothing shows which of its rows are new",
             fix="add cursor: a column that grows; or key: what a row is merged by; or load: full",
         )
     if not ingest.key and (request.options.parent or not request.options.send_cursor):

@@ -19,7 +19,7 @@ from headwater.sources.rest.cursor import OFFSETS, cursor_params
 from headwater.sources.rest.pages import Ask, Guard, Pager, walk
 from headwater.sources.rest.parents import NO_PARENT, read_parents
 from headwater.sources.rest.spec import fill_parent
-from headwater.sql.placeholders import quote_identifier, quote_text
+from headwater.sql.quoting import quote_identifier, quote_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -19,7 +19,7 @@ from headwater.sources.rest.cursor import find_cursor
 from headwater.sources.rest.parents import find_chain
 from headwater.sources.rest.read import TableRead, Walker
 from headwater.sources.rest.spec import RestConnection, RestTable
-from headwater.sql.placeholders import quote_text
+from headwater.sql.quoting import quote_text
 from headwater.temporary import temporary_folder
 
 if TYPE_CHECKING:

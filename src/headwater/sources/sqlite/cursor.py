@@ -17,7 +17,7 @@ from headwater.core.cursor import subtract_lag
 from headwater.sources.sqlite.catalogue import Table
 from headwater.sources.sqlite.types import moment
 from headwater.sql.exact import EPOCHS, FLOATS, INTEGERS
-from headwater.sql.placeholders import quote_identifier, quote_text
+from headwater.sql.quoting import quote_identifier, quote_text
 
 if TYPE_CHECKING:
     import sqlite3

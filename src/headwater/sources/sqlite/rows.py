@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.sources.sqlite.types import arrow_type, convert_column
 from headwater.sql.exact import text_cast_sql
-from headwater.sql.placeholders import quote_identifier, quote_text
+from headwater.sql.quoting import quote_identifier, quote_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -308,7 +308,7 @@ def _landed_bounds(cells: CursorCells, request: ReadRequest) -> dict[str, Any]:
         if not request.ingest.key:
             raise SqliteError(
                 f"the cursor {name!r} lands as text and holds times or numbers in several spellings, so the order of "
-                "its texts does not tell new rows from old ones",
+                "its texts does not show which rows are new",
                 fix=f"declare its type (columns: {{{name}: timestamptz}}, or bigint), or give the table a key",
             )
         _checked_lag(kind, request)
@@ -364,7 +364,7 @@ def _cursor(name: str, table: Table, request: ReadRequest) -> str:
     cursor = request.ingest.cursor if request.incremental else None
     if request.incremental and not cursor and not request.ingest.key:
         raise ProjectError(
-            f"table {name!r} is loaded incrementally, and nothing tells its new rows from the old ones",
+            f"table {name!r} is loaded incrementally, and nothing shows which of its rows are new",
             fix="add cursor: a column that grows; or key: what a row is merged by; or load: full",
         )
     if not cursor:

@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headwater.errors import CheckFailedError
-from headwater.quality import compile_scan, read_scan, sample_query
+from headwater.quality.scan import compile_scan, read_scan, sample_query
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
 
     from duckdb import DuckDBPyConnection
 
     from headwater.core.run import CheckResult
     from headwater.core.specs import CheckSpec
-    from headwater.quality import Measure
-    from headwater.run.context import RunContext
+    from headwater.quality.scan import Measure
 
 _RANKS = {"error": 0, "warning": 1}
 _SHOWN_COLUMNS = 8
@@ -29,20 +29,21 @@ class Audit:
     """Runs a table's checks when the store asks; keeps the outcome in `results`.
 
     Args:
-        context: The run.
-        step: Name of the step.
         checks: The table's checks.
-        connection: Connection on which the store's SELECT runs.
+        connection: Connection on which the store's SELECT runs; what a relationship names is there by its name.
+        now: The clock, for checks of age.
+        warn: Called with a line per check of severity `warning` that failed.
     """
 
     def __init__(
-        self, context: RunContext, step: str, checks: Sequence[CheckSpec], connection: DuckDBPyConnection
+        self,
+        checks: Sequence[CheckSpec],
+        connection: DuckDBPyConnection,
+        now: datetime,
+        warn: Callable[[str], None],
     ) -> None:
-        self.context, self.step, self.checks, self.connection = context, step, checks, connection
+        self.checks, self.connection, self.now, self.warn = checks, connection, now, warn
         self.results: tuple[CheckResult, ...] = ()
-        for check in checks:
-            if check.relationship is not None:  # before the store's transaction: a view made later is not seen in it
-                context.catalogue.show(check.relationship.to)
 
     def __call__(self, this: str) -> None:
         """Check a SELECT of the table as it will be.
@@ -52,7 +53,7 @@ class Audit:
         """
         if not self.checks:
             return
-        scan = compile_scan(self.checks, this, self.context.now)
+        scan = compile_scan(self.checks, this, self.now)
         row = self.connection.execute(scan.query).fetchone()
         self.results = read_scan(scan, row or ())
         pairs = zip(scan.measures, self.results, strict=True)
@@ -61,7 +62,7 @@ class Audit:
         if any(result.severity == "error" for _, result in failed):
             raise CheckFailedError("\n".join(["checks failed; the last good version stays", *lines]))
         for line in lines:
-            self.context.emit("warning", self.step, text=line.strip())
+            self.warn(line.strip())
 
     def _line(self, measure: Measure, result: CheckResult, this: str) -> str:
         text = f"  {result.severity}: {result.check}: {result.failing:,} of {result.rows:,} rows"

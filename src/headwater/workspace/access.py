@@ -29,10 +29,10 @@ from headwater.plan.planning import Observed
 from headwater.project.cache import ParseCache
 from headwater.run.catalogue import Catalogue
 from headwater.run.context import utc_now
-from headwater.run.live_query import ask_query, ask_states
-from headwater.run.query import AnswerEndedError, run_query
 from headwater.state import Journal, Lease, find_holder
 from headwater.temporary import place_of, remove_left, temporary_folder
+from headwater.workspace.live_query import ask_query, ask_states
+from headwater.workspace.query import AnswerEndedError, run_query
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from headwater.core.project import Project
     from headwater.core.run import StepResult
     from headwater.processing.duckdb.session import DuckDBSession
-    from headwater.run.query import Answer
+    from headwater.workspace.query import Answer
 
 
 T = TypeVar("T")

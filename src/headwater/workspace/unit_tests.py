@@ -6,17 +6,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from headwater.core.near import suggest
 from headwater.core.project import Model, SourceTable
 from headwater.core.values import resolve_scalar
 from headwater.errors import HeadwaterError, PlanError, ProjectError
 from headwater.plan.bind import source_schema
 from headwater.plan.intervals import parse_moment
 from headwater.plan.planning import Observed
-from headwater.project.validate import suggest
 from headwater.run.boundary import call_user_model
 from headwater.sql.binding import describe_query, explain_error
 from headwater.sql.exact import exact_text
-from headwater.sql.placeholders import fill_clock, quote_dataset, quote_identifier, quote_text
+from headwater.sql.placeholders import fill_clock
+from headwater.sql.quoting import quote_dataset, quote_identifier, quote_text
 from headwater.sql.sealed import connect_sealed
 
 if TYPE_CHECKING:

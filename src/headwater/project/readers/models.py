@@ -4,27 +4,34 @@ from __future__ import annotations
 
 import ast
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from headwater.core.graph import Location
+from headwater.core.dataset import Dataset
+from headwater.core.fingerprint import Fingerprint
+from headwater.core.graph import Location, Node, Role, node_name
+from headwater.core.layers import Family
+from headwater.core.near import suggest
 from headwater.core.project import Model, Reference
 from headwater.core.specs import CheckSpec, ModelSpec
 from headwater.errors import ProjectError
-from headwater.project.cache import ParseCache, digest
+from headwater.plugins import load_store
+from headwater.project.cache import digest
 from headwater.project.documents import Document, parse_document, read_text
+from headwater.project.readers.reader import Declared, FolderReader
 from headwater.project.references import plain
-from headwater.project.validate import suggest, validate
+from headwater.project.validate import validate
 from headwater.sql.header import split_header
 from headwater.sql.placeholders import CLOCK, CLOCK_PROBE, column_before, fill_placeholders, find_placeholders, literal
 from headwater.sql.tokens import canonical_text, drop_semicolons
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from headwater.core.stores import DeclaredStore
     from headwater.project.documents import Key
+    from headwater.project.readers.reader import LoadContext
     from headwater.sql.placeholders import Shift
 
 _NO_REBUILD = {"description", "owner", "tags", "checks", "schedule", "lookback"}
@@ -33,28 +40,36 @@ _NO_REBUILD = {"description", "owner", "tags", "checks", "schedule", "lookback"}
 
 @dataclass(slots=True)
 class ModelReader:
-    """Reads model files of one project; problems are collected in `errors`.
+    """Reads the model files of one project; `context` is the project so far."""
 
-    With `any_variable` it is not known which variables there are: none is refused.
-    """
+    context: LoadContext
 
-    root: Path
-    variables: dict[str, Any]
-    stores: Mapping[str, DeclaredStore]
-    cache: ParseCache
-    errors: list[ProjectError] = field(default_factory=list)
-    any_variable: bool = False
+    def read_all(self) -> Iterator[Model]:
+        """Read every model that has no problems."""
+        places: dict[str, str] = {}
+        for file in self.context.files("models", ".sql", ".py"):
+            if file.name.startswith(("_", ".")):
+                continue
+            path = self.context.path_of(file)
+            name = _name_of(PurePosixPath(path))
+            if other := places.get(name):
+                what = f"two models are named {name}: the other is {other}"
+                self.context.error(Location(path, 1), what, "rename one file")
+                continue
+            places[name] = path
+            if (model := self.read(file, name)) is not None:
+                yield model
 
     def read(self, file: Path, name: str) -> Model | None:
         """Read one model; None when it has problems (added to `errors`)."""
-        path = file.relative_to(self.root).as_posix()
+        path = self.context.path_of(file)
         try:
             text = read_text(file, path)
             return (
                 self._read_sql(text, path, name) if file.suffix == ".sql" else self._read_python(file, text, path, name)
             )
         except ProjectError as error:
-            self.errors.append(error)
+            self.context.errors.append(error)
             return None
 
     # ------------------------------------------------------------------------------------------------------- SQL
@@ -65,10 +80,10 @@ class ModelReader:
         except ValueError as error:
             raise ProjectError(str(error), fix="/* headwater and */ each stand on a line", path=path, line=1) from None
         document = parse_document(header, path, header_line or 1)
-        spec = validate(ModelSpec, document.data, document, (), self.errors, self.stores)
+        spec = validate(ModelSpec, document.data, document, (), self.context.errors, self.context.stores)
         found = find_placeholders(body)
         query, shifts = self._fill_variables(drop_semicolons(body), path)
-        entry = self.cache.get(digest("query judged, with mentions", query), lambda: self._parse(query))
+        entry = self.context.cache.get(digest("query judged, with mentions", query), lambda: self._parse(query))
         if "error" in entry:
             what, fix, line, column = entry["error"]
             raise ProjectError(what, fix=fix, path=path, line=line, column=column_before(shifts, line, column))
@@ -77,7 +92,7 @@ class ModelReader:
             return Location(path, line, column_before(shifts, line, column))
 
         for what, fix, line, column in entry["refused"]:
-            self.errors.append(ProjectError.at(place(line, column), what, fix))
+            self.context.errors.append(ProjectError.at(place(line, column), what, fix))
         if spec is None:
             return None
         self._check_interval(spec, body, found, path)
@@ -103,15 +118,17 @@ class ModelReader:
             if word in ("interval_start", "interval_end"):
                 what = f"${word} has a value only in a model with intervals"
                 fix = "use materialize: incremental with time, every and start"
-                self.errors.append(ProjectError.at(_place(path, body, start), what, fix))
+                self.context.errors.append(ProjectError.at(_place(path, body, start), what, fix))
 
     def _fill_variables(self, body: str, path: str) -> tuple[str, tuple[Shift, ...]]:
         for start, _, name in find_placeholders(body):
-            known = [*self.variables, *CLOCK]
-            if name not in known and not self.any_variable:
+            known = [*self.context.variables, *CLOCK]
+            if name not in known and not self.context.any_variable:
                 fix = f"{suggest(name, known)} or add it to vars in headwater.yaml"
                 raise ProjectError.at(_place(path, body, start), f"unknown variable ${name}", fix)
-        return fill_placeholders(body, lambda name: None if name in CLOCK else literal(self.variables.get(name)))
+        return fill_placeholders(
+            body, lambda name: None if name in CLOCK else literal(self.context.variables.get(name))
+        )
 
     @staticmethod
     def _parse(query: str) -> dict[str, Any]:
@@ -162,12 +179,12 @@ class ModelReader:
             (k.arg or "",): Location(path, k.lineno, k.col_offset + 1) for k in decorator.keywords
         }
         document = Document(path, arguments, places, line)
-        spec = validate(ModelSpec, arguments, document, (), self.errors, self.stores)
+        spec = validate(ModelSpec, arguments, document, (), self.context.errors, self.context.stores)
         if spec is None:
             return None
         if spec.materialize == "view":
             raise ProjectError("a Python model cannot be a view", fix="use materialize: table", path=path, line=line)
-        sources = "\n".join(imported_sources(file, self.root, function.name))
+        sources = "\n".join(imported_sources(file, self.context.root, function.name))
         at = places.get(("inputs",), Location(path, line))
         return Model(
             name=name,
@@ -193,18 +210,42 @@ class ModelReader:
             )
 
 
+def _name_of(path: PurePosixPath) -> str:
+    """Return what the model in a file is called: the first folder below models/ is its namespace."""
+    return f"{path.parts[1] if len(path.parts) > 2 else 'main'}.{path.stem}"
+
+
+def _declare(model: Model, context: LoadContext) -> Declared:
+    """Return the dataset of a model: rows are transformed and stored, or only transformed, where it is a view."""
+    place = context.stores.get(model.spec.store or context.spec.defaults.store)
+    name = "" if model.is_view else (model.spec.store or context.spec.defaults.store)
+    dataset = Dataset(model, model.spec.materialize, Role.TRANSFORM, name, model.inputs)
+    writer = node_name(model.name, Role.TRANSFORM)
+    nodes = [Node(writer, Family.PROCESSING, model.spec.materialize, Role.TRANSFORM, model, model.location)]
+    if name and place is not None:
+        family = load_store(place.kind).family
+        nodes.append(Node(model.name, family, place.name, Role.DATASET, model, model.location))
+    return Declared(dataset, f"folder models/{model.name.partition('.')[0]}", tuple(nodes), model.references)
+
+
+MODELS = FolderReader(
+    "models", lambda context: [_declare(model, context) for model in ModelReader(context).read_all()], _name_of
+)
+
+
 def _place(path: str, text: str, offset: int) -> Location:
     """Return the place of a character offset in a file's text."""
     return Location(path, text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset))
 
 
-def fingerprint_model(spec: ModelSpec, *parts: str) -> str:
-    """Return `rows.checks`: the hash of what makes a model's rows, and the hash of its checks."""
+def fingerprint_model(spec: ModelSpec, *parts: str) -> Fingerprint:
+    """Return the hash of what makes a model's rows, and the hash of its checks."""
     rows = {key: plain(value) for key, value in spec.model_dump(exclude=_NO_REBUILD, exclude_defaults=True).items()}
     typed = {name: column["type"] for name, column in rows.pop("columns", {}).items() if "type" in column}
     if typed:
         rows["columns"] = typed
-    return f"{digest(json.dumps(rows, sort_keys=True, default=str), *parts)}.{fingerprint_checks(spec.all_checks())}"
+    made_by = digest(json.dumps(rows, sort_keys=True, default=str), *parts)
+    return Fingerprint.of(made_by, fingerprint_checks(spec.all_checks()))
 
 
 def fingerprint_checks(checks: tuple[CheckSpec, ...]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,26 +10,30 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pydantic import create_model
 
+from headwater.core.dataset import Dataset
+from headwater.core.fingerprint import Fingerprint
+from headwater.core.graph import Location, Node, Role, node_name
 from headwater.core.layers import Family
+from headwater.core.near import suggest
 from headwater.core.project import SourceTable
 from headwater.core.specs import IngestSpec, SourceColumns, Spec
 from headwater.errors import ProjectError
-from headwater.plugins import list_kinds, load_source
+from headwater.plugins import list_kinds, load_source, load_store
 from headwater.project.cache import digest
+from headwater.project.readers.reader import Declared, FolderReader
 from headwater.project.references import plain
-from headwater.project.validate import suggest, validate
+from headwater.project.validate import validate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from headwater.contracts import Source
-    from headwater.core.stores import DeclaredStore
-    from headwater.project.cache import ParseCache
     from headwater.project.documents import Document
-    from headwater.project.references import References
+    from headwater.project.readers.reader import LoadContext
 
 SCHEMA_SUFFIX = ".schema.yaml"
+_YAML = (".yaml", ".yml")
 
 _ONLY_WORDS = {"description", "owner", "tags"}
 """Keys of a table or column that say nothing of its rows."""
@@ -44,40 +47,45 @@ class SchemaTable(Spec):
 
 @dataclass(slots=True)
 class SourceReader:
-    """Reads the source files of one project; problems are collected in `errors`.
+    """Reads the source files of one project.
 
     Attributes:
-        references: Resolves `${env:…}` and `${file:…}`.
-        open_document: Reads a YAML file; None when it has problems (added to `errors`).
-        stores: The stores of the project.
-        default_store: Where a table goes whose declaration does not say.
-        environment: The chosen environment.
-        errors: Problems found.
+        context: The project so far.
         claimed: What only one table may have, and where that one is declared.
     """
 
-    references: References
-    open_document: Callable[[Path], Document | None]
-    stores: Mapping[str, DeclaredStore]
-    default_store: str
-    environment: str = ""
-    errors: list[ProjectError] = field(default_factory=list)
+    context: LoadContext
     claimed: dict[str, str] = field(default_factory=dict)
-    cache: ParseCache | None = None
+
+    def read_all(self) -> Iterator[SourceTable]:
+        """Read every source: its tables without problems."""
+        files: dict[str, str] = {}
+        for file in self.context.files("sources", *_YAML):
+            path = self.context.path_of(file)
+            if file.name.endswith(SCHEMA_SUFFIX):
+                if not any(file.with_name(file.name.removesuffix(SCHEMA_SUFFIX) + end).is_file() for end in _YAML):
+                    what = "a schema file without its source"
+                    self.context.error(Location(path, 1), what, "name it like the source's file")
+            elif other := files.get(file.stem):
+                what = f"two sources are named {file.stem}: the other is {other}"
+                self.context.error(Location(path, 1), what, "rename one file")
+            else:
+                files[file.stem] = path
+                yield from self.read(file)
 
     def read(self, file: Path) -> Iterator[SourceTable]:
         """Read one source: its tables without problems."""
-        document = self.open_document(file)
+        document = self.context.open_document(file)
         if document is None:
             return
         data = document.data if isinstance(document.data, dict) else {}
         kind = self._kind(document, data)
         if not kind:
             return
-        resolved = self.references.resolve(document, data, (), self.errors)
+        resolved = self.context.references.resolve(document, data, (), self.context.errors)
         connector = load_source(kind)
         own = {key: value for key, value in resolved.items() if key not in ("kind", "tables")}
-        connection = validate(connector.connection_spec, own, document, (), self.errors)
+        connection = validate(connector.connection_spec, own, document, (), self.context.errors)
         tables = resolved.get("tables")
         if not isinstance(tables, dict) or not tables:
             self._error(document, ("tables",), "`tables` is missing", "name the tables: tables: {orders: {…}}")
@@ -94,16 +102,15 @@ class SourceReader:
             yield SourceTable(
                 name=f"{file.stem}.{name}", kind=kind, connection=connection, options=table, ingest=table,
                 location=document.place(("tables", name)), fingerprint=declared,
-                store=self.stores[table.into],
+                store=self.context.stores[table.into],
             )  # fmt: skip
 
     def _kind(self, document: Document, data: dict[str, Any]) -> str:
         kind, known = str(data.get("kind") or ""), list_kinds("sources")
         if kind in known:
             return kind
-        near = difflib.get_close_matches(kind, known, 1)
-        fix = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
-        self._error(document, ("kind",), f"unknown kind {kind!r}" if kind else "`kind` is missing", fix)
+        what = f"unknown kind {kind!r}" if kind else "`kind` is missing"
+        self._error(document, ("kind",), what, suggest(kind, known))
         return ""
 
     def _table(
@@ -115,10 +122,10 @@ class SourceReader:
         table_type = table_spec_of(kind)
         values = dict(body or {})
         if "into" not in values and table_type.model_fields["into"].default == "lakehouse":
-            values["into"] = self.default_store
+            values["into"] = self.context.spec.defaults.into
         if not values.get("columns") and schema:
             values["columns"] = schema
-        spec = validate(table_type, values, document, ("tables", name), self.errors, self.stores)
+        spec = validate(table_type, values, document, ("tables", name), self.context.errors, self.context.stores)
         if spec is not None:
             self._check_load(document, kind, name, spec)
             self._check_expressions(document, name, spec)
@@ -143,7 +150,7 @@ class SourceReader:
             return [[e.what, e.fix] for e in errors] + [[what, "an expression sees its own row only"] for what in read]
 
         key = digest("expression judged", "order" if order else "", sql)
-        return list(self.cache.get(key, judge)) if self.cache else judge()
+        return list(self.context.cache.get(key, judge))
 
     def _check_load(self, document: Document, kind: str, name: str, spec: IngestSpec) -> None:
         """Refuse what no load of the kind can do, before one is begun."""
@@ -161,7 +168,7 @@ class SourceReader:
             )
         databases = connector.family is Family.DATABASES
         if spec.load == "incremental" and databases and not (spec.cursor or spec.key):
-            what = "load: incremental, and nothing tells new rows from old ones"
+            what = "load: incremental, and nothing shows which rows are new"
             fix = "add cursor: a column that grows; or key: what a row is merged by; or load: full"
             self._error(document, place, f"{name}: {what}", fix)
 
@@ -180,7 +187,7 @@ class SourceReader:
         """Refuse a table that takes what another one of the project has where both are read."""
         place = ("tables", name)
         try:
-            claimed = connector.claims(connection, table, self.environment)
+            claimed = connector.claims(connection, table, self.context.environment)
         except ProjectError as error:
             self._error(document, place, f"{name}: {error.what}", error.fix)
             return
@@ -192,7 +199,7 @@ class SourceReader:
     def _schemas(self, file: Path, tables: list[str]) -> dict[str, dict[str, Any]]:
         """Return the columns of each table in the schema file beside a source."""
         schema_file = file.with_name(file.stem + SCHEMA_SUFFIX)
-        document = self.open_document(schema_file) if schema_file.is_file() else None
+        document = self.context.open_document(schema_file) if schema_file.is_file() else None
         if document is None or document.data is None:
             return {}
         if not isinstance(document.data, dict):
@@ -202,12 +209,32 @@ class SourceReader:
         for name, body in document.data.items():
             if name not in tables:
                 self._error(document, (name,), f"unknown table {name!r}", suggest(name, tables))
-            elif validate(SchemaTable, body, document, (name,), self.errors) is not None:
+            elif validate(SchemaTable, body, document, (name,), self.context.errors) is not None:
                 found[name] = dict(body["columns"])
         return found
 
     def _error(self, document: Document, key: tuple[str | int, ...], what: str, fix: str) -> None:
-        self.errors.append(ProjectError.at(document.place(key), what, fix))
+        self.context.error(document.place(key), what, fix)
+
+
+def _declare(table: SourceTable) -> Declared:
+    """Return the dataset of a source's table: rows come from the source, are extracted, loaded and stored."""
+    dataset = Dataset(table, table.kind, Role.LOAD, table.ingest.into, origin=f"{table.source} ({table.kind})")
+    at, store = table.location, table.store
+    nodes = (
+        Node(node_name(table.name, Role.SOURCE), load_source(table.kind).family, table.kind, Role.SOURCE, table, at),
+        Node(node_name(table.name, Role.EXTRACT), Family.INGESTION, table.kind, Role.EXTRACT, table, at),
+        Node(node_name(table.name, Role.LOAD), Family.PROCESSING, table.ingest.load, Role.LOAD, table, at),
+        Node(table.name, load_store(store.kind).family, store.name, Role.DATASET, table, at),
+    )
+    return Declared(dataset, f"source {table.source}", nodes)
+
+
+SOURCES = FolderReader(
+    "sources",
+    lambda context: [_declare(table) for table in SourceReader(context).read_all()],
+    lambda path: path.name.partition(".")[0],
+)
 
 
 def expressions_of(spec: IngestSpec) -> Iterator[tuple[tuple[str | int, ...], str, bool]]:
@@ -231,14 +258,14 @@ def table_spec_of(kind: str) -> type[IngestSpec]:
     return cast("type[IngestSpec]", create_model(f"{kind.capitalize()}Table", __base__=bases, load=load))
 
 
-def fingerprint_source(kind: str, connection: Any, table: Any, schema: Any) -> str:
+def fingerprint_source(kind: str, connection: Any, table: Any, schema: Any) -> Fingerprint:
     """Return the hash of what makes a table's rows; secrets enter as their references.
 
     Descriptions, owners and tags do not count; the order of columns does, for files without a header.
     """
     declared = _facts({key: value for key, value in (table or {}).items() if key != "columns"})
     columns = [[name, _facts(column)] for name, column in ((table or {}).get("columns") or schema or {}).items()]
-    return digest(json.dumps(plain([kind, connection, declared, columns]), sort_keys=True, default=str))
+    return Fingerprint(digest(json.dumps(plain([kind, connection, declared, columns]), sort_keys=True, default=str)))
 
 
 def _facts(declared: Any) -> Any:

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headwater.core.graph import Role, node_name
-from headwater.core.run import Event, Status, StepResult
+from headwater.core.run import Event, EventName, Status, StepResult
 from headwater.core.secrets import redact_all
 from headwater.core.specs import CHECK_KINDS
 from headwater.core.texts import visible_json
 from headwater.plan.describe import describe_dataset
 from headwater.plan.lineage import Lineage, trace_project
-from headwater.project.cache import ParseCache
 from headwater.plugins import load_store
+from headwater.project.cache import ParseCache
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -77,14 +77,14 @@ class OpenLineage:
     def __call__(self, event: Event) -> None:
         """Tell of the run's begin and end, and of every step that ran."""
         result = event.data.get("result")
-        if event.name == "run_started":
+        if event.name == EventName.RUN_STARTED:
             clock = {"nominalTime": self._facet("nominalTime", nominalStartTime=self.context.now.isoformat())}
             self._write("START", event.at, "", run=clock)
-        elif event.name == "step_started":
+        elif event.name == EventName.STEP_STARTED:
             self._start(self._steps[event.step], event.at)
         elif isinstance(result, StepResult):
             self._finish(self._steps[event.step], result, event.at)
-        elif event.name == "run_finished":
+        elif event.name == EventName.RUN_FINISHED:
             errors = self._error("; ".join(f"{name} failed" for name in self._failed))
             self._write(_ENDS.get(Status(event.data["status"]), "COMPLETE"), event.at, "", run=errors)
 

@@ -9,14 +9,14 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from headwater.contracts import REJECT_COLUMNS
+from headwater.core.near import suggest
+from headwater.core.secrets import redact
 from headwater.errors import BusyError, HeadwaterError, ProjectError, StateError
 from headwater.processing.duckdb.session import WHOLE
-from headwater.project.references import redact
-from headwater.project.validate import suggest
 from headwater.run.damage import find_damage
 from headwater.sql.binding import explain_error
 from headwater.sql.parse import fold_name, parse_query
-from headwater.sql.placeholders import quote_identifier
+from headwater.sql.quoting import quote_identifier
 from headwater.sql.spelling import as_held, as_json, as_text
 from headwater.sql.tokens import drop_semicolons
 

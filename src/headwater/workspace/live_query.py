@@ -19,10 +19,10 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from headwater.core.commit import Column, Commit, TableState
+from headwater.core.secrets import redact
 from headwater.errors import HeadwaterError, ProjectError
-from headwater.project.references import redact
-from headwater.run.query import FORMS, Answer, AnswerEndedError, run_query
 from headwater.temporary import folder_named, temporary_folder
+from headwater.workspace.query import FORMS, Answer, AnswerEndedError, run_query
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from headwater.core.run import Event, StepResult
+from headwater.core.run import Event, EventName, StepResult
 from headwater.errors import StateError
 from headwater.run.context import utc_now
 
@@ -33,7 +33,9 @@ class JournalWriter:
             action()
         except StateError as error:
             self.broken = True
-            self._tell(Event("warning", utc_now(), "", {"text": f"{error.what}; the run goes on without its history"}))
+            self._tell(
+                Event(EventName.WARNING, utc_now(), "", {"text": f"{error.what}; the run goes on without its history"})
+            )
 
     def _tell(self, event: Event) -> None:
         for listener in self.context.listeners[1:]:
@@ -44,8 +46,8 @@ class JournalWriter:
         run_id, result = self.context.run_id, event.data.get("result")
         if isinstance(result, StepResult):
             self.write(lambda: self._write_result(result))
-            self._tell(Event("after_journal", utc_now(), event.step, {"status": result.status.value}))
-        elif event.name not in ("run_started", "run_finished"):
+            self._tell(Event(EventName.AFTER_JOURNAL, utc_now(), event.step, {"status": result.status.value}))
+        elif event.name not in (EventName.RUN_STARTED, EventName.RUN_FINISHED):
             self.write(lambda: self.journal.write_event(run_id, event))
 
     def _write_result(self, result: StepResult) -> None:

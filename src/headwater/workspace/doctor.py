@@ -10,12 +10,12 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from typing import TYPE_CHECKING, Literal
 
 from headwater.contracts import FileStore
+from headwater.core.secrets import redact
 from headwater.errors import BusyError, HeadwaterError, ProjectError
 from headwater.plan.observe import Connectors, open_stores
 from headwater.project.loader import find_root, read_project
-from headwater.project.references import redact
-from headwater.run.access import Access
 from headwater.state import look_at_journal, look_at_lease
+from headwater.workspace.access import Access
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,0 +1,1 @@
+"""Working with a project, whether another process runs it or not: queries, unit tests, looking for damage."""
