@@ -11,6 +11,7 @@ from headwater.contracts import TableDescription
 from headwater.core.commit import Column
 from headwater.core.specs import IngestSpec
 from headwater.plan.fidelity import ColumnFidelity, column_fidelities, is_lossless
+from tests.declared import STORES
 
 CATALOGUE = TableDescription(
     columns=(
@@ -24,7 +25,8 @@ CATALOGUE = TableDescription(
 
 
 def land(description: TableDescription | None = CATALOGUE, **ingest: Any) -> dict[str, ColumnFidelity]:
-    table = SimpleNamespace(name="app.t", ingest=IngestSpec.model_validate(ingest))
+    spec = IngestSpec.model_validate(ingest)
+    table = SimpleNamespace(name="app.t", ingest=spec, store=STORES[spec.into])
     return {c.column: c for c in column_fidelities(table, description)}  # type: ignore[arg-type]
 
 

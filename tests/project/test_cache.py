@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from headwater.core.project import Model
-from headwater.project import models as models_module
 from headwater.project.cache import ParseCache
 from headwater.project.loader import load_project
+from headwater.project.readers import models as models_module
 from headwater.sql import parse
 
 from ..conftest import ORDERS, Files

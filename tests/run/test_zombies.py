@@ -34,7 +34,7 @@ CASES = [
 def _run(sender: Connection, folder: str, maintain: bool) -> None:
     """Run once the word is given; send the status of each step, or why it could not be."""
     from headwater.api import load
-    from headwater.run import access
+    from headwater.workspace import access
 
     access.HELD_S = 0.0
     sender.send(os.getpid())

@@ -8,7 +8,7 @@ import pytest
 
 from headwater.api import load
 from headwater.core.run import Event, Status
-from headwater.run import upkeep
+from headwater.run import compaction
 from headwater.storage import lakehouse_compact
 from tests.run.runner import HEADER, NOW, put, rows, run_well, source, statuses, version
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(upkeep, "MANY_SMALL_FILES", 2)
+    monkeypatch.setattr(compaction, "MANY_SMALL_FILES", 2)
     put(tmp_path, {"sources/shop.yaml": source("lakehouse", "load: incremental"), "models/m/reader.sql": READER})
     for number in (1, 2):
         add(tmp_path, number)
