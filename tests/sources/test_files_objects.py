@@ -16,10 +16,12 @@ import pytest
 from pydantic import ValidationError
 
 from headwater.contracts import ObjectCopy
+from headwater.core.specs import STORES
 from headwater.errors import ConnectorError, ProjectError, Retryable
 from headwater.sources.common import listing as files_listing
 from headwater.sources.files.objects import OBJECT_COLUMNS, find_media_type
 from headwater.sources.files.source import Files, FilesConnection, FilesTable
+from tests import declared
 
 from .harness import Outcome, read, request
 
@@ -30,7 +32,8 @@ COLUMNS = {column.name: column.type for column in OBJECT_COLUMNS}
 
 
 def table(**keys: Any) -> FilesTable:
-    return FilesTable.model_validate({"path": "in/**", "format": "objects", "into": "lake", **keys})
+    values = {"path": "in/**", "format": "objects", "into": "lake", **keys}
+    return FilesTable.model_validate(values, context={STORES: declared.STORES})
 
 
 @dataclass
