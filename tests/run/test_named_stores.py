@@ -145,3 +145,30 @@ def test_an_environment_states_a_named_store(project: Path) -> None:
     assert loaded.run().status == "done"
     assert names_in(project / "prod/gold.duckdb", "table") == {"shop.orders", "marts.top"}
     assert json.loads(json.dumps(sorted(loaded.states()))) == ["marts.base", "marts.kept", "marts.top", "shop.orders"]
+
+
+def test_objects_are_kept_by_any_lake_and_a_python_model_opens_them_there(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        {
+            "headwater.yaml": YAML,
+            "in/a.txt": "hello",
+            "sources/docs.yaml": "kind: files\ntables:\n  texts: {path: in/*.txt, format: objects, into: cold}\n",
+            "models/m/read.py": (
+                "import headwater as hw\n\n\n"
+                '@hw.model(inputs={"texts": "docs.texts"})\n'
+                "def read(texts):\n"
+                "    import pyarrow as pa\n\n"
+                '    found = [hw.object_path(row[0]).read_text() for row in texts.select("object").fetchall()]\n'
+                '    return pa.table({"text": found})\n'
+            ),
+        },
+    )
+    run_well(tmp_path)
+    assert rows(tmp_path, "from m.read") == [("hello",)]
+    write(
+        tmp_path,
+        {"sources/docs.yaml": "kind: files\ntables:\n  texts: {path: in/*.txt, format: objects, into: gold}\n"},
+    )
+    with pytest.raises(ProjectErrors, match="which the gold cannot; write into: lake or cold"):
+        load(tmp_path)
