@@ -216,3 +216,19 @@ def test_a_full_disk_is_told_when_what_was_written_should_become_durable(tmp_pat
     with Journal(tmp_path) as again:
         assert [found.run_id for found in again.list_runs()] == ["run-0001"]
         assert again.step_history("b" * 100_000) == []
+
+
+def test_a_journal_of_an_older_version_is_read_on(tmp_path: Path) -> None:
+    with Journal(tmp_path) as journal:
+        for number in (1, 2):
+            write(journal, run(number), result("a/load", Status.DONE if number == 1 else Status.FAILED))
+    with sqlite3.connect(tmp_path / "journal.db") as older:
+        older.executescript(
+            "DROP INDEX steps_by_run; DROP INDEX steps_that_did_something; ALTER TABLE steps DROP COLUMN run; "
+            "CREATE INDEX steps_by_step ON steps (step, started);"
+        )
+    with Journal(tmp_path) as journal:
+        assert journal.last_results()["a/load"].status is Status.FAILED
+        assert [name for name, _ in journal.step_history("a/load")] == ["run-0002", "run-0001"]
+        write(journal, run(3), result("a/load"))
+        assert journal.last_results()["a/load"].status is Status.DONE

@@ -23,14 +23,19 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (
   run_id TEXT PRIMARY KEY, environment TEXT, started TEXT, now TEXT, status TEXT, duration_s REAL);
 CREATE TABLE IF NOT EXISTS steps (
-  run_id TEXT, step TEXT, status TEXT, started TEXT, result TEXT, PRIMARY KEY (run_id, step)) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS steps_by_step ON steps (step, started);
+  run_id TEXT, step TEXT, status TEXT, started TEXT, result TEXT, run INTEGER,
+  PRIMARY KEY (run_id, step)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS events (run_id TEXT, at TEXT, name TEXT, step TEXT, data TEXT);
 CREATE INDEX IF NOT EXISTS events_by_run ON events (run_id, step);
 CREATE TABLE IF NOT EXISTS observations (name TEXT PRIMARY KEY, at TEXT, observation TEXT);
 """
 _RUNS = "SELECT run_id, status, started, duration_s, now FROM runs"
-_STEPS = "FROM steps JOIN runs USING (run_id)"
+_INDEXES = """
+DROP INDEX IF EXISTS steps_by_step;
+CREATE INDEX IF NOT EXISTS steps_by_run ON steps (step, run);
+CREATE INDEX IF NOT EXISTS steps_that_did_something ON steps (step, run, status)
+  WHERE status NOT IN ('skipped', 'blocked');
+"""
 KEPT_RUNS = 200
 """Runs that are kept however old they are."""
 
@@ -105,7 +110,8 @@ class Journal:
     def write_result(self, run_id: str, result: StepResult) -> None:
         """Add a step's result; it reaches the disk with the next `flush`."""
         row = (run_id, result.step, result.status.value, result.started, json.dumps(asdict(result), default=str))
-        self._write("INSERT OR REPLACE INTO steps VALUES (?, ?, ?, ?, ?)", row)
+        number = "(SELECT rowid FROM runs WHERE run_id = ?1)"
+        self._write(f"INSERT OR REPLACE INTO steps VALUES (?1, ?2, ?3, ?4, ?5, {number})", row)
 
     def end_run(self, run: Run) -> None:
         """Note how a run ended."""
@@ -159,32 +165,33 @@ class Journal:
         A failure is over when a later run skips the step because its table is as it should be: then it is the last
         result that was good, or the skip itself.
         """
+        did = "status NOT IN ('skipped', 'blocked')"
         rows = self._read(
-            f"SELECT step, steps.status, result, runs.rowid {_STEPS} WHERE steps.status NOT IN ('skipped', 'blocked') "
-            "ORDER BY runs.rowid",
+            f"SELECT step, result, run FROM steps JOIN (SELECT step, max(run) AS run FROM steps WHERE {did} "
+            f"GROUP BY step) USING (step, run) WHERE {did}",
             (),
         )
         with self._told():
-            return self._newest(rows)
+            return {step: self._settled(step, _result(text), run) for step, text, run in rows}
 
-    def _newest(self, rows: list[Any]) -> dict[str, StepResult]:
-        newest = {step: (number, result) for step, _, result, number in rows}
-        good = {step: result for step, status, result, _ in rows if status in _GOOD}
-        found = {step: _result(text) for step, (_, text) in newest.items()}
-        if bad := {step for step, result in found.items() if result.status.value not in _GOOD}:
-            skips = self._read(
-                f"SELECT step, max(runs.rowid), result {_STEPS} WHERE steps.status = 'skipped' GROUP BY step", ()
-            )
-            for step, number, text in skips:
-                if step in bad and (skip := _result(text)).settled and number > newest[step][0]:
-                    found[step] = _result(good[step]) if step in good else skip
-        return found
+    def _settled(self, step: str, result: StepResult, run: int) -> StepResult:
+        if result.status.value in _GOOD:
+            return result
+        skips = self._last(step, "status = 'skipped' AND run > ?", run)
+        if not any(skip.settled for skip in skips):
+            return result
+        return next(iter([*self._last(step, "status IN ('done', 'unchanged') AND run < ?", run), *skips]))
+
+    def _last(self, step: str, where: str, run: int) -> list[StepResult]:
+        """Return the newest result of a step that a condition on a run holds for, if there is one."""
+        found = self._read(
+            f"SELECT result FROM steps WHERE step = ? AND {where} ORDER BY run DESC LIMIT 1", (step, run)
+        )
+        return [_result(text) for (text,) in found]
 
     def step_history(self, step: str, limit: int = 10) -> list[tuple[str, StepResult]]:
         """Return (run id, result) of a step, newest first."""
-        rows = self._read(
-            f"SELECT run_id, result {_STEPS} WHERE step = ? ORDER BY runs.rowid DESC LIMIT ?", (step, limit)
-        )
+        rows = self._read("SELECT run_id, result FROM steps WHERE step = ? ORDER BY run DESC LIMIT ?", (step, limit))
         with self._told():
             return [(row[0], _result(row[1])) for row in rows]
 
@@ -216,6 +223,12 @@ class Journal:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.executescript(_SCHEMA)
+            if "run" not in [row[1] for row in connection.execute("PRAGMA table_info(steps)")]:  # of an older version
+                connection.executescript(
+                    "ALTER TABLE steps ADD COLUMN run INTEGER; "
+                    "UPDATE steps SET run = (SELECT rowid FROM runs WHERE runs.run_id = steps.run_id);"
+                )
+            connection.executescript(_INDEXES)
             self._connection = connection
         return self._connection
 
