@@ -178,6 +178,7 @@ class Source(Protocol):
         table_spec: A table's own keys, beside those of `IngestSpec`.
         loads: What `load:` may be.
         lists_keys: Whether it gives `Reading.keys`.
+        needs_cursor: Nothing but a declared `cursor` or `key` shows which rows are new.
     """
 
     kind: ClassVar[str]
@@ -186,6 +187,7 @@ class Source(Protocol):
     table_spec: ClassVar[type[Spec]]
     loads: ClassVar[tuple[str, ...]] = ("full", "incremental")
     lists_keys: ClassVar[bool] = True
+    needs_cursor: ClassVar[bool] = False
 
     def __init__(self, spec: Any, root: str) -> None:
         """`spec` is an instance of `connection_spec`; `root` the project's folder, to resolve relative paths."""
@@ -199,6 +201,11 @@ class Source(Protocol):
 
     def read(self, table: str, request: ReadRequest) -> Reading:
         """Begin a read: fix its upper bounds now (or take them from `request.manifest`), yield chunks later."""
+
+    @classmethod
+    def check_table(cls, table: Any) -> dict[str, ProjectError]:
+        """Return what keys of a table say that cannot be done, by key; asks nobody."""
+        return {}
 
     @classmethod
     def check_tables(cls, tables: Mapping[str, Any]) -> dict[str, ProjectError]:

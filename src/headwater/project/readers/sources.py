@@ -121,7 +121,7 @@ class SourceReader:
             return None
         table_type = table_spec_of(kind)
         values = dict(body or {})
-        if "into" not in values and table_type.model_fields["into"].default == "lakehouse":
+        if "into" not in values and table_type.model_fields["into"].default == IngestSpec.model_fields["into"].default:
             values["into"] = self.context.spec.defaults.into
         if not values.get("columns") and schema:
             values["columns"] = schema
@@ -154,11 +154,9 @@ class SourceReader:
 
     def _check_load(self, document: Document, kind: str, name: str, spec: IngestSpec) -> None:
         """Refuse what no load of the kind can do, before one is begun."""
-        place = ("tables", name, "load")
-        if spec.load == "cdc" and getattr(spec, "query", None):
-            what = "load: cdc follows the log of a table, and a query has none"
-            self._error(document, place, f"{name}: {what}", "name a table instead of query, or use load: incremental")
         connector = load_source(kind)
+        for key, problem in connector.check_table(spec).items():
+            self._error(document, ("tables", name, key), f"{name}: {problem.what}", problem.fix)
         if spec.load == "incremental" and spec.deletes != "ignore" and not connector.lists_keys:
             what = (
                 f"deletes: {spec.deletes} of an incremental load needs the keys that are there, and {kind} lists none"
@@ -166,11 +164,10 @@ class SourceReader:
             self._error(
                 document, ("tables", name, "deletes"), f"{name}: {what}", "use load: full, or leave deletes out"
             )
-        databases = connector.family is Family.DATABASES
-        if spec.load == "incremental" and databases and not (spec.cursor or spec.key):
+        if spec.load == "incremental" and connector.needs_cursor and not (spec.cursor or spec.key):
             what = "load: incremental, and nothing shows which rows are new"
             fix = "add cursor: a column that grows; or key: what a row is merged by; or load: full"
-            self._error(document, place, f"{name}: {what}", fix)
+            self._error(document, ("tables", name, "load"), f"{name}: {what}", fix)
 
     def _check_together(
         self, document: Document, connector: type[Source], tables: dict[str, IngestSpec | None]

@@ -101,6 +101,7 @@ class Postgres(Source):
     family: ClassVar[Family] = Family.DATABASES
     connection_spec: ClassVar[type[Spec]] = PostgresConnection
     table_spec: ClassVar[type[Spec]] = PostgresTable
+    needs_cursor: ClassVar[bool] = True
     loads: ClassVar[tuple[str, ...]] = ("full", "incremental", "cdc")
 
     def __init__(self, spec: PostgresConnection, root: str) -> None:
@@ -110,6 +111,14 @@ class Postgres(Source):
     def belongs_to(self, source: str, environment: str) -> None:
         """Say whose tables they are, before anything is asked: slots are named after it."""
         self._owner = replace(self._owner, source=source, environment=environment)
+
+    @classmethod
+    def check_table(cls, table: PostgresTable) -> dict[str, ProjectError]:
+        """Return that a query has no log to follow."""
+        if table.query and getattr(table, "load", "full") == "cdc":
+            fix = "name a table instead of query, or use load: incremental"
+            return {"load": ProjectError("load: cdc follows the log of a table, and a query has none", fix=fix)}
+        return {}
 
     @classmethod
     def claims(cls, spec: PostgresConnection, table: PostgresTable, environment: str) -> tuple[str, ...]:

@@ -82,6 +82,7 @@ class Sqlite(Source):
     family: ClassVar[Family] = Family.DATABASES
     connection_spec: ClassVar[type[Spec]] = SqliteConnection
     table_spec: ClassVar[type[Spec]] = SqliteTable
+    needs_cursor: ClassVar[bool] = True
 
     def __init__(self, spec: SqliteConnection, root: str) -> None:
         self._name = spec.path
