@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from headwater.core.graph import Edge, Graph, Node, Role
 from headwater.core.layers import Family, Layer
-from headwater.diagram.geometry import CAP, SKEW, Curve, Layout, PlacedBox, Rect
+from headwater.diagram.geometry import CAP, SKEW, Curve, PictureLayout, PlacedBox, Rect
 from headwater.diagram.lanes import place_in_lanes
 from headwater.diagram.legend import place_legend
 from headwater.diagram.picture import Picture, copy_graph
@@ -63,12 +63,12 @@ def _inside(placed: PlacedBox, x: float, y: float) -> bool:
 
 
 @EVERY
-def test_no_two_boxes_overlap(layout: Layout) -> None:
+def test_no_two_boxes_overlap(layout: PictureLayout) -> None:
     assert not [(a.box.id, b.box.id) for a, b in combinations(layout.boxes, 2) if a.rect.overlaps(b.rect)]
 
 
 @EVERY
-def test_no_text_is_cut(layout: Layout) -> None:
+def test_no_text_is_cut(layout: PictureLayout) -> None:
     for placed in layout.boxes:
         for line in placed.lines:
             rect = line.rect
@@ -77,13 +77,13 @@ def test_no_text_is_cut(layout: Layout) -> None:
 
 
 @EVERY
-def test_lines_of_a_box_do_not_overlap(layout: Layout) -> None:
+def test_lines_of_a_box_do_not_overlap(layout: PictureLayout) -> None:
     for placed in layout.boxes:
         assert not [1 for a, b in combinations(placed.lines, 2) if a.rect.overlaps(b.rect)]
 
 
 @EVERY
-def test_everything_is_on_the_sheet(layout: Layout) -> None:
+def test_everything_is_on_the_sheet(layout: PictureLayout) -> None:
     rects = [placed.rect for placed in layout.boxes] + [band.rect for band in layout.bands]
     lines = [sample.text for sample in layout.legend] + [rule.heading for rule in layout.rules]
     rects += [line.rect for line in [*lines, *([layout.heading] if layout.heading else [])]]
@@ -96,7 +96,7 @@ def test_everything_is_on_the_sheet(layout: Layout) -> None:
 
 
 @EVERY
-def test_headings_legend_and_boxes_keep_apart(layout: Layout) -> None:
+def test_headings_legend_and_boxes_keep_apart(layout: PictureLayout) -> None:
     texts = [band.heading for band in layout.bands] + [rule.heading for rule in layout.rules]
     texts += [sample.text for sample in layout.legend] + [band.empty for band in layout.bands if band.empty]
     texts += [layout.heading] if layout.heading else []
@@ -106,7 +106,7 @@ def test_headings_legend_and_boxes_keep_apart(layout: Layout) -> None:
 
 
 @EVERY
-def test_every_box_stands_on_its_layer(layout: Layout) -> None:
+def test_every_box_stands_on_its_layer(layout: PictureLayout) -> None:
     bands = {band.layer: band.rect for band in layout.bands}
     for placed in layout.boxes:
         band = bands[placed.box.layer]
@@ -117,7 +117,7 @@ def test_every_box_stands_on_its_layer(layout: Layout) -> None:
 
 
 @EVERY
-def test_an_arrow_begins_and_ends_at_its_boxes_and_crosses_no_other(layout: Layout) -> None:
+def test_an_arrow_begins_and_ends_at_its_boxes_and_crosses_no_other(layout: PictureLayout) -> None:
     boxes = {placed.box.id: placed for placed in layout.boxes}
     assert {route.arrow for route in layout.routes} == set(layout.picture.drawn)
     for route in layout.routes:

@@ -69,10 +69,36 @@ def _last_name(node: ast.expr) -> str:
     return node.id if isinstance(node, ast.Name) else ""
 
 
+KINDS = frozenset({"logs", "sqlite", "postgres", "rest", "lake", "lakehouse", "warehouse"})
+
+
+def asks_which_kind(module: Module) -> Iterator[str]:
+    """What a connector is and can do, its class says; nobody compares its kind, or keeps a list of kinds."""
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Compare):
+            parts = [node.left, *node.comparators]
+        elif isinstance(node, ast.Tuple | ast.List | ast.Set):
+            parts = node.elts
+        elif isinstance(node, ast.Dict):
+            parts = [key for key in node.keys if key is not None and len(node.keys) > 1]
+        else:
+            continue
+        for part in parts:
+            for one in ast.walk(part) if isinstance(node, ast.Compare) else [part]:
+                if isinstance(one, ast.Constant) and one.value in KINDS and not _names_the_defaults(module):
+                    yield f"{module.path}:{one.lineno}: {one.value!r}"
+
+
+def _names_the_defaults(module: Module) -> bool:
+    """Where the stores that every project has are named."""
+    return module.path == "headwater/core/specs/project.py"
+
+
 RULES: dict[str, tuple[Callable[[Module], Iterator[str]], str]] = {
     "a dataset is not asked for its list": (asks_which_declaration, "x = name in self.project.declared(Model)"),
     "a step is not asked for its type": (asks_which_step, "x = isinstance(step, LoadStep | ExtractStep)"),
     "no decision is read out of a text": (decides_by_text, "x = step.reason.startswith('first build')"),
+    "no kind is asked for by name": (asks_which_kind, "x = {'postgres': 1, 'rest': 2}"),
 }
 
 
@@ -93,3 +119,12 @@ def test_every_connector_has_a_room() -> None:
     assert [module.path for module in modules() if re.fullmatch(r"headwater/sources/\w+\.py", module.path)] == [
         "headwater/sources/__init__.py"
     ]
+
+
+def test_one_name_has_one_meaning() -> None:
+    places: dict[str, list[str]] = {}
+    for module in modules():
+        for node in module.tree.body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(module.path)
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}

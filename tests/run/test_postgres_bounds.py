@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from headwater.api import load
 from headwater.cli import group
-from headwater.sources.postgres.connect import Target
+from headwater.sources.postgres.connect import Server
 from tests.run.projects import write
 from tests.run.runner import run_well
 from tests.sources.postgres_database import Database
@@ -112,7 +112,7 @@ def test_a_plan_names_who_has_been_there_for_long(
 def test_a_session_that_reads_cannot_write(database: Database) -> None:
     """What is left out of the bound is read only whatever it runs; the server sees to it."""
     database.sql("CREATE TABLE t (n int)")
-    with Target(database.dsn).connect() as session, pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+    with Server(database.dsn).connect() as session, pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
         session.execute("INSERT INTO t VALUES (1)")
-    public, _ = Target(database.dsn).split_secrets()
+    public, _ = Server(database.dsn).split_secrets()
     assert "default_transaction_read_only=on" in public

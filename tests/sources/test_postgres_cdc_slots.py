@@ -10,7 +10,7 @@ import pytest
 from headwater.api import load
 from headwater.core.project import SourceTable
 from headwater.errors import ProjectErrors
-from headwater.sources.postgres.connect import Target
+from headwater.sources.postgres.connect import Server
 from headwater.sources.postgres.slot_names import Owner, Slot, environment_suffix
 from tests.run.projects import write
 
@@ -142,7 +142,7 @@ def test_names_tell_apart() -> None:
     class Options:
         table = slot = publication = None
 
-    target = Target("host=h dbname=d")
+    target = Server("host=h dbname=d")
     owners = [
         Owner("/r", environment, source, copy)
         for environment in ("", "dev")

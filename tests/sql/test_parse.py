@@ -15,7 +15,7 @@ from sqlglot import exp
 from sqlglot.optimizer.scope import traverse_scope
 
 from headwater.errors import ProjectError
-from headwater.sql.parse import Place, parse_query, place_of
+from headwater.sql.parse import Mention, parse_query, place_of
 
 NAMES = ("a", "b", "c")
 
@@ -219,8 +219,8 @@ def test_names_keep_their_quotes_content_and_their_schema() -> None:
 
 def test_places_are_those_of_the_first_mention() -> None:
     query = "select 'é' as e\n  from s.one\n join s.two using (x), s.one as again"
-    assert parse_query(query).tables == (Place("s.one", 2, 8), Place("s.two", 3, 7))
-    assert parse_query("select 'é' from s.x").tables == (Place("s.x", 1, 17),)
+    assert parse_query(query).tables == (Mention("s.one", 2, 8), Mention("s.two", 3, 7))
+    assert parse_query("select 'é' from s.x").tables == (Mention("s.x", 1, 17),)
 
 
 def test_a_place_that_the_parser_does_not_know_is_nowhere() -> None:

@@ -17,11 +17,11 @@ from headwater.contracts.rows import (
     REJECT_COLUMNS,
     SYSTEM_COLUMNS,
     Batches,
-    Files,
     Rows,
     Select,
     Session,
     Staged,
+    WrittenFiles,
     stream_rows,
 )
 from headwater.contracts.source import Chunk, ChunkEnd, Reading, ReadRequest, Source, TableDescription
@@ -53,7 +53,6 @@ __all__ = [
     "Computed",
     "Engine",
     "FileStore",
-    "Files",
     "GroupingStore",
     "Load",
     "MaintainResult",
@@ -71,5 +70,6 @@ __all__ = [
     "TableDescription",
     "Target",
     "ViewStore",
+    "WrittenFiles",
     "stream_rows",
 ]

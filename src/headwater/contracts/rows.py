@@ -81,7 +81,7 @@ class Batches:
 
 
 @dataclass(frozen=True, slots=True)
-class Files:
+class WrittenFiles:
     """Rows in Parquet files that an engine has written, of the columns in their order."""
 
     paths: tuple[str, ...]
@@ -94,7 +94,7 @@ class Files:
         return f"SELECT {names} FROM read_parquet([{listed}])"
 
 
-Rows = Select | Staged | Batches | Files
+Rows = Select | Staged | Batches | WrittenFiles
 """How rows are handed to a store. `on(connection)` reads any of them; a store may know better what to do with one."""
 
 NO_ROWS = Select("")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from headwater.core.graph import Graph
-    from headwater.diagram.geometry import Layout
+    from headwater.diagram.geometry import PictureLayout
     from headwater.diagram.status import NodeStatus
 
 _WRITERS: dict[str, Callable[[Picture], str | bytes]] = {
@@ -104,7 +104,7 @@ def draw(
     return _WRITERS[format](copy_graph(graph, level, results, title))
 
 
-def _place(picture: Picture) -> Layout:
+def _place(picture: Picture) -> PictureLayout:
     return place_in_tiers(picture) if picture.level == "architecture" else place_in_lanes(picture)
 
 

@@ -154,7 +154,7 @@ class Band:
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class BoxColumn:
     """A lane from top to bottom: its ground, and within a padding the borders of its boxes."""
 
     layer: Layer
@@ -195,7 +195,7 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class PictureLayout:
     """A picture with every place decided."""
 
     picture: Picture

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from headwater.core.graph import Graph
-    from headwater.diagram.geometry import Layout, PlacedBox
+    from headwater.diagram.geometry import PictureLayout, PlacedBox
     from headwater.diagram.picture import Picture
     from headwater.diagram.status import NodeStatus
 
@@ -85,11 +85,11 @@ def _asset(name: str) -> str:
     return (files("headwater.diagram") / "page" / name).read_text(encoding="utf-8")
 
 
-def _place(picture: Picture) -> Layout:
+def _place(picture: Picture) -> PictureLayout:
     return place_in_tiers(picture) if picture.level == "architecture" else place_in_lanes(picture)
 
 
-def _drawing(layout: Layout, *, hidden: bool) -> str:
+def _drawing(layout: PictureLayout, *, hidden: bool) -> str:
     name = layout.picture.level
     inside = "\n".join(draw_inside(layout, walkable=True))
     return f'<g id="level-{name}"{" hidden" if hidden else ""}>\n{inside}\n</g>'
@@ -121,7 +121,7 @@ def _embed(data: Any) -> str:
     return text
 
 
-def _level_data(graph: Graph, layout: Layout, results: Mapping[str, NodeStatus]) -> dict[str, Any]:
+def _level_data(graph: Graph, layout: PictureLayout, results: Mapping[str, NodeStatus]) -> dict[str, Any]:
     level = layout.picture.level
     members: dict[str, list[str]] = {}
     for node in graph.nodes.values() if level != "datasets" else ():

@@ -18,9 +18,9 @@ from headwater.diagram.geometry import (
     MARGIN,
     SMALL_SIZE,
     Band,
-    Column,
-    Layout,
+    BoxColumn,
     Line,
+    PictureLayout,
     Rect,
     Rule,
     box_height,
@@ -40,7 +40,7 @@ _HEAD = 38.0
 _RULE_HEIGHT = 30.0
 
 
-def place_in_lanes(picture: Picture) -> Layout:
+def place_in_lanes(picture: Picture) -> PictureLayout:
     """Lay a picture out in five lanes."""
     height = box_height(with_status=picture.with_status)
     columns = _place_columns(picture, height)
@@ -54,7 +54,7 @@ def place_in_lanes(picture: Picture) -> Layout:
         for box in picture.in_layer(column.layer)
     }
     legend, end = place_legend(picture, width, bottom + 10)
-    return Layout(
+    return PictureLayout(
         picture=picture,
         width=width,
         height=end + MARGIN / 2,
@@ -67,16 +67,16 @@ def place_in_lanes(picture: Picture) -> Layout:
     )
 
 
-def _place_columns(picture: Picture, height: float) -> list[Column]:
+def _place_columns(picture: Picture, height: float) -> list[BoxColumn]:
     layer_of = {box.id: box.layer for box in picture.boxes}
     busy = Counter(layer_of[a.downstream] for a in picture.drawn if a.direction is not Direction.FORWARD)
     readers = sum(layer_of[a.downstream] is Layer.CONSUMPTION for a in picture.drawn)
-    columns: list[Column] = []
+    columns: list[BoxColumn] = []
     x = MARGIN
     for layer in _LAYERS:
         wanted = box_width(picture.in_layer(layer), layer, height) + 2 * _LANE_PADDING
         width = max(wanted, text_width(layer.heading, HEADING_SIZE) * 1.2 + 2 * _LANE_PADDING)
-        columns.append(Column(layer, x, width, _LANE_PADDING))
+        columns.append(BoxColumn(layer, x, width, _LANE_PADDING))
         gap = _WIDE_GAP + busy[layer] if busy[layer] else _LANE_GAP
         x += width + min(gap + (readers if layer is Layer.STORAGE else 0), _WIDEST_GAP)
     return columns
@@ -87,7 +87,7 @@ def _loops_at_the_end(picture: Picture) -> bool:
     return any(arrow.downstream in consumers for arrow in picture.drawn if arrow.direction is Direction.WITHIN)
 
 
-def _band(picture: Picture, column: Column, top: float, bottom: float) -> Band:
+def _band(picture: Picture, column: BoxColumn, top: float, bottom: float) -> Band:
     heading = Line(column.layer.heading, column.left, top + 24, HEADING_SIZE, "heading")
     empty = Line("none", column.left, top + _HEAD + 14, SMALL_SIZE, "muted")
     rect = Rect(column.x, top, column.width, bottom - top)

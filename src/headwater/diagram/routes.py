@@ -12,7 +12,7 @@ from headwater.core.layers import Layer
 from headwater.diagram.geometry import Curve, Point, Route
 
 if TYPE_CHECKING:
-    from headwater.diagram.geometry import Column, PlacedBox
+    from headwater.diagram.geometry import BoxColumn, PlacedBox
     from headwater.diagram.picture import Arrow, Picture
 
 _LAYERS = tuple(Layer)
@@ -22,7 +22,7 @@ _LOOP, _WIDEST_LOOP = 24.0, 84.0
 
 
 def route_in_lanes(
-    picture: Picture, boxes: dict[str, PlacedBox], columns: list[Column], row_gap: float
+    picture: Picture, boxes: dict[str, PlacedBox], columns: list[BoxColumn], row_gap: float
 ) -> tuple[Route, ...]:
     """Route every drawn arrow; `row_gap` is the free height below each row."""
     ends = {arrow: _ends(boxes[arrow.upstream], boxes[arrow.downstream]) for arrow in picture.drawn}

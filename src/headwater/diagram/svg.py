@@ -12,13 +12,13 @@ from headwater.diagram.shapes import draw_icon, draw_shape, number
 from headwater.diagram.theme import style_sheet
 
 if TYPE_CHECKING:
-    from headwater.diagram.geometry import Band, Curve, Layout, Line, PlacedBox, Route, Rule, Sample
+    from headwater.diagram.geometry import Band, Curve, Line, PictureLayout, PlacedBox, Route, Rule, Sample
 
 _ICON_SIZE = 10.0
 _HEAD = "M0 0.6 L7.4 4 L0 7.4 Z"
 
 
-def write_svg(layout: Layout, *, dark: bool = True) -> str:
+def write_svg(layout: PictureLayout, *, dark: bool = True) -> str:
     """Write a layout as one SVG document; with `dark`, its colours follow the reader's preference."""
     width, height = number(layout.width), number(layout.height)
     title = layout.picture.title or f"Data architecture, {layout.picture.level}"
@@ -37,7 +37,7 @@ def write_svg(layout: Layout, *, dark: bool = True) -> str:
     return "\n".join(parts) + "\n"
 
 
-def draw_inside(layout: Layout, *, walkable: bool = False) -> list[str]:
+def draw_inside(layout: PictureLayout, *, walkable: bool = False) -> list[str]:
     """Draw all that stands on the ground of a layout.
 
     With `walkable`, as in a page, boxes are buttons that a key can reach, and arrows name the boxes at their ends.
@@ -87,7 +87,7 @@ def _route(route: Route, names: dict[str, str], *, walkable: bool) -> str:
     return f"{path}<title>{escape(said)}</title></path>"
 
 
-def _layer(layout: Layout, layer: Layer, *, walkable: bool) -> list[str]:
+def _layer(layout: PictureLayout, layer: Layer, *, walkable: bool) -> list[str]:
     placed = [box for box in layout.boxes if box.box.layer is layer]
     if not placed:
         return []

@@ -12,8 +12,8 @@ from headwater.diagram.geometry import (
     SMALL_SIZE,
     Band,
     Curve,
-    Layout,
     Line,
+    PictureLayout,
     PlacedBox,
     Point,
     Rect,
@@ -38,7 +38,7 @@ _SHARES = (0.5, 0.3, 0.7, 0.2, 0.8, 0.4, 0.6, 0.12, 0.88)
 """Places along an arrow that are tried for its label."""
 
 
-def place_in_tiers(picture: Picture) -> Layout:
+def place_in_tiers(picture: Picture) -> PictureLayout:
     """Lay a picture out in five tiers; a tier without boxes is left out."""
     height = box_height(with_status=picture.with_status)
     layers = [layer for layer in _LAYERS if picture.in_layer(layer)]
@@ -55,7 +55,7 @@ def place_in_tiers(picture: Picture) -> Layout:
         y = rect.bottom + _TIER_GAP
     bottom = y - _TIER_GAP if layers else y
     legend, end = place_legend(picture, width, bottom + 10)
-    return Layout(
+    return PictureLayout(
         picture=picture,
         width=width,
         height=end + MARGIN / 2,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
-def source_schema() -> dict[str, Any]:
+def source_json_schema() -> dict[str, Any]:
     """Return the schema of sources/*.yaml: one alternative per registered kind."""
     alternatives, definitions = [], {}
     for kind in list_kinds("sources"):
@@ -50,7 +50,7 @@ def all_schemas() -> dict[str, dict[str, Any]]:
         f"{name}.schema.json": {"$schema": _DIALECT, **spec.model_json_schema(by_alias=True)}
         for name, spec in named.items()
     }
-    return {**plain, "source.schema.json": source_schema()}
+    return {**plain, "source.schema.json": source_json_schema()}
 
 
 def write_json_schemas(folder: Path) -> list[str]:

@@ -33,7 +33,7 @@ _LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Mention:
     """A name in a query and the line and column (from 1) of its first mention; line 0 when the parser does not say."""
 
     name: str
@@ -42,7 +42,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused(Place):
+class Refused(Mention):
     """What a query calls and may not: a function's name in small letters, anything else in capitals."""
 
     why: Why = Why.UNKNOWN
@@ -70,8 +70,8 @@ class Parsed:
             where its namespace is not written there.
     """
 
-    tables: tuple[Place, ...]
-    volatile: tuple[Place, ...]
+    tables: tuple[Mention, ...]
+    volatile: tuple[Mention, ...]
     refused: tuple[Refused, ...]
     mentions: tuple[tuple[int, str], ...] = ()
 
@@ -202,8 +202,8 @@ class _Reader:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.tables: dict[str, Place] = {}
-        self.volatile: dict[str, Place] = {}
+        self.tables: dict[str, Mention] = {}
+        self.volatile: dict[str, Mention] = {}
         self.mentions: set[tuple[int, str]] = set()
 
     def walk(self, node: Any, scope: Mapping[str, _Cte | None]) -> None:
@@ -245,18 +245,18 @@ class _Reader:
         written = schema and not catalog and offset < NO_PLACE
         self.mentions.add((len(self.text.encode()[:offset].decode(errors="replace")) if written else -1, name))
 
-    def _note(self, into: dict[str, Place], known: frozenset[str], name: str, node: dict[str, Any]) -> None:
+    def _note(self, into: dict[str, Mention], known: frozenset[str], name: str, node: dict[str, Any]) -> None:
         if name.lower() in known:
             self._note_name(into, name.lower(), node)
 
-    def _note_name(self, into: dict[str, Place], name: str, node: dict[str, Any]) -> None:
-        found = Place(name, *place_of(self.text, int(node.get("query_location", NO_PLACE))))
+    def _note_name(self, into: dict[str, Mention], name: str, node: dict[str, Any]) -> None:
+        found = Mention(name, *place_of(self.text, int(node.get("query_location", NO_PLACE))))
         into[name] = min(into.get(name, found), found, key=_position)
 
 
-def _position(place: Place) -> tuple[int, int]:
+def _position(place: Mention) -> tuple[int, int]:
     return place.line, place.column
 
 
-def _in_order(places: dict[str, Place]) -> tuple[Place, ...]:
+def _in_order(places: dict[str, Mention]) -> tuple[Mention, ...]:
     return tuple(sorted(places.values(), key=_position))

@@ -64,7 +64,7 @@ if TYPE_CHECKING:
     from headwater.contracts import Change, Load, Session
     from headwater.core.commit import Column, Commit, Receipt
     from headwater.storage.delta import DeltaChange
-    from headwater.storage.lakehouse_version import Log
+    from headwater.storage.lakehouse_version import HeldLog
 
 
 _BYTES_PER_ROW = 20
@@ -341,7 +341,7 @@ def _refuse_late(load: Load, commit: Commit, last: _Last | None) -> Iterator[Non
 
 
 def _write_commit(
-    log: Log, version: int, last: _Last | None, delta: DeltaChange, commit: Commit, rejects: Sequence[str]
+    log: HeldLog, version: int, last: _Last | None, delta: DeltaChange, commit: Commit, rejects: Sequence[str]
 ) -> None:
     """Write the version that makes a claimed commit visible; a drop of the table takes the claim away."""
     claim, named = claim_path(log.folder, commit.producer, commit.sequence), _reject_files(log.folder, rejects)

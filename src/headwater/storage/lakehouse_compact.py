@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from deltalake import DeltaTable
     from duckdb import DuckDBPyConnection
 
-    from headwater.storage.lakehouse_version import Log
+    from headwater.storage.lakehouse_version import HeldLog
     from headwater.storage.lakehouse_write import Base
 
 SMALL_FILE_BYTES = 16 << 20
@@ -25,7 +25,7 @@ SMALL_FILE_BYTES = 16 << 20
 
 
 def join_files(
-    name: str, base: Base, table: DeltaTable, log: Log, connection: DuckDBPyConnection, scratch: Path
+    name: str, base: Base, table: DeltaTable, log: HeldLog, connection: DuckDBPyConnection, scratch: Path
 ) -> int:
     """Write the rows of the table's small files into fewer files; return how many files were replaced.
 

@@ -30,7 +30,7 @@ _NOTED = "newest version of the log"
 
 
 @dataclass(frozen=True, slots=True)
-class Log:
+class HeldLog:
     """The log of a table in `folder` as it was before it was read: `descriptor` is open, -1 when there was none."""
 
     folder: Path
@@ -48,14 +48,14 @@ class Log:
 
 
 @contextmanager
-def hold_log(folder: Path) -> Iterator[Log]:
+def hold_log(folder: Path) -> Iterator[HeldLog]:
     """Remember which log a table has; call it before the log is read."""
     try:
         descriptor = os.open(folder / "_delta_log", os.O_RDONLY)
     except FileNotFoundError:
         descriptor = -1
     try:
-        yield Log(folder, descriptor)
+        yield HeldLog(folder, descriptor)
     finally:
         if descriptor >= 0:
             os.close(descriptor)
@@ -66,7 +66,7 @@ class LostVersionError(Exception):
 
 
 def write_version(
-    log: Log,
+    log: HeldLog,
     version: int,
     files: Sequence[DataFile],
     write: Callable[[str], None],

@@ -25,7 +25,7 @@ from headwater.storage.commits import (
 )
 from headwater.storage.sql import split_dataset
 from headwater.storage.warehouse_file import WarehouseFile
-from headwater.storage.warehouse_read import compare_content, read_states, read_taken_names
+from headwater.storage.warehouse_read import compare_content, read_table_states, read_taken_names
 from headwater.storage.warehouse_write import apply_change, write_rejects
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class Warehouse(Store):
 
     def _read(self, connection: DuckDBPyConnection, tables: Sequence[str] | None) -> dict[str, TableState]:
         """Read states; where others may have written to the file, compare each table with its commit, once."""
-        states = read_states(connection, self._file.catalog, tables)
+        states = read_table_states(connection, self._file.catalog, tables)
         if self._file.trusted:
             return states
         for name, state in states.items():
@@ -283,7 +283,7 @@ class Warehouse(Store):
                 own.execute(f"CHECKPOINT {self.catalog}")
             if keep.get("drop"):
                 # what no drop can mend is told: damage in what the store keeps of all tables
-                read_states(own, self._file.catalog, None)
+                read_table_states(own, self._file.catalog, None)
         return results
 
     def _maintain_table(self, own: DuckDBPyConnection, name: str, keep: Mapping[str, Any]) -> MaintainResult:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _Names = dict[tuple[str, str], Any]
 
 
-def read_states(
+def read_table_states(
     connection: DuckDBPyConnection, catalog: Catalog, tables: Sequence[str] | None
 ) -> dict[str, TableState]:
     """Describe the tables that were committed or staged, or those among `tables`."""

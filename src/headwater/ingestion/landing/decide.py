@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Landing:
+class LoadDecision:
     """A decided load: the change, the position that goes with it, new rejects, the rows' digest (full loads).
 
     `superseded` counts the rows that another one of the same key has beaten by its cursor.
@@ -42,7 +42,7 @@ class Landing:
     superseded: int = 0
 
 
-def decide_load(facts: LoadFacts) -> Landing | None:
+def decide_load(facts: LoadFacts) -> LoadDecision | None:
     """Decide a load; None when there is nothing to write, neither a position nor a changed declaration.
 
     Staged chunks are written off by a commit, though it says nothing new: the next load would take them for its own.
@@ -64,7 +64,7 @@ def decide_load(facts: LoadFacts) -> Landing | None:
     return landing
 
 
-def _decide(facts: LoadFacts) -> Landing:
+def _decide(facts: LoadFacts) -> LoadDecision:
     if facts.ingest.load == "cdc" and facts.rows:
         return _logged(facts)
     if facts.flags_whole_load:
@@ -73,21 +73,21 @@ def _decide(facts: LoadFacts) -> Landing:
     return _replacement(facts) if facts.replaces else _addition(facts)
 
 
-def _logged(facts: LoadFacts) -> Landing:
+def _logged(facts: LoadFacts) -> LoadDecision:
     rejects, fresh, rejected = _settle_rejects(facts, facts.rejects)
     _raise_first([_check_rejected(facts, facts.good, rejected)])
     position = {**facts.position, "complete": True} if facts.replaces else _kept(facts)
-    return Landing(replace(change_by_log(facts), rejects=rejects), position, fresh)
+    return LoadDecision(replace(change_by_log(facts), rejects=rejects), position, fresh)
 
 
-def _nothing_new(facts: LoadFacts) -> Landing | None:
+def _nothing_new(facts: LoadFacts) -> LoadDecision | None:
     deletes, rows = find_deleted(facts), facts.no_rows
     if facts.ingest.flags_deletes:
         deletes, rows = "", _flagged(facts, deletes, rows)
     if deletes or rows != facts.no_rows:
         change = Change("merge", Select(rows), facts.columns, key=tuple(facts.ingest.key), deletes=deletes)
-        return Landing(change, _kept(facts))
-    return Landing(Change("record"), _kept(facts)) if _tells(facts, facts.position) else None
+        return LoadDecision(change, _kept(facts))
+    return LoadDecision(Change("record"), _kept(facts)) if _tells(facts, facts.position) else None
 
 
 def _tells(facts: LoadFacts, position: dict[str, Any]) -> bool:
@@ -102,7 +102,7 @@ def _kept(facts: LoadFacts) -> dict[str, Any]:
     return merge_positions([old, facts.position])
 
 
-def _replacement(facts: LoadFacts) -> Landing:
+def _replacement(facts: LoadFacts) -> LoadDecision:
     rows, rejects = facts.rows or facts.no_rows, facts.rejects
     if facts.ingest.key and facts.rows:
         rows, rejects = _one_per_key(facts, current=None)
@@ -121,9 +121,9 @@ def _replacement(facts: LoadFacts) -> Landing:
     ties = _first_ties(facts, rows)
     position = {**facts.position, **({"ties": ties} if ties else {}), "complete": True}
     if not facts.full and facts.exists and _same_rows(facts, digest):
-        return Landing(Change("record", rejects=rejects), position, fresh, digest)
+        return LoadDecision(Change("record", rejects=rejects), position, fresh, digest)
     landed = Select(rows) if facts.ingest.key else Staged(rows, facts.parts)
-    return Landing(Change("replace", landed, facts.columns, rejects=rejects), position, fresh, digest)
+    return LoadDecision(Change("replace", landed, facts.columns, rejects=rejects), position, fresh, digest)
 
 
 def _check_rejected(facts: LoadFacts, good: int, rejected: int) -> CheckFailedError | None:
@@ -138,7 +138,7 @@ def _same_rows(facts: LoadFacts, digest: str) -> bool:
     return facts.state.commit.digest == digest and known == [column.name for column in facts.columns]
 
 
-def _addition(facts: LoadFacts) -> Landing:
+def _addition(facts: LoadFacts) -> LoadDecision:
     assert facts.state is not None
     changed = [] if facts.flags_whole_load else _changed_files(facts)
     if changed and not facts.rewrites and not facts.catalogue:
@@ -167,7 +167,7 @@ def _addition(facts: LoadFacts) -> Landing:
     _raise_first([_check_rejected(facts, facts.good, fresh)])
     if ties:
         position = {**position, "ties": ties}
-    return Landing(replace(change, rejects=rejects), position, fresh)
+    return LoadDecision(replace(change, rejects=rejects), position, fresh)
 
 
 def _rewritten(facts: LoadFacts, rows: str, changed: list[str]) -> str:

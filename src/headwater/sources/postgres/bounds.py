@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from headwater.contracts import ReadRequest
-    from headwater.sources.postgres.catalogue import Table
+    from headwater.sources.postgres.catalogue import ServerTable
     from headwater.sources.postgres.holders import Holder
     from headwater.sources.postgres.types import ServerColumn
 
@@ -48,7 +48,7 @@ WHERE locktype = 'relation' AND granted AND pid IS DISTINCT FROM pg_backend_pid(
 
 
 def fix_bounds(
-    session: psycopg.Connection[Any], table: Table, cursor: ServerColumn | None, request: ReadRequest
+    session: psycopg.Connection[Any], table: ServerTable, cursor: ServerColumn | None, request: ReadRequest
 ) -> dict[str, Any]:
     """Fix the bounds of a new read as plain JSON: lower, upper, whether the position stays, the cuts, and who holds it.
 
@@ -68,7 +68,7 @@ def fix_bounds(
 
 def _fix_cursor(
     session: psycopg.Connection[Any],
-    table: Table,
+    table: ServerTable,
     cursor: ServerColumn,
     request: ReadRequest,
     bounds: dict[str, Any],
@@ -109,7 +109,7 @@ def _lower(session: psycopg.Connection[Any], cursor: ServerColumn, request: Read
 
 
 def _hold_back(
-    session: psycopg.Connection[Any], table: Table, cursor: ServerColumn, upper: str
+    session: psycopg.Connection[Any], table: ServerTable, cursor: ServerColumn, upper: str
 ) -> tuple[str | None, bool, str]:
     """Stay below what a running transaction may still commit: (upper bound, whether the position has to stay, why).
 
@@ -138,7 +138,7 @@ def _hold_back(
     return _below(session, cursor, upper, holders) if holders else (upper, False, "")
 
 
-def _beside_writers(session: psycopg.Connection[Any], table: Table, upper: str) -> tuple[str, bool, str]:
+def _beside_writers(session: psycopg.Connection[Any], table: ServerTable, upper: str) -> tuple[str, bool, str]:
     """Wait until nobody writes to the table; the position has to stay when somebody still does."""
     if _wait(session, _writers_sql(table)):
         return upper, False, ""
@@ -174,11 +174,11 @@ def _wait(session: psycopg.Connection[Any], still: str) -> bool:
     return True
 
 
-def _writers_sql(table: Table) -> str:
+def _writers_sql(table: ServerTable) -> str:
     return f"SELECT count(*), count(*) FILTER (WHERE pid IS NULL) {_writers_from(table)}"
 
 
-def _writers_from(table: Table) -> str:
+def _writers_from(table: ServerTable) -> str:
     relations = "relation >= 16384"
     if table.oid and table.sampled:
         tree = f"SELECT relid FROM pg_catalog.pg_partition_tree({table.oid})"
@@ -236,14 +236,14 @@ def range_sql(cursor: ServerColumn | None, bounds: Mapping[str, Any]) -> list[st
     return tests
 
 
-def _order(table: Table, cursor: ServerColumn | None) -> list[ServerColumn]:
+def _order(table: ServerTable, cursor: ServerColumn | None) -> list[ServerColumn]:
     """What cuts a table: never NULL between the bounds, and unique together."""
     found = [column for name in table.key if (column := table.find(name)) is not None]
     return [*([cursor] if cursor else []), *(column for column in found if column != cursor)]
 
 
 def _cut(
-    session: psycopg.Connection[Any], table: Table, cursor: ServerColumn | None, tests: list[str], chunk_rows: int
+    session: psycopg.Connection[Any], table: ServerTable, cursor: ServerColumn | None, tests: list[str], chunk_rows: int
 ) -> list[list[str]]:
     """Return the last row (cursor, key) of each chunk but the last, from a sample when there are many rows."""
     where = f" WHERE {' AND '.join(tests)}" if tests else ""
@@ -270,7 +270,7 @@ def _cut(
 
 
 def list_parts(
-    table: Table, cursor: ServerColumn | None, bounds: Mapping[str, Any]
+    table: ServerTable, cursor: ServerColumn | None, bounds: Mapping[str, Any]
 ) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Yield (id, WHERE, position) of each chunk."""
     if cursor is not None and bounds["unordered"]:

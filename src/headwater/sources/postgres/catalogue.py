@@ -70,7 +70,7 @@ _ROW_BYTES = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class ServerTable:
     """A table, a view or a query.
 
     Attributes:
@@ -106,7 +106,7 @@ class Table:
         return next(iter(same + near), None)
 
 
-def find_tables(session: psycopg.Connection[Any], schema: str, wanted: Mapping[str, Any]) -> dict[str, Table]:
+def find_tables(session: psycopg.Connection[Any], schema: str, wanted: Mapping[str, Any]) -> dict[str, ServerTable]:
     """Look tables and queries up: by the name within the source; options have `table` and `query`.
 
     Raises:
@@ -149,12 +149,12 @@ def search_path(session: psycopg.Connection[Any], schema: str) -> str:
 
 def _table(
     session: psycopg.Connection[Any], schema: str, row: Sequence[Any], columns: Mapping[int, list[ServerColumn]]
-) -> Table:
+) -> ServerTable:
     relation, oid, kind, rows, size_bytes, key, _ = row
     sql = f"{quote_identifier(schema)}.{quote_identifier(relation)}"
     if rows is None and size_bytes is not None:
         rows = size_bytes // _ROW_BYTES if size_bytes > _COUNTED_BYTES else _count(session, sql)
-    return Table(sql, tuple(columns.get(oid, [])), tuple(key), oid, kind in "rpm", rows, kind == "r")
+    return ServerTable(sql, tuple(columns.get(oid, [])), tuple(key), oid, kind in "rpm", rows, kind == "r")
 
 
 def _count(session: psycopg.Connection[Any], sql: str) -> int | None:
@@ -191,15 +191,15 @@ def _column(name: str, resolved: Sequence[Any]) -> ServerColumn:
     return ServerColumn(name, found, declared)
 
 
-def _query(session: psycopg.Connection[Any], query: str) -> Table:
+def _query(session: psycopg.Connection[Any], query: str) -> ServerTable:
     """Describe a query by its empty result."""
     sql = f"({query}\n) AS q"
     result = session.execute(f"SELECT * FROM {sql} LIMIT 0".encode()).pgresult
     if result is None:
-        return Table(sql, ())
+        return ServerTable(sql, ())
     places = range(result.nfields)
     found = [((result.fname(place) or b"").decode(), result.ftype(place), result.fmod(place)) for place in places]
-    return Table(sql, resolve_columns(session, found))
+    return ServerTable(sql, resolve_columns(session, found))
 
 
 def resolve_columns(

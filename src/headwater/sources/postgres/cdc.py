@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
     from headwater.contracts import ReadRequest
     from headwater.core.commit import Column
-    from headwater.sources.postgres.catalogue import Table
-    from headwater.sources.postgres.connect import Target
+    from headwater.sources.postgres.catalogue import ServerTable
+    from headwater.sources.postgres.connect import Server
     from headwater.sources.postgres.pgoutput import RowChange, Value
     from headwater.sources.postgres.types import ServerColumn
 
@@ -47,9 +47,9 @@ _EXTRA = ("_rule", "_reason", *CHANGE_COLUMNS)
 class CdcTable:
     """A table to follow: where it is, its slot, and the columns to yield."""
 
-    target: Target
+    target: Server
     slot: Slot
-    table: Table
+    table: ServerTable
     columns: tuple[Column, ...]
     undeclared: tuple[ServerColumn, ...] = ()
 

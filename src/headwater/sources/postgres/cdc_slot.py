@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from headwater.sources.postgres.catalogue import Table
-    from headwater.sources.postgres.connect import Target
+    from headwater.sources.postgres.catalogue import ServerTable
+    from headwater.sources.postgres.connect import Server
     from headwater.sources.postgres.slot_names import Slot
 
 WAL_SEGMENT_BYTES = 16 * 2**20
@@ -87,7 +87,7 @@ class Logged:
 
 
 def check_logged(
-    session: psycopg.Connection[Any], name: str, table: Table, key: Sequence[str], wanted: Sequence[str]
+    session: psycopg.Connection[Any], name: str, table: ServerTable, key: Sequence[str], wanted: Sequence[str]
 ) -> Logged:
     """Check that the server logs a table in a way that its changes can be followed.
 
@@ -178,7 +178,7 @@ def _check_root(session: psycopg.Connection[Any], slot: Slot, logged: Logged) ->
 
 
 def check_publication(
-    session: psycopg.Connection[Any], slot: Slot, logged: Logged, table: Table, wanted: Sequence[str]
+    session: psycopg.Connection[Any], slot: Slot, logged: Logged, table: ServerTable, wanted: Sequence[str]
 ) -> None:
     """Check that a publication, which may be somebody else's, has every change of every row and column.
 
@@ -216,7 +216,7 @@ def _published(session: psycopg.Connection[Any], slot: Slot, logged: Logged) -> 
 # ------------------------------------------------------------------------------------------------------------- slot
 
 
-def create_slot(target: Target, slot: Slot) -> tuple[psycopg.Connection[Any], str, str]:
+def create_slot(target: Server, slot: Slot) -> tuple[psycopg.Connection[Any], str, str]:
     """Make the slot anew: (the session that holds its snapshot, its starting point, the snapshot).
 
     Raises:
@@ -249,7 +249,7 @@ def create_slot(target: Target, slot: Slot) -> tuple[psycopg.Connection[Any], st
     return session, str(row[1]), str(row[2])
 
 
-def drop_slot(target: Target, slot: Slot) -> None:
+def drop_slot(target: Server, slot: Slot) -> None:
     """Drop the slot when it is there and is ours.
 
     Raises:
@@ -313,7 +313,7 @@ def check_slot(
         raise slot.lost(f"the publication {slot.publication} is gone, or has lost the table", at)
 
 
-def advance_slot(target: Target, slot: Slot, lsn: str) -> None:
+def advance_slot(target: Server, slot: Slot, lsn: str) -> None:
     """Let the server drop what lies before a position.
 
     Raises:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from headwater.contracts import CHANGE_COLUMNS
-from headwater.sources.postgres.catalogue import Table, resolve_columns
+from headwater.sources.postgres.catalogue import ServerTable, resolve_columns
 from headwater.sources.postgres.cdc_slot import in_use
 from headwater.sources.postgres.connect import PostgresError
 from headwater.sources.postgres.pgoutput import UNCHANGED, Relation, Value
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn, PGresult
 
     from headwater.core.commit import Column
-    from headwater.sources.postgres.connect import Target
+    from headwater.sources.postgres.connect import Server
     from headwater.sources.postgres.slot_names import Slot
     from headwater.sources.postgres.types import ServerColumn
 
@@ -42,7 +42,7 @@ _FIELD_BYTES = 6
 # ------------------------------------------------------------------------------------------------------------ stream
 
 
-def stream_log(target: Target, slot: Slot, upper: str) -> Generator[bytes, None, None]:
+def stream_log(target: Server, slot: Slot, upper: str) -> Generator[bytes, None, None]:
     """Yield the messages of all transactions that the slot holds, up to a position; the slot stays where it is.
 
     The server decodes its log once, on its disk, and sends it as it is taken: nothing is held here.
@@ -137,7 +137,7 @@ class ChangeBatch:
         self.numbers.append(number)
         self.unchanged.append(unchanged)
 
-    def arrow(self, width: int) -> pa.Table:
+    def arrow(self, width: int) -> pa.ServerTable:
         """Return the changes: r0, r1, … and what `CHANGE_COLUMNS` says.
 
         Raises:
@@ -173,8 +173,8 @@ class ChangeTable:
     """
 
     connection: DuckDBPyConnection
-    target: Target
-    table: Table
+    target: Server
+    table: ServerTable
     columns: tuple[Column, ...]
     declared_only: bool
     shows_values: bool
@@ -204,7 +204,7 @@ class ChangeTable:
             self.connection.unregister(view)
 
     def _select(self, shape: Sequence[ServerColumn], view: str) -> str:
-        plan = RowPlan(Table(self.table.sql, tuple(shape)), self.columns, shows_values=self.shows_values)
+        plan = RowPlan(ServerTable(self.table.sql, tuple(shape)), self.columns, shows_values=self.shows_values)
         places = {column.name: place for place, column in enumerate(shape)}
         selected = []
         for index, column in enumerate(self.columns):

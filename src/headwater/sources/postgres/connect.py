@@ -59,7 +59,7 @@ class PostgresUnavailableError(ConnectorError, Retryable):
     """The server cannot be reached now, or broke off."""
 
 
-class Target:
+class Server:
     """A server and a database; nothing of it that is secret is ever shown.
 
     Args:
@@ -102,7 +102,7 @@ class Target:
         escaped = re.sub(r"([\\\s])", r"\\\1", setting)
         return {**parameters, "options": f"{parameters.get('options') or ''} -c {escaped}".strip()}
 
-    def searching(self, path: str) -> Target:
+    def searching(self, path: str) -> Server:
         """Return the same target whose sessions that read find unqualified names on a path of schemas."""
         found = copy(self)
         found._reading = self._with_options(self._reading, f"search_path={path}")

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from headwater.core.commit import Column
-    from headwater.sources.postgres.catalogue import Table
-    from headwater.sources.postgres.connect import Target
+    from headwater.sources.postgres.catalogue import ServerTable
+    from headwater.sources.postgres.connect import Server
     from headwater.sources.postgres.types import ServerColumn
 
 _COPY_BATCH_ROWS = 50_000
@@ -63,7 +63,7 @@ class RowPlan:
         shows_values: The reason of a reject may show the value that does not fit.
     """
 
-    table: Table
+    table: ServerTable
     columns: tuple[Column, ...]
     undeclared: tuple[ServerColumn, ...] = ()
     infinite: str = ""
@@ -182,7 +182,7 @@ class Reader(Protocol):
         ...
 
 
-def open_reader(target: Target, snapshot: str = "") -> Reader:
+def open_reader(target: Server, snapshot: str = "") -> Reader:
     """Return the fastest reader there is; it adopts a snapshot that was exported, or takes one at the first row.
 
     Raises:
@@ -192,7 +192,7 @@ def open_reader(target: Target, snapshot: str = "") -> Reader:
     return ScannerReader(target, file, snapshot) if file is not None else CopyReader(target, snapshot)
 
 
-def _open_snapshot(target: Target, snapshot: str) -> psycopg.Connection[Any]:
+def _open_snapshot(target: Server, snapshot: str) -> psycopg.Connection[Any]:
     """Open a session whose transaction reads one snapshot: one that was exported, or that of its first statement."""
     import psycopg
 
@@ -214,7 +214,7 @@ class ScannerReader:
     DuckDB secret that is dropped at once, so that no catalogue shows it.
     """
 
-    def __init__(self, target: Target, file: Path, snapshot: str = "") -> None:
+    def __init__(self, target: Server, file: Path, snapshot: str = "") -> None:
         import psycopg
 
         self._target = target
@@ -289,7 +289,7 @@ class ScannerReader:
 class CopyReader:
     """COPY of the server's texts, read as `from_text` says."""
 
-    def __init__(self, target: Target, snapshot: str = "") -> None:
+    def __init__(self, target: Server, snapshot: str = "") -> None:
         self._target = target
         self._session = _open_snapshot(target, snapshot)
 

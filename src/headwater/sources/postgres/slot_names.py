@@ -15,7 +15,7 @@ from headwater.core.files import read_regular
 from headwater.sources.postgres.connect import PostgresError
 
 if TYPE_CHECKING:
-    from headwater.sources.postgres.connect import Target
+    from headwater.sources.postgres.connect import Server
 
 _NAME_BYTES = 63
 _COPY_FILE = ".headwater/copy"
@@ -74,7 +74,7 @@ class Slot:
     table: str
 
     @classmethod
-    def of(cls, options: Any, target: Target, schema: str, table: str, owner: Owner) -> Slot:
+    def of(cls, options: Any, target: Server, schema: str, table: str, owner: Owner) -> Slot:
         """Name them: after whose table it is and what it reads; or as the options say, and the environment."""
         relation = options.table or table
         facts = (target.label, schema, relation, owner.root, owner.environment, owner.source, table, owner.copy)
@@ -83,7 +83,7 @@ class Slot:
         return cls(given or made_up, options.publication or given or made_up, table)
 
     @classmethod
-    def of_old(cls, options: Any, target: Target, schema: str, table: str, root: str) -> Slot:
+    def of_old(cls, options: Any, target: Server, schema: str, table: str, root: str) -> Slot:
         """Name them as they were named once, when every table of a relation had the same; loaded tables go on so."""
         name = f"headwater_{_digest(target.label, schema, options.table or table, root)}"
         return cls(options.slot or name, options.publication or options.slot or name, table)

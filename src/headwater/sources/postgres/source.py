@@ -18,7 +18,7 @@ from headwater.sources.postgres.bounds import check_order, fix_bounds, list_part
 from headwater.sources.postgres.catalogue import find_tables, search_path
 from headwater.sources.postgres.cdc import CdcTable, read_changes
 from headwater.sources.postgres.cdc_slot import lag_notes
-from headwater.sources.postgres.connect import Target, find_place
+from headwater.sources.postgres.connect import Server, find_place
 from headwater.sources.postgres.holders import NAMED_AFTER, list_holders, tell_holders
 from headwater.sources.postgres.rows import RowPlan, find_scanner, open_reader
 from headwater.sources.postgres.slot_names import Owner, Slot, environment_suffix, too_long
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from headwater.contracts import ReadRequest
     from headwater.core.commit import Column
-    from headwater.sources.postgres.catalogue import Table
+    from headwater.sources.postgres.catalogue import ServerTable
     from headwater.sources.postgres.types import ServerColumn
 
 
@@ -132,7 +132,7 @@ class Postgres(Source):
         name = f"{table.slot}{environment_suffix(environment)}"
         if too_long(name):
             raise ProjectError(f"the slot {name} has a name of more than 63 bytes", fix="give it a shorter one")
-        return (f"slot {name} at {Target(spec.connection).server}",)
+        return (f"slot {name} at {Server(spec.connection).server}",)
 
     def lineage_name(self, table: str, options: PostgresTable) -> tuple[str, str]:
         """Return host and port as the namespace, and database, schema and table."""
@@ -145,7 +145,7 @@ class Postgres(Source):
 
     def describe(self, tables: Mapping[str, PostgresTable]) -> dict[str, TableDescription]:
         """Describe tables from the catalogue, all at once; notes say which columns land as text of their digits."""
-        target = Target(self._spec.connection)
+        target = Server(self._spec.connection)
         queries = {name: options for name, options in tables.items() if options.query}
         found = self._find(target, {name: options for name, options in tables.items() if not options.query})
         if queries:
@@ -161,7 +161,7 @@ class Postgres(Source):
         """Begin a read: the highest cursor value below running transactions, and the cuts between chunks."""
         import psycopg
 
-        target = Target(self._spec.connection)
+        target = Server(self._spec.connection)
         if request.options.query:
             target = self._searching(target)
         found = self._find(target, {table: request.options})[table]
@@ -184,7 +184,7 @@ class Postgres(Source):
         notes = tuple(note for note in [str(manifest.get("note", ""))] if note)
         return Reading(manifest, read.chunks(), ("_rule", "_reason"), keys, columns, notes=notes)
 
-    def _searching(self, target: Target) -> Target:
+    def _searching(self, target: Server) -> Server:
         """Return the target whose sessions look for a query's tables in `database_schema` first, if it is given."""
         import psycopg
 
@@ -196,7 +196,7 @@ class Postgres(Source):
         except psycopg.Error as error:
             raise target.explain(error) from None
 
-    def _find(self, target: Target, tables: Mapping[str, PostgresTable]) -> dict[str, Table]:
+    def _find(self, target: Server, tables: Mapping[str, PostgresTable]) -> dict[str, ServerTable]:
         import psycopg
 
         try:
@@ -205,13 +205,13 @@ class Postgres(Source):
         except psycopg.Error as error:
             raise target.explain(error) from None
 
-    def _slots(self, target: Target, name: str, options: PostgresTable) -> list[Slot]:
+    def _slots(self, target: Server, name: str, options: PostgresTable) -> list[Slot]:
         """The slots that a table may have: its own, and the one of a table that was loaded long ago."""
         schema, owner = self._spec.database_schema, self._owner.of_copy()
         old = Slot.of_old(options, target, schema, name, owner.root)
         return [Slot.of(options, target, schema, name, owner), old]
 
-    def _notes(self, target: Target, tables: Mapping[str, PostgresTable]) -> dict[str, list[str]]:
+    def _notes(self, target: Server, tables: Mapping[str, PostgresTable]) -> dict[str, list[str]]:
         """Say how far slots that are followed are behind, and who holds back the bounds of tables with a cursor."""
         import psycopg
 
@@ -228,7 +228,7 @@ class Postgres(Source):
         return {name: [*lags.get(name, ()), held if name in bounded else ""] for name in tables}
 
     def _keys(
-        self, target: Target, table: Table, request: ReadRequest, columns: tuple[Column, ...]
+        self, target: Server, table: ServerTable, request: ReadRequest, columns: tuple[Column, ...]
     ) -> Callable[[Sequence[str]], str]:
         """Return the function that reads the key columns as they are when it is called."""
 
@@ -246,7 +246,7 @@ class Postgres(Source):
 class _TableRead:
     """One read of one table in one transaction, which begins with the first chunk and ends with the last."""
 
-    target: Target
+    target: Server
     plan: RowPlan
     cursor: ServerColumn | None
     request: ReadRequest
@@ -281,7 +281,7 @@ def _infinite(cursor: ServerColumn | None) -> str:
     return "" if ordered.endswith("IS NOT NULL") else f"NOT {ordered}"
 
 
-def _cursor(name: str, table: Table, request: ReadRequest) -> ServerColumn | None:
+def _cursor(name: str, table: ServerTable, request: ReadRequest) -> ServerColumn | None:
     """Return the cursor column of an incremental read, or None."""
     cursor = request.ingest.cursor if request.incremental else None
     if request.incremental and not cursor and not request.ingest.key:
@@ -302,14 +302,14 @@ def _cursor(name: str, table: Table, request: ReadRequest) -> ServerColumn | Non
     return found
 
 
-def _undeclared(table: Table, request: ReadRequest) -> tuple[ServerColumn, ...]:
+def _undeclared(table: ServerTable, request: ReadRequest) -> tuple[ServerColumn, ...]:
     if request.ingest.schema_policy != "discard_row":
         return ()
     asked = {column.name.lower() for column in request.columns}
     return tuple(column for column in table.columns if column.name.lower() not in asked)
 
 
-def _columns(name: str, table: Table, request: ReadRequest) -> tuple[Column, ...]:
+def _columns(name: str, table: ServerTable, request: ReadRequest) -> tuple[Column, ...]:
     """The columns to yield: those asked for, typed as asked, then, unless the policy says no, the table's others."""
     asked = {column.name.lower() for column in request.columns}
     there = {column.name.lower(): column.column for column in table.columns}

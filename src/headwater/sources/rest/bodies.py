@@ -15,7 +15,7 @@ from headwater.sources.rest.client import PassingError, RestError
 from headwater.sources.rest.paths import find_records, parse_path
 
 if TYPE_CHECKING:
-    from headwater.sources.rest.client import Answer, Client
+    from headwater.sources.rest.client import ApiAnswer, Client
 
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)
 _WHOLE_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
@@ -41,7 +41,7 @@ class Page:
         return hashlib.blake2b(b"\n".join(self.records), digest_size=16).hexdigest()
 
 
-def parse_page(answer: Answer, records: str, client: Client, *, may_lack: bool = False) -> Page:
+def parse_page(answer: ApiAnswer, records: str, client: Client, *, may_lack: bool = False) -> Page:
     """Cut the records out of an answer.
 
     Args:
@@ -78,7 +78,7 @@ def parse_page(answer: Answer, records: str, client: Client, *, may_lack: bool =
     return Page(answer.url, body, found or [], answer.next_link)
 
 
-def _check_text(answer: Answer, body: bytes, client: Client) -> None:
+def _check_text(answer: ApiAnswer, body: bytes, client: Client) -> None:
     """Refuse what is not UTF-8."""
     if body[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in body[:4]:
         what, fix = "UTF-16 or UTF-32, not UTF-8", "ask the API for UTF-8, by a header"
@@ -93,7 +93,7 @@ def _check_text(answer: Answer, body: bytes, client: Client) -> None:
         raise PassingError(f"{answer.status}, cut off within a character")
 
 
-def _explain(answer: Answer, body: bytes, client: Client, problem: str) -> Exception:
+def _explain(answer: ApiAnswer, body: bytes, client: Client, problem: str) -> Exception:
     """Return the error that says what a body is which is no JSON document."""
     shown, kind = client.show(answer.url), answer.headers.get("content-type", "no content type")
     if body.lstrip()[:1] not in (b"{", b"["):

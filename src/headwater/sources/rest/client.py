@@ -79,7 +79,7 @@ class PassingError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ApiAnswer:
     """One whole answer with a status below 300."""
 
     url: str
@@ -130,7 +130,7 @@ class Client:
         self._stopped.set()
 
     def fetch(
-        self, url: str, params: Mapping[str, Sequence[str]], parse: Callable[[Answer], T], method: str = "GET"
+        self, url: str, params: Mapping[str, Sequence[str]], parse: Callable[[ApiAnswer], T], method: str = "GET"
     ) -> T:
         """Ask until an answer can be parsed; `parse` raises PassingError for one that is cut off.
 
@@ -202,7 +202,7 @@ class Client:
                 )
             self._wait(delay_s)
 
-    def _follow(self, method: str, url: httpx.URL) -> Answer:
+    def _follow(self, method: str, url: httpx.URL) -> ApiAnswer:
         """Ask once, through redirects; a token that is refused is fetched anew, once."""
         renewed = False
         for _ in range(MAX_REDIRECTS + 1):
@@ -256,11 +256,11 @@ class Client:
                 raise RestStoppedError("the read was given up") from error
             raise
 
-    def _judge(self, response: httpx.Response, body: bytes, url: httpx.URL) -> Answer:
+    def _judge(self, response: httpx.Response, body: bytes, url: httpx.URL) -> ApiAnswer:
         status = response.status_code
         if status < 300:
             link = next_link(response.headers.get_list("link"), str(url))
-            return Answer(str(url), status, response.headers, body, link)
+            return ApiAnswer(str(url), status, response.headers, body, link)
         told = f"{status} {response.reason_phrase}".strip()
         if status in _PASSING:
             after_s = read_retry_after(response.headers.get("retry-after"))

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from headwater.contracts import ReadRequest
     from headwater.core.cursor import CursorValue
     from headwater.sources.rest.bodies import Page
-    from headwater.sources.rest.client import Answer, Client
+    from headwater.sources.rest.client import ApiAnswer, Client
     from headwater.sources.rest.cursor import Cursor
     from headwater.sources.rest.parents import Parent
     from headwater.sources.rest.spec import RestTable
@@ -127,7 +127,7 @@ class Walker:
     def _submit(self, table: RestTable) -> Callable[[Ask], Future[Page]]:
         may_lack = "missing_records" in table.paginate.end_on
 
-        def parse(answer: Answer) -> Page:
+        def parse(answer: ApiAnswer) -> Page:
             return parse_page(answer, table.records, self.client, may_lack=may_lack)
 
         def submit(ask: Ask) -> Future[Page]:

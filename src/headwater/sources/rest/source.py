@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from headwater.contracts import ReadRequest
     from headwater.core.specs import Spec
-    from headwater.sources.rest.client import Answer
+    from headwater.sources.rest.client import ApiAnswer
 
 DESCRIBE_PATIENCE_S = 10.0
 """How long describing waits for one answer."""
@@ -135,7 +135,7 @@ class Rest(Source):
     def _version(self, client: Client, table: RestTable) -> str | None:
         """Ask for the head of the one answer; None when the API does not tell."""
 
-        def read_version(answer: Answer) -> str | None:
+        def read_version(answer: ApiAnswer) -> str | None:
             for header in ("etag", "last-modified"):
                 if value := answer.headers.get(header):
                     return f"{header}: {value}"

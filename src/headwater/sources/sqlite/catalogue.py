@@ -18,7 +18,7 @@ _SAMPLE_ROWS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class DbTable:
     """A table, a view or a query.
 
     Attributes:
@@ -35,12 +35,12 @@ class Table:
     unique: tuple[str, ...]
 
 
-def find_table(database: sqlite3.Connection, name: str, query: str | None) -> Table | None:
+def find_table(database: sqlite3.Connection, name: str, query: str | None) -> DbTable | None:
     """Look a table, view or query up; None when there is none of that name."""
     if query is not None:
         database.execute("DROP VIEW IF EXISTS temp._hw_query")
         database.execute(f"CREATE TEMP VIEW _hw_query AS {query}")
-        return Table(f"({query}\n)", _columns(database, "_hw_query"), (), ())
+        return DbTable(f"({query}\n)", _columns(database, "_hw_query"), (), ())
     found = database.execute(
         "SELECT type, name FROM sqlite_schema WHERE type IN ('table', 'view') AND lower(name) = lower(?)", [name]
     ).fetchone()
@@ -50,7 +50,7 @@ def find_table(database: sqlite3.Connection, name: str, query: str | None) -> Ta
     rows = database.execute(f"PRAGMA table_xinfo({quote_identifier(name)})").fetchall()
     key = tuple(row[1] for row in sorted(rows, key=lambda row: row[5]) if row[5])
     unique = _unique(database, name, [row[1] for row in rows], key) if kind == "table" else ()
-    return Table(f"main.{quote_identifier(name)}", _columns(database, name), key, unique)
+    return DbTable(f"main.{quote_identifier(name)}", _columns(database, name), key, unique)
 
 
 def _columns(database: sqlite3.Connection, name: str) -> tuple[Column, ...]:
@@ -68,7 +68,7 @@ def _unique(database: sqlite3.Connection, name: str, names: list[str], key: tupl
     return (free[0],) if free else ()
 
 
-def describe_table(database: sqlite3.Connection, table: Table, version: str | None) -> TableDescription:
+def describe_table(database: sqlite3.Connection, table: DbTable, version: str | None) -> TableDescription:
     """Describe a table; rows are estimated by the span of rowids, or counted where there are none."""
     if table.unique and len(table.unique) == 1 and not table.unique[0].startswith('"'):
         row = database.execute(
@@ -79,7 +79,7 @@ def describe_table(database: sqlite3.Connection, table: Table, version: str | No
     return TableDescription(table.columns, table.key, row[0] or 0, version, notes=tuple(_notes(database, table)))
 
 
-def _notes(database: sqlite3.Connection, table: Table) -> list[str]:
+def _notes(database: sqlite3.Connection, table: DbTable) -> list[str]:
     """Say which columns hold what their declared type does not promise, in a sample."""
     counted = ", ".join(
         f"sum(typeof({quote_identifier(c.name)}) = '{storage}')"

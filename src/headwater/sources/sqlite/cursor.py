@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from headwater.core.cursor import subtract_lag
-from headwater.sources.sqlite.catalogue import Table
+from headwater.sources.sqlite.catalogue import DbTable
 from headwater.sources.sqlite.types import moment
 from headwater.sql.exact import EPOCHS, FLOATS, INTEGERS
 from headwater.sql.quoting import quote_identifier, quote_text
@@ -48,7 +48,7 @@ class CursorCells:
     """
 
     database: sqlite3.Connection
-    table: Table
+    table: DbTable
     column: Column
     loader: RowLoader
 
@@ -116,7 +116,7 @@ class CursorCells:
     def _landed(self, cell: Any, lag: timedelta | None = None) -> str | None:
         """Return what a cell lands as, less a lag, as text; None when it does not fit."""
         name = quote_identifier(self.column.name)
-        alone = Table(f"(SELECT ? AS {name})", (self.column,), (), ())
+        alone = DbTable(f"(SELECT ? AS {name})", (self.column,), (), ())
         query = self.loader.load(self.database, alone, "", [cell], "cell")
         value = f"CAST(date_trunc('second', {name} - {_interval(lag)}) AS {self.column.type})" if lag else name
         found = self.loader.connection.execute(f"SELECT CAST({value} AS VARCHAR) FROM ({query})").fetchall()[0][0]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from headwater.core.commit import Column
-    from headwater.sources.sqlite.catalogue import Table
+    from headwater.sources.sqlite.catalogue import DbTable
 
 _BATCH_ROWS = 50_000
 _SHOWN_CHARACTERS = 80
@@ -44,7 +44,9 @@ class RowLoader:
     token: str
     lenient: bool = False
 
-    def load(self, database: sqlite3.Connection, table: Table, where: str, parameters: Sequence[Any], name: str) -> str:
+    def load(
+        self, database: sqlite3.Connection, table: DbTable, where: str, parameters: Sequence[Any], name: str
+    ) -> str:
         """Load the rows of `table` that match into a temporary table; return a SELECT of it.
 
         Raises:
@@ -86,7 +88,7 @@ class RowLoader:
             self.connection.execute(f"INSERT INTO {target} SELECT * FROM {view}")
         self.connection.unregister(view)
 
-    def _batch(self, rows: list[tuple[Any, ...]], schema: pa.Schema) -> pa.Table:
+    def _batch(self, rows: list[tuple[Any, ...]], schema: pa.Schema) -> pa.DbTable:
         import pyarrow as pa
 
         cells = [list(column) for column in zip(*rows, strict=True)]

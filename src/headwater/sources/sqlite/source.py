@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from headwater.contracts import ReadRequest
-    from headwater.sources.sqlite.catalogue import Table
+    from headwater.sources.sqlite.catalogue import DbTable
 
 BUSY_TIMEOUT_S = 5.0
 """How long a read waits for a writer."""
@@ -131,7 +131,7 @@ class Sqlite(Source):
         read = _TableRead(self, database, found, cursor, request, manifest, loader)
         return Reading(manifest, read.chunks(), ("_rule", "_reason"), self._keys(table, found, request), columns)
 
-    def _keys(self, name: str, table: Table, request: ReadRequest) -> Callable[[Sequence[str]], str]:
+    def _keys(self, name: str, table: DbTable, request: ReadRequest) -> Callable[[Sequence[str]], str]:
         """Return the function that reads the key columns as they are when it is called."""
 
         def read_keys(wanted: Sequence[str]) -> str:
@@ -145,7 +145,7 @@ class Sqlite(Source):
 
         return read_keys
 
-    def _find(self, database: sqlite3.Connection, name: str, options: SqliteTable) -> Table:
+    def _find(self, database: sqlite3.Connection, name: str, options: SqliteTable) -> DbTable:
         found = find_table(database, options.table or name, options.query)
         if found is None:
             rows = database.execute("SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') ORDER BY name")
@@ -196,7 +196,7 @@ class _TableRead:
 
     source: Sqlite
     database: sqlite3.Connection
-    table: Table
+    table: DbTable
     cursor: str
     request: ReadRequest
     manifest: Mapping[str, Any]
@@ -258,12 +258,12 @@ class _TableRead:
         return {} if upto or highest is None else {"cursor": highest}
 
 
-def order_columns(table: Table, cursor: str) -> list[str]:
+def order_columns(table: DbTable, cursor: str) -> list[str]:
     """Return what cuts a table into chunks: never NULL together with the cursor, and unique."""
     return [*([binary(cursor)] if cursor else []), *table.unique]
 
 
-def _bounds(database: sqlite3.Connection, table: Table, cursor: str, request: ReadRequest) -> dict[str, Any]:
+def _bounds(database: sqlite3.Connection, table: DbTable, cursor: str, request: ReadRequest) -> dict[str, Any]:
     """Fix the bounds of a new read: lowest and highest cursor value, and the last row of each chunk but the last."""
     lower = upper = None
     where, parameters = "", []
@@ -287,7 +287,7 @@ def _bounds(database: sqlite3.Connection, table: Table, cursor: str, request: Re
 
 
 def _cuts(
-    database: sqlite3.Connection, table: Table, cursor: str, request: ReadRequest, where: str, parameters: list[Any]
+    database: sqlite3.Connection, table: DbTable, cursor: str, request: ReadRequest, where: str, parameters: list[Any]
 ) -> list[list[Any]]:
     """Return the last row of each chunk but the last."""
     if not table.unique:
@@ -336,7 +336,7 @@ def _checked_lag(type_text: str, request: ReadRequest) -> timedelta | None:
     return lag
 
 
-def _cursor_column(table: Table, cursor: str, request: ReadRequest) -> Column:
+def _cursor_column(table: DbTable, cursor: str, request: ReadRequest) -> Column:
     return Column(cursor, _type_of(cursor, request.columns) or _type_of(cursor, table.columns))
 
 
@@ -360,7 +360,7 @@ def _type_of(name: str, columns: Sequence[Column]) -> str:
     return next((column.type for column in columns if column.name.lower() == name.lower()), "")
 
 
-def _cursor(name: str, table: Table, request: ReadRequest) -> str:
+def _cursor(name: str, table: DbTable, request: ReadRequest) -> str:
     """Return the cursor column of an incremental read, or ""."""
     cursor = request.ingest.cursor if request.incremental else None
     if request.incremental and not cursor and not request.ingest.key:
@@ -379,7 +379,7 @@ def _cursor(name: str, table: Table, request: ReadRequest) -> str:
     )
 
 
-def _columns(name: str, table: Table, request: ReadRequest) -> tuple[Column, ...]:
+def _columns(name: str, table: DbTable, request: ReadRequest) -> tuple[Column, ...]:
     """The columns to yield: those asked for, typed as asked, then, unless the policy says no, the table's others."""
     asked = {column.name.lower() for column in request.columns}
     there = {column.name.lower() for column in table.columns}

@@ -6,7 +6,7 @@ import os
 import tempfile
 from typing import TYPE_CHECKING, ClassVar
 
-from headwater.contracts import Change, Computed, Files
+from headwater.contracts import Change, Computed, WrittenFiles
 from headwater.core.commit import Column
 
 if TYPE_CHECKING:
@@ -26,4 +26,4 @@ class Scribe:
         asked.connection.execute(f"COPY (\n{query}\n) TO '{path}' (FORMAT parquet)")
         found = asked.connection.execute(f"DESCRIBE SELECT * FROM read_parquet('{path}')").fetchall()
         columns = tuple(Column(row[0], row[1]) for row in found)
-        return Computed(Change("replace", Files((path,), columns), columns), alive=folder)
+        return Computed(Change("replace", WrittenFiles((path,), columns), columns), alive=folder)
