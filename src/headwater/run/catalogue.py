@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from headwater.contracts import ObjectStore
+from headwater.contracts import GroupingStore, ObjectStore
 from headwater.core.graph import Role, node_name
 from headwater.errors import StateError, StepError
 from headwater.plan.bind import Bound, visible_columns
@@ -49,9 +49,11 @@ class Catalogue:
     bound: Bound = field(default_factory=Bound)
     _seen: dict[str, int] = field(default_factory=dict, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+    _grouping: dict[str, GroupingStore] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
-        """Take note of the versions that readers have seen."""
+        """Take note of the versions that readers have seen, and of the stores that take several tables at once."""
+        self._grouping = {n: store for n, store in self.connectors.stores.items() if isinstance(store, GroupingStore)}
         for state in self.states.values():
             for name, version in state.commit.inputs.items() if state.commit else ():
                 self._seen[name] = max(version, self._seen.get(name, 0))
@@ -59,6 +61,10 @@ class Catalogue:
     def store_of(self, dataset: str) -> Store:
         """Return the store that holds a dataset."""
         return self.connectors.stores[self.project.store_of(dataset)]
+
+    def grouping_store_of(self, dataset: str) -> GroupingStore | None:
+        """Return the store that holds a dataset, when it commits several tables in one transaction."""
+        return self._grouping.get(self.project.store_of(dataset))
 
     def object_keeper(self, dataset: str) -> Callable[[str], ObjectCopy] | None:
         """Return what copies a file into the store that holds a dataset; None when it keeps no objects."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from itertools import islice
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -46,8 +47,8 @@ class Schedule:
             most: How many there may be.
             share: Among how many workers the steps that may begin are divided.
         """
-        ready = [self._steps[name] for name in self._ready]
-        heads = [step, *(one for one in ready if admits(one))]
+        ready = (self._steps[name] for name in self._ready)
+        heads = [step, *islice(filter(admits, ready), most * share)]
         queue = deque(heads[: -(-len(heads) // share)])
         found: list[Step] = []
         missing: dict[str, int] = {}

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from headwater.contracts import GroupingStore
 from headwater.core.plan import Decision
 from headwater.core.run import EventName, Status, StepResult
 from headwater.run.committing import Shared, write_proposal
@@ -17,7 +16,7 @@ from headwater.run.steps.registry import HANDLERS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from headwater.contracts import Store
+    from headwater.contracts import GroupingStore
     from headwater.core.commit import Receipt, TableState
     from headwater.core.plan import Step
     from headwater.run.context import RunContext
@@ -34,8 +33,7 @@ def grouping_store(step: Step, context: RunContext) -> GroupingStore | None:
     together = HANDLERS[type(step)].together
     if step.decision is Decision.SKIP or together is None or not together.joins(step):
         return None
-    store: Store = context.catalogue.store_of(step.dataset)
-    return store if isinstance(store, GroupingStore) else None
+    return context.catalogue.grouping_store_of(step.dataset)
 
 
 def is_small(step: Step, context: RunContext) -> bool:

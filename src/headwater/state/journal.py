@@ -109,7 +109,9 @@ class Journal:
 
     def write_result(self, run_id: str, result: StepResult) -> None:
         """Add a step's result; it reaches the disk with the next `flush`."""
-        row = (run_id, result.step, result.status.value, result.started, json.dumps(asdict(result), default=str))
+        fields = {name: getattr(result, name) for name in result.__dataclass_fields__}
+        text = json.dumps({**fields, "checks": [asdict(check) for check in result.checks]}, default=str)
+        row = (run_id, result.step, result.status.value, result.started, text)
         number = "(SELECT rowid FROM runs WHERE run_id = ?1)"
         self._write(f"INSERT OR REPLACE INTO steps VALUES (?1, ?2, ?3, ?4, ?5, {number})", row)
 
