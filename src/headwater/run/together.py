@@ -83,22 +83,24 @@ def run_together(
 
 
 def _show_inputs(steps: Sequence[Step], context: RunContext) -> list[Step]:
-    """Make what steps read visible before the transaction, which does not see views that are made later.
+    """Make what steps read by a view visible before the transaction, which does not see views that are made later.
 
     Returns:
         The steps up to the first one that reads another one of them through a view.
     """
     found: list[Step] = []
-    named: set[str] = set()
+    together: set[str] = set()
     for step in steps:
-        direct = context.project.datasets[step.dataset].inputs
-        if not named.intersection(step.inputs) <= set(direct):
+        handler = HANDLERS[type(step)].together
+        assert handler is not None
+        names = handler.names(step, context)
+        if not together.intersection(step.inputs) <= names:
             break
-        for name in direct:
-            if name not in named:
+        for name in context.project.datasets[step.dataset].inputs:
+            if name not in names:
                 context.catalogue.show(name)
         found.append(step)
-        named.add(step.dataset)
+        together.add(step.dataset)
     return found
 
 

@@ -10,7 +10,14 @@ from headwater.run.boundary import explain_rules, explain_user_code
 from headwater.run.rejected import forget_failure
 from headwater.run.steps.extract import extract_and_retry, settle_extract
 from headwater.run.steps.load import run_load, settle_load
-from headwater.run.steps.transform import is_small, joins, propose_transform, run_transform, settle_transform
+from headwater.run.steps.transform import (
+    is_small,
+    joins,
+    propose_transform,
+    run_transform,
+    settle_transform,
+    table_names,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,11 +35,13 @@ class Together:
     Attributes:
         joins: Whether a step ever may.
         is_small: Whether it may now, since it is done in a moment.
+        names: Returns the datasets of its store that it can read as tables there: it needs no view of them.
         propose: Returns what it comes to; None when it cannot be done there.
     """
 
     joins: Callable[[Any], bool]
     is_small: Callable[[Any, RunContext], bool]
+    names: Callable[[Any, RunContext], set[str]]
     propose: Callable[[Any, RunContext, Shared], Proposal | None]
 
 
@@ -67,6 +76,10 @@ HANDLERS: Mapping[type[Step], Handler] = {
     ExtractStep: Handler(settle_extract, extract_and_retry, _nothing, explain_rules),
     LoadStep: Handler(settle_load, run_load, _forget_failure, explain_rules),
     TransformStep: Handler(
-        settle_transform, run_transform, _nothing, explain_user_code, Together(joins, is_small, propose_transform)
+        settle_transform,
+        run_transform,
+        _nothing,
+        explain_user_code,
+        Together(joins, is_small, table_names, propose_transform),
     ),
 }

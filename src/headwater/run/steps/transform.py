@@ -83,19 +83,27 @@ def is_small(step: TransformStep, context: RunContext) -> bool:
     return len(rows) == len(step.inputs) and sum(rows) <= SMALL_ROWS
 
 
+def table_names(step: TransformStep, context: RunContext) -> set[str]:
+    """Return the inputs that a model's text can name as tables of its own store; none when that cannot be done.
+
+    What is loaded is read by its view, which leaves out the system columns.
+    """
+    datasets, store = context.project.datasets, context.project.store_of(step.dataset)
+    direct = [datasets[name] for name in step.model.inputs]
+    names = {one.name for one in direct if one.store == store and not one.is_loaded}
+    return names if names and step.model.text_in("", names) is not None else set()
+
+
 def propose_transform(step: TransformStep, context: RunContext, place: Shared) -> Proposal | None:
     """Return what a transform comes to, for a commit together with others; None when it reads one of them by a view.
 
     Raises:
         StateError: A table is damaged.
     """
-    state = _readable(step, context)
-    text = None
-    if fresh := place.fresh.intersection(step.inputs):
-        text = step.model.text_in(place.catalog, fresh)
-        if text is None or not fresh.issubset(step.model.inputs):
-            return None
-    work = _Work(step, context, place.connection, text)
+    state, names = _readable(step, context), table_names(step, context)
+    if not place.fresh.intersection(step.inputs) <= names:
+        return None
+    work = _Work(step, context, place.connection, step.model.text_in(place.catalog, names) if names else None)
     return work.propose(Change("record") if only_checks_changed(step, state) else work.change())
 
 
