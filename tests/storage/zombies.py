@@ -109,7 +109,7 @@ BASE = {1: "a", 2: "b", 3: "c"}
 
 
 def make_table(kind: str, path: str) -> None:
-    """Make a table of small loads, and leave behind what maintenance removes: rows that were replaced, a killed load."""
+    """Make a table of small loads, and leave behind what maintenance removes: replaced rows, a killed load."""
     writer = make_writer(kind, path)
     reject = "SELECT 'k{}', 'b', now(), 'f', 1, 'r', 'why', 'raw'"
     writer.write("append", rows_of({9: "gone"}), position={"n": 0})
