@@ -397,6 +397,24 @@ def test_a_log_that_lost_its_newest_version_is_told(built: Callable[[Path, str],
     assert rows(tmp_path, "from s.a") == [(1,), (2,)]
 
 
+def test_lines_that_are_gone_from_the_delta_log_are_told(built: Callable[[Path, str], None], tmp_path: Path) -> None:
+    """The library takes an empty entry, or one without what it adds, for a version that changes nothing."""
+    built(tmp_path, "lakehouse")
+    cut = 0
+    for entry in sorted((tmp_path / "data/lakehouse/s/a/_delta_log").glob("*.json")):
+        whole = entry.read_text()
+        lines = whole.splitlines(keepends=True)
+        parts = [lines[:at] for at in range(len(lines))] + [lines[at + 1 :] for at in range(len(lines))]
+        for part in [*parts, *(lines[:at] + lines[at + 1 :] for at in range(len(lines)))]:
+            entry.write_text("".join(part))
+            error = told(lambda: rows(tmp_path, "from s.a"))
+            cut += "headwater run --reset s.a" in error
+            assert error or rows(tmp_path, "from s.a") == [(1,), (2,)], (entry.name, part)
+        entry.write_text(whole)
+    assert cut > 15  # without an older transaction all rows are there
+    assert rows(tmp_path, "from s.a") == [(1,), (2,)]
+
+
 @pytest.mark.parametrize("store", ["lake", "lakehouse"])
 def test_any_byte_of_a_data_file_counts(built: Callable[[Path, str], None], tmp_path: Path, store: str) -> None:
     """A flipped bit mostly makes another file that can be read; a copy with another time is as good."""

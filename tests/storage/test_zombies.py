@@ -47,6 +47,7 @@ def test_every_moment(kind: str, first: str, tmp_path: Path) -> None:
     stops = at = 0
     while stops < 30:
         at += 1
-        stopped, _ = stop(kind, first, chance.choice(OTHERS), at, tmp_path)
+        stopped, changes = stop(kind, first, chance.choice(OTHERS), at, tmp_path)
+        assert stopped or changes, "it does nothing that it could be stopped at"
         stops += stopped
         at = at if stopped else 0

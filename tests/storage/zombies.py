@@ -109,11 +109,14 @@ BASE = {1: "a", 2: "b", 3: "c"}
 
 
 def make_table(kind: str, path: str) -> None:
-    """Make a table of small loads, some of whose rows are gone again where the store can do that."""
+    """Make a table of small loads, and leave behind what maintenance removes: replaced rows, a killed load."""
     writer = make_writer(kind, path)
     reject = "SELECT 'k{}', 'b', now(), 'f', 1, 'r', 'why', 'raw'"
-    for number, text in BASE.items():
-        writer.write("append", rows_of({number: text}), rejects=reject.format(number), position={"n": number})
+    writer.write("append", rows_of({9: "gone"}), position={"n": 0})
+    writer.write("replace", rows_of({1: BASE[1]}), rejects=reject.format(1), position={"n": 1})
+    for number in (2, 3):
+        writer.write("append", rows_of({number: BASE[number]}), rejects=reject.format(number), position={"n": number})
+    writer.store.stage(writer.load("killed"), {}, "1", rows_of({8: "killed"})).finish_chunk({})
     writer.session.close()
 
 

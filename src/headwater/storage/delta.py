@@ -62,10 +62,13 @@ _FROM_ARROW = {
 _HARMLESS = {"OPTIMIZE", "VACUUM START", "VACUUM END", "ADD FEATURE"}
 """Operations after which the rows are the same."""
 
+_OURS = "headwater"
+"""Key under which a version says which commit of ours it is."""
+
 _MARK = "headwaterVersion"
 """Key under which a version of the log carries what no other version does."""
 
-_COMPACTION = {"headwater": "compaction"}
+_COMPACTION = {_OURS: "compaction"}
 """What marks a version of the log that joins files of ours; its rows are the same."""
 
 _VERSION = re.compile(r"[0-9]{20}\.")
@@ -238,6 +241,17 @@ def find_foreign(folder: Path, table: DeltaTable, after: int) -> str:
     return "" if table.version() >= after else f"it is at version {table.version()}, before ours ({after})"
 
 
+def check_whole(folder: Path, version: int, app_id: str, sequence: int) -> None:
+    """See that a version which holds our transaction says that it is ours: lines of its entry may be gone.
+
+    Raises:
+        ValueError: It does not.
+    """
+    made_by = _read_info(folder, version)
+    if made_by is not None and made_by.get(_OURS) != f"{app_id}@{sequence}":  # None: cleaned away with the log since
+        raise ValueError(f"the entry of version {version} is not whole")
+
+
 def find_altered(folder: Path, table: DeltaTable, columns: Sequence[Column], files: Sequence[LiveFile]) -> str:
     """Return that the log tells of other columns or files than were committed, or "": its text has no checksum."""
     said = (_read_info(folder, table.version()) or {}).get(_CONTENT)
@@ -268,12 +282,18 @@ def log_entry(folder: Path, version: int) -> Path:
 
 
 def _read_info(folder: Path, version: int) -> dict[str, Any] | None:
-    """Return what a version of the log says of who made it; None when it is not in the log."""
+    """Return what a version of the log says of who made it; None when it is not in the log.
+
+    Raises:
+        ValueError: It says nothing at all: the library takes an empty file for a version that changes nothing.
+    """
     try:
         text = read_regular(log_entry(folder, version)).decode()
     except FileNotFoundError:
         return None
-    actions = (json.loads(line) for line in text.splitlines() if line)
+    actions = [json.loads(line) for line in text.splitlines() if line]
+    if not actions:
+        raise ValueError(f"the entry of version {version} is empty")
     found: dict[str, Any] = next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
     return found
 
@@ -320,7 +340,7 @@ def commit_delta(
 
     adds, removes = _list_actions(change, data_change=True)
     properties = CommitProperties(
-        custom_metadata={"headwater": f"{app_id}@{sequence}", _MARK: mark, _CONTENT: _content_after(table, change)},
+        custom_metadata={_OURS: f"{app_id}@{sequence}", _MARK: mark, _CONTENT: _content_after(table, change)},
         max_commit_retries=0,
         app_transactions=[Transaction(app_id=app_id, version=sequence)],
     )

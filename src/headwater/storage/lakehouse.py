@@ -28,6 +28,7 @@ from headwater.storage.claims import (
 )
 from headwater.storage.commits import damaged_table, foreign_table, make_receipt, seal_commit, stale_commit
 from headwater.storage.delta import (
+    check_whole,
     commit_delta,
     enable_types,
     find_altered,
@@ -271,7 +272,9 @@ def _find_last(folder: Path, table: DeltaTable) -> _Last:
     if record is None:
         foreign = f"the file of commit {producer}@{sequence} is gone from _headwater/commits"
     else:
-        foreign = find_unreadable(table) or find_foreign(folder, table, record.kept["delta_version"])
+        version = record.kept["delta_version"]
+        check_whole(folder, version, producer, sequence)
+        foreign = find_unreadable(table) or find_foreign(folder, table, version)
     return _Last(table, producer, sequence, record, foreign)
 
 
