@@ -9,6 +9,7 @@ import sys
 import threading
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -22,7 +23,7 @@ from headwater.cli.progress import (
     format_result,
     make_progress,
 )
-from headwater.core.plan import Plan
+from headwater.core.plan import Cause, Decision, ExtractStep, LoadStep, Plan
 from headwater.core.run import Event, Run, Status, StepResult
 
 from ..plan.states import NOW
@@ -76,8 +77,9 @@ def test_json_lines_are_all_events(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_quiet_says_nothing_but_the_summary(capsys: pytest.CaptureFixture[str]) -> None:
+    named = {"decision": Decision.RUN, "cause": Cause.FIRST, "reason": "", "table": Mock()}
     with Progress(SECRETS) as progress:
-        progress.begin(Plan((), NOW))
+        progress.begin(Plan((ExtractStep(node="a/extract", **named), LoadStep(node="a/load", **named)), NOW))
         progress(finished(step(Status.DONE)))
     assert capsys.readouterr().out == ""
     load = StepResult("a/load", Status.DONE, rejected=1200)

@@ -395,7 +395,7 @@ def test_a_cursor_has_the_order_of_the_landed_values(db: Database, con, route: s
 
 def test_nothing_tells_new_rows(db: Database, con) -> None:
     db.sql(*ORDERS)
-    with pytest.raises(ProjectError, match="nothing tells"):
+    with pytest.raises(ProjectError, match="nothing shows which"):
         db.load(con, {"load": "incremental"})
     with pytest.raises(ProjectError, match="has no column 'nope'"):
         db.load(con, {**MERGE, "cursor": "nope"})
