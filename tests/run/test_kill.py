@@ -43,7 +43,7 @@ def make(kind: str, store: str, mode: str, folder: Path) -> tuple[Path, Callable
     if kind == "sqlite":
         return sqlite_project(folder, store, mode), lambda at: change_sqlite(at, mode)
     if kind == "small models":
-        return small_models_project(folder, store), change_models
+        return small_models_project(folder, store, 5), change_models
     return models_project(folder, store), change_models
 
 

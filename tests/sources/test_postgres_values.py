@@ -10,12 +10,14 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Context, Decimal
 from typing import TYPE_CHECKING, Any
 
+import duckdb
 import psycopg
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from headwater.sources.postgres.source import PostgresTable
+from headwater.sources.postgres.types import from_text
 
 from .harness import request
 from .postgres_database import Database
@@ -319,3 +321,23 @@ def same_moment(one: str | None, other: str | None) -> bool:
     if one is None or other is None or "-" not in one[1:]:
         return False
     return abs(datetime.fromisoformat(one) - datetime.fromisoformat(other)) < timedelta(microseconds=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "day"),
+    [
+        ("2015-07-01 00:00:00", "2015-07-01"),
+        ("2015-07-01 00:00:00+00", "2015-07-01"),
+        ("0044-03-15 00:00:00 BC", "0044-03-15 (BC)"),
+        ("infinity", "infinity"),
+        ("2015-07-01 00:00:00.000138", None),
+        ("2015-07-01 00:00:00.5+00", None),
+        ("0044-03-15 00:00:00.5 BC", None),
+        ("2015-07-01 00:00:01", None),
+    ],
+)
+def test_only_midnight_is_a_date(text: str, day: str | None) -> None:
+    """A fraction of the first second is no midnight; DuckDB reads 2015-07-01.5 as a date."""
+    with duckdb.connect() as connection:
+        cast = from_text("DATE", f"'{text}'")
+        assert connection.execute(f"SELECT CAST({cast} AS VARCHAR)").fetchall() == [(day,)]

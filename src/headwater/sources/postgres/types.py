@@ -189,7 +189,7 @@ def _server_time(target: str, value: str) -> str:
     """Read a date or a time that the server wrote, of any year; a date only from what is midnight."""
     if target != "DATE":
         return f"TRY_CAST({_era(value)} AS {target})"
-    day = f"regexp_replace({value}, ' 00:00:00(\\+00)?', '')"
+    day = f"regexp_replace({value}, ' 00:00:00(\\+00)?( BC)?$', '\\2')"
     return f"CASE WHEN NOT contains({day}, ':') THEN TRY_CAST({_era(day)} AS DATE) END"
 
 
