@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from headwater.contracts import ReadRequest
 from headwater.errors import ConnectorError, Retryable
-from headwater.sources.common.listing import FileFormatError
+from headwater.sources.common.listing import FileFormatError, explain_errors
 from headwater.sources.common.walk import list_files
 from headwater.sources.files.source import Files, FilesConnection, FilesTable
 from headwater.sources.logs.source import Logs
@@ -229,3 +231,14 @@ def test_a_circle_elsewhere_is_read_once(tmp_path: Path) -> None:
     (tmp_path / "real/deep/up").symlink_to("..")
     (tmp_path / "in/a").symlink_to("../real")
     assert paths(tmp_path, "in/**/*.csv") == ["in/a/deep/x.csv", "in/y.csv"]
+
+
+def test_a_damaged_file_is_named_while_another_thread_imports_arrow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A module that is being imported is there, and has nothing yet."""
+    (tmp_path / "a.csv").write_text("a\n1\n")
+    files = list_files(str(tmp_path), "*.csv")
+    monkeypatch.setitem(sys.modules, "pyarrow", ModuleType("pyarrow"))
+    with pytest.raises(FileFormatError, match=r"a\.csv: cut short"), explain_errors(str(tmp_path), files):
+        raise EOFError("cut short")

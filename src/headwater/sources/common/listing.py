@@ -159,9 +159,8 @@ def explain_errors(
 
 
 def _arrow_error() -> type[Exception]:
-    """Return what Arrow raises, where it was used at all."""
-    arrow = sys.modules.get("pyarrow")
-    return cast("type[Exception]", arrow.ArrowException) if arrow else OSError
+    """Return what Arrow raises, where it was used at all; another thread may be importing it right now."""
+    return cast("type[Exception]", getattr(sys.modules.get("pyarrow"), "ArrowException", OSError))
 
 
 def duckdb_path(base: str, path: str) -> str:
