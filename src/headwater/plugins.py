@@ -32,6 +32,9 @@ def _load(group: str, kind: str, contract: type[Any]) -> Any:
         raise ProjectError(
             f"kind {kind!r} needs the package {error.name}", fix=f"pip install 'headwater[{kind}]'"
         ) from error
+    except AttributeError:
+        what = f"kind {kind!r} is registered as {points[kind].value}, which is not there"
+        raise ProjectError(what, fix="install the package that registers it again") from None
     return found if contract in found.__mro__ else type(found.__name__, (found, contract), {"__doc__": found.__doc__})
 
 

@@ -13,6 +13,7 @@ from headwater.contracts import Source, Store
 from headwater.core.layers import Family
 from headwater.core.specs import Spec
 from headwater.core.stores import Capabilities
+from headwater.errors import ProjectError
 from headwater.sources.sqlite.source import Sqlite
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class Shed:
 def points(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     own = {
         "sources": {"bare": EntryPoint("bare", f"{__name__}:Bare", "headwater.sources")},
+        "engines": {"gone": EntryPoint("gone", f"{__name__}:Gone", "headwater.engines")},
         "stores": {"shed": EntryPoint("shed", f"{__name__}:Shed", "headwater.stores")},
     }
     monkeypatch.setattr(plugins, "_points", own.__getitem__)
@@ -80,6 +82,12 @@ def test_what_a_store_lacks_is_the_contract_s() -> None:
     found = plugins.load_store("shed")
     assert Store in found.__mro__
     assert found.lineage_name("/data", "shop.orders", "") == ("file", str(Path("/data/shop/orders").resolve()))
+
+
+@pytest.mark.usefixtures("points")
+def test_a_registration_of_an_older_version_says_so() -> None:
+    with pytest.raises(ProjectError, match=r"registered as .*:Gone, which is not there\n  fix: install the package"):
+        plugins.load_engine("gone")
 
 
 def test_a_connector_of_ours_is_taken_as_it_is() -> None:
