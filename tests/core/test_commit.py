@@ -71,6 +71,14 @@ def test_positions_are_merged_from_the_oldest_to_the_newest() -> None:
     assert merge_positions([]) == {}
 
 
+def test_what_a_connector_keeps_under_a_known_name_need_not_be_a_mapping() -> None:
+    moved = {"cursors": {"a": 2, "b": None}}
+    assert merge_positions([{"cursors": {"a": 1, "b": 1}}, moved]) == {"cursors": {"a": 2}}
+    assert merge_positions([{"cursors": [1]}, {"cursors": [2], "partitions": 3}]) == {"cursors": [2], "partitions": 3}
+    assert merge_positions([{"cursors": 1}, moved]) == {"cursors": {"a": 2}}
+    assert moved == {"cursors": {"a": 2, "b": None}}, "what is merged is left as it was"
+
+
 def test_a_run_finds_a_result_by_its_step() -> None:
     run = Run("r", Status.DONE, "s", 1.0, "n", (StepResult("a", Status.DONE), StepResult("b", Status.FAILED)))
     assert run.result("b").status is Status.FAILED

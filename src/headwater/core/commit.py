@@ -188,21 +188,32 @@ PER_KEY = ("files", "cursors", "partitions")
 """Keys of a position that hold an entry per file, parent or partition."""
 
 
+def holds_entries(key: str, value: Any) -> bool:
+    """Whether a key of a position is merged entry by entry: it may hold something else in a connector of others."""
+    return key in PER_KEY and isinstance(value, dict)
+
+
 def merge_positions(positions: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """Merge positions from the oldest to the newest.
 
-    A later key replaces an earlier one. Under the keys of `PER_KEY` entries do: each load lists only those that it has
-    moved, and an entry that is None is gone. A position with `complete: true` starts afresh.
+    A later key replaces an earlier one. Where a key of `PER_KEY` holds a mapping its entries do: each load lists only
+    those that it has moved, and an entry that is None is gone. A position with `complete: true` starts afresh.
     """
     merged: dict[str, Any] = {}
-    entries: dict[str, dict[str, Any]] = {}
     for position in positions:
         if position.get("complete"):
-            merged, entries = {}, {}
-        merged.update({key: value for key, value in position.items() if key not in (*PER_KEY, "complete")})
-        for key in PER_KEY:
-            if key in position:
-                entries.setdefault(key, {}).update(position[key])
-    for key, found in entries.items():
-        merged[key] = {name: entry for name, entry in found.items() if entry is not None}
-    return {key: value for key, value in merged.items() if key not in PER_KEY or value}
+            merged = {}
+        for key, value in position.items():
+            if not holds_entries(key, value):
+                merged[key] = value
+            elif isinstance(merged.get(key), dict):
+                merged[key].update(value)
+            else:
+                merged[key] = dict(value)
+    merged.pop("complete", None)
+    for key in PER_KEY:
+        if isinstance(found := merged.get(key), dict):
+            merged[key] = {name: entry for name, entry in found.items() if entry is not None}
+            if not merged[key]:
+                del merged[key]
+    return merged

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from headwater.contracts import Change, Select, Staged
-from headwater.core.commit import PER_KEY, merge_positions
+from headwater.core.commit import holds_entries, merge_positions
 from headwater.errors import CheckFailedError, ConnectorError
 from headwater.ingestion import (
     check_emptied,
@@ -98,7 +98,8 @@ def _tells(facts: LoadFacts, position: dict[str, Any]) -> bool:
 
 def _kept(facts: LoadFacts) -> dict[str, Any]:
     """Return the position of a commit without rows: what was known stays known."""
-    old = {k: v for k, v in (facts.state.position if facts.state else {}).items() if k not in PER_KEY}
+    known = facts.state.position if facts.state else {}
+    old = {key: value for key, value in known.items() if not holds_entries(key, value)}
     return merge_positions([old, facts.position])
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from copy import copy
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from headwater.core.near import find_near
 from headwater.errors import ConnectorError, ProjectError, Retryable, Terminal
@@ -126,6 +125,11 @@ class Server:
         found = self._parameters
         return f"{found.get('host') or found.get('hostaddr') or 'localhost'}:{found.get('port') or 5432}"
 
+    @property
+    def database(self) -> str:
+        """The database, as far as the connection names one."""
+        return str(self._parameters.get("dbname") or "postgres")
+
     def connect(self) -> psycopg.Connection[Any]:
         """Open a session that reads, in autocommit mode, and is known as one; the caller closes it.
 
@@ -216,13 +220,3 @@ def _explain_words(text: str) -> ProjectError:
         "the connection is neither a URI nor key=value words that libpq knows",
         fix="write postgresql://user:password@host:5432/database, or host=… dbname=… user=…",
     )
-
-
-def find_place(connection: str | Mapping[str, Any]) -> tuple[str, str, str]:
-    """Return host, port and database of a connection in any of its three spellings; libpq is not asked."""
-    if isinstance(connection, str) and "://" in connection:
-        parts = urlsplit(connection)
-        return parts.hostname or "localhost", str(parts.port or 5432), parts.path.strip("/") or "postgres"
-    words = connection if not isinstance(connection, str) else dict(re.findall(r"(\w+)\s*=\s*(\S+)", connection))
-    host, port = str(words.get("host", "localhost")), str(words.get("port", 5432))
-    return host, port, str(words.get("dbname", words.get("database", "postgres")))

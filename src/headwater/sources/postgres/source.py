@@ -18,7 +18,7 @@ from headwater.sources.postgres.bounds import check_order, fix_bounds, list_part
 from headwater.sources.postgres.catalogue import find_tables, search_path
 from headwater.sources.postgres.cdc import CdcTable, read_changes
 from headwater.sources.postgres.cdc_slot import lag_notes
-from headwater.sources.postgres.connect import Server, find_place
+from headwater.sources.postgres.connect import Server
 from headwater.sources.postgres.holders import NAMED_AFTER, list_holders, tell_holders
 from headwater.sources.postgres.rows import RowPlan, find_scanner, open_reader
 from headwater.sources.postgres.slot_names import Owner, Slot, environment_suffix, too_long
@@ -136,12 +136,9 @@ class Postgres(Source):
 
     def lineage_name(self, table: str, options: PostgresTable) -> tuple[str, str]:
         """Return host and port as the namespace, and database, schema and table."""
-        host, port, database = find_place(self._spec.connection)
-        name = options.table or table
-        return (
-            f"postgres://{host}:{port}",
-            f"{database}.{name if '.' in name else f'{self._spec.database_schema}.{name}'}",
-        )
+        at, name = Server(self._spec.connection), options.table or table
+        shown = name if "." in name else f"{self._spec.database_schema}.{name}"
+        return f"postgres://{at.server}", f"{at.database}.{shown}"
 
     def describe(self, tables: Mapping[str, PostgresTable]) -> dict[str, TableDescription]:
         """Describe tables from the catalogue, all at once; notes say which columns land as text of their digits."""
