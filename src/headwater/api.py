@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from headwater.contracts import MaintainResult
+from headwater.core.fragments import quote_identifier, quote_text
 from headwater.core.run import Run, StepResult
 from headwater.core.secrets import redact
 from headwater.errors import HeadwaterError, PlanError, ProjectErrors
@@ -27,7 +28,6 @@ from headwater.run.compaction import maintain_stores
 from headwater.run.context import RunContext, aware_clock, utc_now
 from headwater.run.execute import execute
 from headwater.run.listeners.journal_writer import JournalWriter
-from headwater.sql.quoting import quote_identifier, quote_text
 from headwater.state import Journal, Lease
 from headwater.workspace.access import Access
 from headwater.workspace.live_query import answer_questions

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ast
 import re
-from typing import get_args
 
 import pytest
 from ruamel.yaml import YAML
 
 from headwater.core.layers import ARROWS, Family, Layer
+from headwater.core.policies import Materialization
 from headwater.core.specs import DEFAULT_STORES, IngestSpec, ModelSpec, PrepareRule
 from headwater.plugins import list_kinds
 
@@ -88,7 +88,7 @@ def test_what_ingestion_and_processing_offer_is_complete() -> None:
     keys = {field.alias or name for name, field in IngestSpec.model_fields.items()}
     assert set(words(BOXES["B"][2])) <= keys
     assert words(BOXES["B"][3]) == list(PrepareRule.model_fields)
-    assert words(BOXES["C"][3]) == list(get_args(ModelSpec.model_fields["materialize"].annotation))
+    assert words(BOXES["C"][3]) == list(Materialization)
 
 
 def test_stores_are_words_of_the_language() -> None:

@@ -94,11 +94,24 @@ def _names_the_defaults(module: Module) -> bool:
     return module.path == "headwater/core/specs/project.py"
 
 
+POLICIES = ("load", "deletes", "materialize", "policy", "schema_policy", "severity")
+
+
+def spells_a_policy(module: Module) -> Iterator[str]:
+    """A word of a declaration that decides is a member of its enum (`core/policies.py`), never spelled again."""
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Compare) and _last_name(node.left) in POLICIES:
+            for one in (one for part in node.comparators for one in ast.walk(part)):
+                if isinstance(one, ast.Constant) and isinstance(one.value, str):
+                    yield f"{module.path}:{one.lineno}: {one.value!r}"
+
+
 RULES: dict[str, tuple[Callable[[Module], Iterator[str]], str]] = {
     "a dataset is not asked for its list": (asks_which_declaration, "x = name in self.project.declared(Model)"),
     "a step is not asked for its type": (asks_which_step, "x = isinstance(step, LoadStep | ExtractStep)"),
     "no decision is read out of a text": (decides_by_text, "x = step.reason.startswith('first build')"),
     "no kind is asked for by name": (asks_which_kind, "x = {'postgres': 1, 'rest': 2}"),
+    "no policy is spelled": (spells_a_policy, "x = spec.load in ('full', 'cdc')"),
 }
 
 

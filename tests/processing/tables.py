@@ -9,9 +9,9 @@ import duckdb
 
 from headwater.contracts import Change, Target
 from headwater.core.commit import Column
+from headwater.core.fragments import quote_identifier
 from headwater.processing.duckdb.materialize import land_query
 from headwater.sql.binding import describe_query
-from headwater.sql.quoting import quote_identifier
 from tests.declared import STORES
 
 

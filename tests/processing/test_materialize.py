@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from headwater.contracts import Select, Target
 from headwater.core.commit import Column
+from headwater.core.fragments import quote_identifier
 from headwater.core.plan import Interval
 from headwater.core.specs import ModelSpec
 from headwater.errors import ProjectError, UserCodeError
@@ -24,7 +25,6 @@ from headwater.processing.duckdb.materialize import (
     replace_change,
     snapshot_change,
 )
-from headwater.sql.quoting import quote_identifier
 from tests.declared import STORES
 
 from .tables import Table

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from headwater import plugins
 from headwater.contracts import Chunk, ChunkEnd, Reading, TableDescription
 from headwater.core.commit import Column
+from headwater.core.fragments import quote_text
 from headwater.core.layers import Family
 from headwater.core.specs import Spec
-from headwater.sql.quoting import quote_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headwater.core.fragments import quote_dataset, quote_identifier, quote_text
 from headwater.core.values import Plain
 from headwater.sql.placeholders import (
     column_before,
@@ -22,7 +23,6 @@ from headwater.sql.placeholders import (
     replace_placeholders,
     timestamp_literal,
 )
-from headwater.sql.quoting import quote_dataset, quote_identifier, quote_text
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headwater.sql.quoting import quote_identifier, quote_identifiers, quote_text
+from headwater.core.fragments import quote_identifier, quote_identifiers, quote_text
 from headwater.storage.folders import (
     dataset_folder,
     decode_name,

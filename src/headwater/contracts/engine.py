@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
+from headwater.core.fragments import NO_SELECT, SelectSql
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
@@ -24,7 +26,7 @@ class Target:
 
     store: DeclaredStore
     columns: tuple[Column, ...] = ()
-    scan: str = ""
+    scan: SelectSql = NO_SELECT
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ class Computation:
     now: datetime
     span: Interval | None = None
     first: bool = False
-    text: str | None = None
+    text: SelectSql | None = None
     columns: tuple[Column, ...] | None = None
     inputs: Mapping[str, TableState] = field(default_factory=dict)
     root: str = ""

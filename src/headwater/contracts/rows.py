@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from headwater.core.fragments import NO_SELECT, SelectSql, quote_identifiers, quote_text
+
 if TYPE_CHECKING:
     import pyarrow as pa
     from duckdb import DuckDBPyConnection
@@ -48,9 +50,9 @@ class Session(Protocol):
 class Select:
     """Rows that a SELECT yields on the load's connection; running it twice may not be possible."""
 
-    query: str
+    query: SelectSql
 
-    def on(self, connection: DuckDBPyConnection) -> str:
+    def on(self, connection: DuckDBPyConnection) -> SelectSql:
         """Return a SELECT of the rows on a connection."""
         return self.query
 
@@ -59,10 +61,10 @@ class Select:
 class Staged:
     """Rows that were staged: a SELECT reads them, and a store of files may take those of the parts as they are."""
 
-    query: str
+    query: SelectSql
     parts: tuple[str, ...]
 
-    def on(self, connection: DuckDBPyConnection) -> str:
+    def on(self, connection: DuckDBPyConnection) -> SelectSql:
         """Return a SELECT of the rows on a connection."""
         return self.query
 
@@ -74,10 +76,10 @@ class Batches:
     stream: Any
     name: str = "_hw_batches"
 
-    def on(self, connection: DuckDBPyConnection) -> str:
+    def on(self, connection: DuckDBPyConnection) -> SelectSql:
         """Return a SELECT of the rows on a connection, on which the stream is registered."""
         connection.register(self.name, self.stream)
-        return f"SELECT * FROM {self.name}"
+        return SelectSql(f"SELECT * FROM {self.name}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,17 +89,17 @@ class WrittenFiles:
     paths: tuple[str, ...]
     columns: tuple[Column, ...]
 
-    def on(self, connection: DuckDBPyConnection) -> str:
+    def on(self, connection: DuckDBPyConnection) -> SelectSql:
         """Return a SELECT of the rows on a connection."""
-        names = ", ".join('"{}"'.format(column.name.replace('"', '""')) for column in self.columns)
-        listed = ", ".join("'{}'".format(path.replace("'", "''")) for path in self.paths)
-        return f"SELECT {names} FROM read_parquet([{listed}])"
+        names = quote_identifiers(column.name for column in self.columns)
+        listed = ", ".join(quote_text(path) for path in self.paths)
+        return SelectSql(f"SELECT {names} FROM read_parquet([{listed}])")
 
 
 Rows = Select | Staged | Batches | WrittenFiles
 """How rows are handed to a store. `on(connection)` reads any of them; a store may know better what to do with one."""
 
-NO_ROWS = Select("")
+NO_ROWS = Select(NO_SELECT)
 
 
 def stream_rows(rows: Rows, connection: DuckDBPyConnection, batch_rows: int = 100_000) -> pa.RecordBatchReader:

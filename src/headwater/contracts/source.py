@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
+from headwater.core.fragments import NO_SELECT, SelectSql
+from headwater.core.policies import LoadMode
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
@@ -80,7 +83,7 @@ class ReadRequest:
     @property
     def incremental(self) -> bool:
         """Whether only what is new since `position` is asked for."""
-        return self.ingest.load == "incremental"
+        return self.ingest.load == LoadMode.INCREMENTAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +103,7 @@ class ChunkEnd:
     """
 
     position: dict[str, Any] = field(default_factory=dict)
-    rejects: str = ""
+    rejects: SelectSql = NO_SELECT
     rejected: int = 0
     resume: dict[str, Any] = field(default_factory=dict)
     swallowed: int = 0
@@ -121,7 +124,7 @@ class Chunk:
     """
 
     id: str
-    query: str
+    query: SelectSql
     finish: Callable[[], ChunkEnd]
     release: Callable[[], None] | None = None
 
@@ -157,7 +160,7 @@ class Reading:
     manifest: dict[str, Any]
     chunks: Iterator[Chunk]
     extra: tuple[str, ...] = ()
-    keys: Callable[[Sequence[str]], str] | None = None
+    keys: Callable[[Sequence[str]], SelectSql] | None = None
     columns: tuple[Column, ...] | None = None
     report: Callable[[Mapping[str, Any]], None] | None = None
     catalogue: bool = False

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from headwater.contracts.rows import NO_ROWS
+from headwater.core.fragments import NO_PREDICATE, NO_SELECT, PredicateSql, SelectSql
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -40,9 +41,9 @@ class Change:
     rows: Rows = NO_ROWS
     columns: tuple[Column, ...] = ()
     key: tuple[str, ...] = ()
-    deletes: str = ""
-    where: str = ""
-    rejects: str = ""
+    deletes: SelectSql = NO_SELECT
+    where: PredicateSql = NO_PREDICATE
+    rejects: SelectSql = NO_SELECT
 
 
 def _ignore(_: str) -> None:
@@ -66,7 +67,7 @@ class Load:
     producer: str
     load_id: str
     connection: DuckDBPyConnection
-    audit: Callable[[str], None] = _ignore
+    audit: Callable[[SelectSql], None] = _ignore
     notify: Callable[[str], None] = _ignore
 
 
@@ -104,7 +105,7 @@ class Store(Protocol):
         dropped is described without a commit.
         """
 
-    def stage(self, load: Load, manifest: Mapping[str, Any], chunk: str, rows: str) -> StageResult:
+    def stage(self, load: Load, manifest: Mapping[str, Any], chunk: str, rows: SelectSql) -> StageResult:
         """Write one chunk's rows (a SELECT on `load.connection`) where readers do not see them; survives a kill.
 
         Call `finish_chunk` of the result to make the chunk count: a chunk without its end is forgotten.
@@ -200,7 +201,7 @@ class StageResult:
     `finish_chunk(end)` records the chunk's end (plain JSON) durably.
     """
 
-    query: str
+    query: SelectSql
     rows: int
     finish_chunk: Callable[[dict[str, Any]], None]
 

@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from headwater.core.fragments import NO_SELECT, SelectSql
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -104,7 +106,7 @@ class StagedPart:
     """One staged chunk: its id, what its end said (position, counts), and a SELECT that reads it back."""
 
     chunk: str
-    query: str
+    query: SelectSql
     end: dict[str, Any] = field(default_factory=dict)
 
 
@@ -140,8 +142,8 @@ class TableState:
     columns: tuple[Column, ...] = ()
     commit: Commit | None = None
     position: dict[str, Any] = field(default_factory=dict)
-    scan: str = ""
-    rejects: str = ""
+    scan: SelectSql = NO_SELECT
+    rejects: SelectSql = NO_SELECT
     location: str = ""
     size_bytes: int | None = None
     small_files: int = 0

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from headwater.core.fingerprint import NO_FINGERPRINT
 from headwater.core.graph import dataset_of
+from headwater.core.policies import Materialization
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -221,7 +222,7 @@ class TransformStep(Step):
     @property
     def is_dated_by_clock(self) -> bool:
         """A snapshot without a `time` of its own dates changes by the run's clock."""
-        return self.model.spec.materialize == "snapshot" and not self.model.spec.time
+        return self.model.spec.materialize == Materialization.SNAPSHOT and not self.model.spec.time
 
     @property
     def sql(self) -> str:

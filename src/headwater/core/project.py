@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
+from headwater.core.fragments import SelectSql
+from headwater.core.policies import Materialization
+
 if TYPE_CHECKING:
     from collections.abc import Collection
 
@@ -108,7 +111,7 @@ class Model:
         """Names of the datasets it reads."""
         return tuple(reference.name for reference in self.references)
 
-    def text_in(self, catalog: str, datasets: Collection[str]) -> str | None:
+    def text_in(self, catalog: str, datasets: Collection[str]) -> SelectSql | None:
         """Return `text` with some of the datasets named in a catalogue; None when it cannot be done by name alone."""
         places = [offset for offset, name in self.mentions if name in datasets]
         found = {name for _, name in self.mentions}
@@ -117,17 +120,17 @@ class Model:
         text = self.text
         for offset in sorted(places, reverse=True):
             text = f"{text[:offset]}{catalog}.{text[offset:]}"
-        return text
+        return SelectSql(text)
 
     @property
     def is_view(self) -> bool:
         """Whether it is expanded into its readers instead of stored."""
-        return self.spec.materialize == "view"
+        return self.spec.materialize == Materialization.VIEW
 
     @property
     def is_timed(self) -> bool:
         """Whether it is computed interval by interval."""
-        return self.spec.materialize == "incremental" and self.spec.time is not None
+        return self.spec.materialize == Materialization.INCREMENTAL and self.spec.time is not None
 
 
 @dataclass(frozen=True, slots=True)

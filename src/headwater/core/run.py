@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from headwater.core.policies import Severity
+
 
 class Status(StrEnum):
     """How a step, or a whole run, ended."""
@@ -57,7 +59,7 @@ class CheckResult:
     """One check's outcome: `failing` rows (or 1 for a whole-table check) of `rows`."""
 
     check: str
-    severity: str
+    severity: Severity
     passed: bool
     failing: int = 0
     rows: int = 0
@@ -108,7 +110,7 @@ class StepResult:
     @property
     def warnings(self) -> tuple[CheckResult, ...]:
         """Its checks that failed and do not stop anything."""
-        return tuple(check for check in self.checks if not check.passed and check.severity == "warning")
+        return tuple(check for check in self.checks if not check.passed and check.severity == Severity.WARNING)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from headwater.core.fragments import SelectSql
 from headwater.core.project import Model
 from headwater.core.secrets import redact_all
 from headwater.core.specs import IngestSpec
@@ -91,7 +92,7 @@ def _checks(spec: DescribedSpec, results: Sequence[StepResult]) -> list[dict[str
             last.setdefault(check.check, check)
     found = []
     declared_checks = spec.all_checks()
-    measures = compile_scan(declared_checks, "SELECT 1", _ANY_TIME).measures
+    measures = compile_scan(declared_checks, SelectSql("SELECT 1"), _ANY_TIME).measures
     for declared, name in zip(declared_checks, [measure.name for measure in measures], strict=True):
         outcome = last.get(name)
         found.append(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from headwater.contracts import CHANGE_COLUMNS, DELETED_AT
-from headwater.sql.quoting import quote_identifier, quote_text
+from headwater.core.fragments import SelectSql, quote_identifier, quote_text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -28,17 +28,17 @@ class ChangeQueries:
     _names: tuple[str, ...]
     _keys: tuple[str, ...]
 
-    def upserts(self, table: str) -> str:
+    def upserts(self, table: str) -> SelectSql:
         """Return the rows to write: one per key that the source has."""
-        return f"SELECT {', '.join(self._names)} FROM {table} WHERE {_OP} = 'upsert'"
+        return SelectSql(f"SELECT {', '.join(self._names)} FROM {table} WHERE {_OP} = 'upsert'")
 
-    def deletes(self, table: str) -> str:
+    def deletes(self, table: str) -> SelectSql:
         """Return the keys that the source no longer has."""
-        return f"SELECT {', '.join(self._keys)} FROM {table} WHERE {_OP} = 'delete'"
+        return SelectSql(f"SELECT {', '.join(self._keys)} FROM {table} WHERE {_OP} = 'delete'")
 
 
 def compile_changes(
-    rows: str,
+    rows: SelectSql,
     current: str | None,
     columns: Sequence[Column],
     key: Sequence[str],
@@ -92,7 +92,7 @@ def _filled(
     there: Collection[str],
 ) -> str:
     """Fill in the values that an upsert does not repeat."""
-    filled = {}
+    filled: dict[str, str] = {}
     for index, (name, said) in enumerate(unchanged.items()):
         column = quote_identifier(name)
         kept = f"c.{column}" if current and name.lower() in there else "NULL"
@@ -108,7 +108,9 @@ def _repeats(said: str, prefix: str = "") -> str:
     return f"list_contains({prefix}{_UNCHANGED}, {quote_text(said)}) IS NOT TRUE"
 
 
-def compile_flags(current: str, columns: Sequence[str], there: Collection[str], where: str, deleted_at_sql: str) -> str:
+def compile_flags(
+    current: SelectSql, columns: Sequence[str], there: Collection[str], where: str, deleted_at_sql: str
+) -> SelectSql:
     """Return rows of the table with `_deleted_at` set: flagged as deleted, or (NULL) as back again.
 
     Args:
@@ -125,4 +127,4 @@ def compile_flags(current: str, columns: Sequence[str], there: Collection[str], 
         else f"{f'c.{quote_identifier(name)}' if name.lower() in known else 'NULL'} AS {quote_identifier(name)}"
         for name in columns
     ]
-    return f"SELECT {', '.join(values)} FROM ({current}) AS c {where}"
+    return SelectSql(f"SELECT {', '.join(values)} FROM ({current}) AS c {where}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from headwater.sql.quoting import quote_identifier, quote_text
+from headwater.core.fragments import SelectSql, quote_identifier, quote_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,14 +20,16 @@ DEDUPED = "(dedupe)"
 """`_rule` of a row that a `dedupe` rule leaves out: counted, neither loaded nor a reject."""
 
 
-def replace_layer(inner: str, replaced: Mapping[str, str], added: Mapping[str, str] | None = None) -> str:
+def replace_layer(inner: SelectSql, replaced: Mapping[str, str], added: Mapping[str, str] | None = None) -> SelectSql:
     """Replace columns of `inner` by expressions over them, and add new ones."""
     new = "".join(f", {sql} AS {quote_identifier(name)}" for name, sql in (added or {}).items())
     old = ", ".join(f"{sql} AS {quote_identifier(name)}" for name, sql in replaced.items())
-    return f"SELECT *{f' REPLACE ({old})' if old else ''}{new} FROM ({inner})"
+    return SelectSql(f"SELECT *{f' REPLACE ({old})' if old else ''}{new} FROM ({inner})")
 
 
-def cast_layer(inner: str, casts: Mapping[str, tuple[str, str]], rule: str, *, lenient: bool = False) -> str:
+def cast_layer(
+    inner: SelectSql, casts: Mapping[str, tuple[str, str]], rule: str, *, lenient: bool = False
+) -> SelectSql:
     """Replace columns by what may be NULL on failure; a value that fails makes the row a reject, unless `lenient`.
 
     Args:
@@ -54,10 +56,10 @@ def cast_layer(inner: str, casts: Mapping[str, tuple[str, str]], rule: str, *, l
     replaced["_reason"] = f"CASE WHEN {fires} THEN concat_ws('; ', {reasons}) ELSE _reason END"
     replaced["_rule"] = f"CASE WHEN {fires} THEN {quote_text(rule)} ELSE _rule END"
     kept = ", ".join(f"{sql} AS {quote_identifier(name)}" for name, sql in replaced.items())
-    return f"SELECT * EXCLUDE ({', '.join(fresh)}) REPLACE ({kept}) FROM ({tried})"
+    return SelectSql(f"SELECT * EXCLUDE ({', '.join(fresh)}) REPLACE ({kept}) FROM ({tried})")
 
 
-def reject_layer(inner: str, tests: Sequence[tuple[str, str, str]]) -> str:
+def reject_layer(inner: SelectSql, tests: Sequence[tuple[str, str, str]]) -> SelectSql:
     """Make rows rejects: `tests` are (rule, reason, predicate), the first that is true counts.
 
     A NULL predicate does not reject, and a row that is a reject already is not tested.
@@ -69,7 +71,7 @@ def reject_layer(inner: str, tests: Sequence[tuple[str, str, str]]) -> str:
     tested = replace_layer(inner, {}, {fired: f"CASE WHEN _rule IS NOT NULL THEN NULL {branches} END"})
     rules = " ".join(f"WHEN {index} THEN {quote_text(rule)}" for index, (rule, _, _) in enumerate(tests))
     reasons = " ".join(f"WHEN {index} THEN {quote_text(reason)}" for index, (_, reason, _) in enumerate(tests))
-    return (
+    return SelectSql(
         f"SELECT * EXCLUDE ({fired}) REPLACE (coalesce(_rule, CASE {fired} {rules} END) AS _rule, "
         f"coalesce(_reason, CASE {fired} {reasons} END) AS _reason) FROM ({tested})"
     )

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from headwater.sql.quoting import quote_identifier
+from headwater.core.fragments import SelectSql, quote_identifier
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -27,30 +27,30 @@ class MergeQueries:
     _columns: tuple[Column, ...]
     _located: bool
 
-    def rows(self, table: str) -> str:
+    def rows(self, table: str) -> SelectSql:
         """Return the rows to write: new and changed ones, one per key."""
-        return f"SELECT {', '.join(self._names)} FROM {table} WHERE _outcome IN ('new', 'changed')"
+        return SelectSql(f"SELECT {', '.join(self._names)} FROM {table} WHERE _outcome IN ('new', 'changed')")
 
-    def rejects(self, table: str) -> str:
+    def rejects(self, table: str) -> SelectSql:
         """Return the `duplicate_key` rejects (`REJECT_COLUMNS`): without a cursor the first row of a key wins."""
         place = "_file, _line" if self._located else "NULL::VARCHAR AS _file, NULL::BIGINT AS _line"
         located = "coalesce(_file, ''), chr(31), coalesce(CAST(_line AS VARCHAR), ''), chr(31), "
         raw = raw_row_sql(self._columns)
-        return (
+        return SelectSql(
             f"SELECT sha256(concat({located if self._located else ''}{raw})) AS _reject_key, _batch, _loaded_at, "
             f"{place}, 'duplicate_key' AS rule, 'another row of the load has the same key and came first' AS reason, "
             f"{raw} AS raw FROM {table} WHERE _outcome = 'duplicate'"
         )
 
-    def counts(self, table: str) -> str:
+    def counts(self, table: str) -> SelectSql:
         """Return a SELECT of one row: `new`, `changed`, `unchanged`, `superseded`, `duplicate`."""
         outcomes = ("new", "changed", "unchanged", "superseded", "duplicate")
         counted = ", ".join(f"count(*) FILTER (_outcome = '{o}') AS {quote_identifier(o)}" for o in outcomes)
-        return f"SELECT {counted} FROM {table}"
+        return SelectSql(f"SELECT {counted} FROM {table}")
 
 
 def compile_merge(
-    rows: str,
+    rows: SelectSql,
     current: str | None,
     columns: Sequence[Column],
     key: Sequence[str],
@@ -94,7 +94,8 @@ def compile_merge(
         classified = f"SELECT * EXCLUDE (_rank), {outcome} AS _outcome FROM ({ranked})"
     else:
         placed = [quote_identifier(column.name) for column in system_columns if column.name == "_file"]
-        known = f"SELECT *, {f'coalesce({leaving}, FALSE)' if leaving else 'FALSE'} AS _leaving FROM ({current})"
+        left = f"coalesce({leaving}, FALSE)" if leaving else "FALSE"
+        known = SelectSql(f"SELECT *, {left} AS _leaving FROM ({current})")
         classified = _compared(ranked, known, [*quoted, *placed], keys, loser, current_columns, cursor)
     names = (*quoted, *(quote_identifier(column.name) for column in system_columns))
     return MergeQueries(classified, names, tuple(columns), located)
@@ -102,9 +103,9 @@ def compile_merge(
 
 def _compared(
     ranked: str,
-    current: str,
+    current: SelectSql,
     quoted: list[str],
-    keys: list[str],
+    keys: Sequence[str],
     loser: str,
     current_columns: Collection[str] | None,
     cursor: str,
@@ -127,13 +128,13 @@ def _compared(
     )
 
 
-def compile_deletes(keys: str, current: str, key: Sequence[str]) -> str:
+def compile_deletes(keys: SelectSql, current: SelectSql, key: Sequence[str]) -> SelectSql:
     """Return the keys of `current` that are not among `keys` (both landed alike): what the source has deleted."""
     names = ", ".join(quote_identifier(name) for name in key)
-    return f"SELECT {names} FROM ({current}) ANTI JOIN ({keys}) USING ({names})"
+    return SelectSql(f"SELECT {names} FROM ({current}) ANTI JOIN ({keys}) USING ({names})")
 
 
-def digest_query(rows: str, columns: Sequence[Column]) -> str:
+def digest_query(rows: SelectSql, columns: Sequence[Column]) -> SelectSql:
     """Return a SELECT of one text: a digest of rows, whatever their order, over the columns given.
 
     Equal digests mean equal rows, names and types; system columns do not belong in `columns`. It is compared with
@@ -142,7 +143,7 @@ def digest_query(rows: str, columns: Sequence[Column]) -> str:
     schema = hashlib.sha256(repr([(c.name, c.type) for c in columns]).encode()).hexdigest()[:16]
     names = ", ".join(quote_identifier(column.name) for column in columns)
     row = f"hash(hash({names}))"
-    return (
+    return SelectSql(
         f"SELECT concat('{schema}:', count(*), ':', coalesce(sum(CAST({row} AS HUGEINT)), 0)) AS digest FROM ({rows})"
     )
 

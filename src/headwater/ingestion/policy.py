@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from headwater.core.policies import SchemaPolicy
 from headwater.core.types import wider_type
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class SchemaDecision:
 
 
 def decide_schema(
-    policy: str,
+    policy: SchemaPolicy,
     incoming: Sequence[Column],
     current: Sequence[Column] | None,
     *,
@@ -57,29 +58,29 @@ def decide_schema(
     arriving = {column.name.lower(): column for column in incoming}
     known = {column.name.lower() for column in current}
     new = [column for column in incoming if column.name.lower() not in known]
-    if policy == "freeze":
+    if policy == SchemaPolicy.FREEZE:
         return SchemaDecision(tuple(current), (), tuple(_differences(current, arriving, new)))
     columns, errors = [], []
     for column in current:
         decided, error = _decide_column(column, arriving.get(column.name.lower()), policy, widens, replaces)
         columns.append(decided)
         errors += [error] if error else []
-    if policy != "evolve" and not declared:
-        discarded = tuple(c.name for c in new) if policy == "discard_row" else ()
+    if policy != SchemaPolicy.EVOLVE and not declared:
+        discarded = tuple(c.name for c in new) if policy == SchemaPolicy.DISCARD_ROW else ()
         return SchemaDecision(tuple(columns), discarded, tuple(errors))
     return SchemaDecision((*columns, *new), (), tuple(errors))
 
 
 def _decide_column(
-    column: Column, arriving: Column | None, policy: str, widens: bool, replaces: bool
+    column: Column, arriving: Column | None, policy: SchemaPolicy, widens: bool, replaces: bool
 ) -> tuple[Column, str]:
     """Return the column after the load, and an error or ""."""
     if arriving is None or arriving.type == column.type:
         return column, ""
     wider = wider_type(column.type, arriving.type)
-    if wider == column.type or policy == "discard_value":
+    if wider == column.type or policy == SchemaPolicy.DISCARD_VALUE:
         return column, ""
-    if policy == "evolve":
+    if policy == SchemaPolicy.EVOLVE:
         if replaces:
             return replace(column, type=arriving.type, source_type=arriving.source_type), ""
         if wider is not None and widens:

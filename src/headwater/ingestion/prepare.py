@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING
 
 from headwater.contracts import CHANGE_COLUMNS, DELETED_AT
 from headwater.core.commit import Column
-from headwater.core.types import Fidelity, landed
+from headwater.core.fragments import SelectSql, quote_identifier, quote_text
+from headwater.core.policies import LoadMode, SchemaPolicy
+from headwater.core.types import Fidelity, Landing, landed
 from headwater.errors import ProjectError
 from headwater.ingestion.layers import DEDUPED, INTERNAL, cast_layer, reject_layer, replace_layer
 from headwater.ingestion.rules import Current, RuleCompiler, check_names
 from headwater.sql.exact import exact_cast_sql
-from headwater.sql.quoting import quote_identifier, quote_text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from headwater.core.specs import IngestSpec
     from headwater.core.stores import DeclaredStore
-    from headwater.core.types import Landing
     from headwater.ingestion.policy import SchemaDecision
 
 _SOURCE = f"{INTERNAL}source"
@@ -58,7 +58,7 @@ class Preparation:
     _lenient: bool
     _key: tuple[str, ...]
     _source_columns: tuple[Column, ...]
-    _prepared: str
+    _prepared: SelectSql
     _masked: tuple[str, ...]
     _raw: bool
     _judged: bool
@@ -98,10 +98,10 @@ class Preparation:
             ]
             inner = reject_layer(inner, tests)
         inner = cast_layer(inner, widened, "cast", lenient=self._lenient)
-        inner = f"SELECT {', '.join(selected)}, {carried} FROM ({inner})"
+        inner = SelectSql(f"SELECT {', '.join(selected)}, {carried} FROM ({inner})")
         return replace(self, columns=decision.columns, _prepared=inner)
 
-    def projection(self, source_query: str, batch: str, loaded_at_sql: str) -> str:
+    def projection(self, source_query: SelectSql, batch: str, loaded_at_sql: str) -> SelectSql:
         """Return a SELECT of prepared and landed rows, good and rejected.
 
         Columns: those of `columns`, the system columns, `_line` (when located), `_rule`, `_reason`, `_rejected_raw`
@@ -129,41 +129,41 @@ class Preparation:
             rejected.format(raw, "_rejected_raw"),
             rejected.format(f"sha256(concat({place}{raw}{masked}))", "_reject_key"),
         ]
-        return f"SELECT {', '.join([*names, *system, *tail])} FROM ({inner})"
+        return SelectSql(f"SELECT {', '.join([*names, *system, *tail])} FROM ({inner})")
 
-    def good_rows(self, table: str) -> str:
+    def good_rows(self, table: str) -> SelectSql:
         """Return the good rows of a materialized projection: columns, system columns, `_line`, what changes carry."""
-        return f"SELECT {self._row_names(landed=False)} FROM {table} WHERE _rule IS NULL"
+        return SelectSql(f"SELECT {self._row_names(landed=False)} FROM {table} WHERE _rule IS NULL")
 
-    def load_rows(self, rows: str) -> str:
+    def load_rows(self, rows: SelectSql) -> SelectSql:
         """Return what a table takes of good (or staged) rows: columns and system columns."""
-        return f"SELECT {self._row_names(landed=True)} FROM ({rows})"
+        return SelectSql(f"SELECT {self._row_names(landed=True)} FROM ({rows})")
 
-    def rejected_rows(self, table: str) -> str:
+    def rejected_rows(self, table: str) -> SelectSql:
         """Return the rejects of a materialized projection as quarantine rows (`REJECT_COLUMNS`)."""
         place = "_file, _line" if self.located else "NULL::VARCHAR AS _file, NULL::BIGINT AS _line"
-        return (
+        return SelectSql(
             f"SELECT _reject_key, _batch, _loaded_at, {place}, _rule AS rule, _reason AS reason, "
             f"_rejected_raw AS raw FROM {table} WHERE _rule <> {quote_text(DEDUPED)}"
         )
 
-    def unplaced(self, table: str) -> str:
+    def unplaced(self, table: str) -> SelectSql:
         """Return a SELECT of (rowid, `_file`, `_raw`) of the rejects of a materialized projection without a line."""
-        return (
+        return SelectSql(
             f"SELECT rowid, _file, _raw FROM {table} WHERE _rule <> {quote_text(DEDUPED)} AND _line IS NULL "
             "AND _raw IS NOT NULL ORDER BY rowid"
         )
 
-    def counts(self, table: str) -> str:
+    def counts(self, table: str) -> SelectSql:
         """Return a SELECT of one row for a projection: `good` (a truncate is no row), `rejected`, `deduped`."""
         lost = quote_text(DEDUPED)
         row = f" AND {CHANGE_COLUMNS[0]} <> 'truncate'" if self.changes else ""
-        return (
+        return SelectSql(
             f"SELECT count(*) FILTER (_rule IS NULL{row}) AS good, count(*) FILTER (_rule <> {lost}) AS rejected, "
             f"count(*) FILTER (_rule = {lost}) AS deduped FROM {table}"
         )
 
-    def reader_rejects(self, rejects: str, batch: str, loaded_at_sql: str) -> str:
+    def reader_rejects(self, rejects: SelectSql, batch: str, loaded_at_sql: str) -> SelectSql:
         """Turn the rejects of a reader (`_file, _line, rule, reason, raw`) into quarantine rows (`REJECT_COLUMNS`).
 
         A row that could not be split into columns cannot be hidden in part: its text is withheld when any column of
@@ -171,13 +171,13 @@ class Preparation:
         """
         raw = "NULL::VARCHAR" if self.hidden else f"replace(raw, chr(0), '{_NUL}')"
         place = "coalesce(_file, ''), chr(31), coalesce(CAST(_line AS VARCHAR), ''), chr(31), "
-        return (
+        return SelectSql(
             f"SELECT sha256(concat({place}coalesce({raw}, rule))) AS _reject_key, {quote_text(batch)} AS _batch, "
             f"{loaded_at_sql} AS _loaded_at, _file, CAST(_line AS BIGINT) AS _line, rule, reason, {raw} AS raw "
             f"FROM ({rejects})"
         )
 
-    def keys(self, source_query: str) -> str:
+    def keys(self, source_query: SelectSql) -> SelectSql:
         """Return the distinct landed keys of a SELECT of `key_origins`, made by the same rules as the rows."""
         wanted = {name.lower() for name in self.key_origins}
         given = ", ".join(
@@ -192,10 +192,10 @@ class Preparation:
         inner = self._prepared.replace(_SOURCE, f"SELECT {given}{place} FROM ({source_query})")
         names = [quote_identifier(name) for name in self._key]
         present = " AND ".join(f"{name} IS NOT NULL" for name in names)
-        return f"SELECT DISTINCT {', '.join(names)} FROM ({inner}) WHERE {present}"
+        return SelectSql(f"SELECT DISTINCT {', '.join(names)} FROM ({inner}) WHERE {present}")
 
     def _row_names(self, *, landed: bool) -> str:
-        names = [quote_identifier(column.name) for column in (*self.columns, *self.system_columns)]
+        names: list[str] = [quote_identifier(column.name) for column in (*self.columns, *self.system_columns)]
         if not landed:
             names += ["_line"] if self.located else []
             names += CHANGE_COLUMNS if self.changes else ()
@@ -250,7 +250,7 @@ def compile_prepare(
     check_names(table, (column.name for column in columns))
     located = "_file" in extra
     inner = _input_layer(columns, extra)
-    lenient = ingest.schema_policy == "discard_value"
+    lenient = ingest.schema_policy == SchemaPolicy.DISCARD_VALUE
     compiler = RuleCompiler.start(table, columns, inner, located=located, lenient=lenient)
     try:
         for index, rule in enumerate(ingest.prepare):
@@ -284,7 +284,7 @@ def compile_prepare(
     )
 
 
-def _input_layer(columns: Sequence[Column], extra: Collection[str]) -> str:
+def _input_layer(columns: Sequence[Column], extra: Collection[str]) -> SelectSql:
     """The rows as they come in, with a second reference to each column for `raw`."""
     names = [quote_identifier(column.name) for column in columns]
     judged = "_rule" in extra
@@ -294,13 +294,15 @@ def _input_layer(columns: Sequence[Column], extra: Collection[str]) -> str:
     carried += ["_rule", "_reason"] if judged else ["NULL::VARCHAR AS _rule", "NULL::VARCHAR AS _reason"]
     carried += [f"_rule IS NOT NULL AS {_UNREADABLE}"] if judged else []
     carried += [name for name in CHANGE_COLUMNS if name in extra]
-    return f"SELECT {', '.join([*names, *carried])} FROM ({_SOURCE})"
+    return SelectSql(f"SELECT {', '.join([*names, *carried])} FROM ({_SOURCE})")
 
 
-def _test_keys(inner: str, ingest: IngestSpec, columns: Sequence[Column], key: Sequence[str], *, changes: bool) -> str:
+def _test_keys(
+    inner: SelectSql, ingest: IngestSpec, columns: Sequence[Column], key: Sequence[str], *, changes: bool
+) -> SelectSql:
     """Reject rows without a key or cursor; of a log of changes, deletes need a key alone and truncates nothing."""
     tests = [("null_key", f"key column {quote_identifier(n)} is NULL", f"{quote_identifier(n)} IS NULL") for n in key]
-    if ingest.load == "incremental" and ingest.cursor:
+    if ingest.load == LoadMode.INCREMENTAL and ingest.cursor:
         value = f"{INTERNAL}in_{_index_of(columns, ingest.cursor)}"
         tests.append(("null_cursor", f"cursor {quote_identifier(ingest.cursor)} is NULL", f"{value} IS NULL"))
     if changes:
@@ -309,10 +311,10 @@ def _test_keys(inner: str, ingest: IngestSpec, columns: Sequence[Column], key: S
     return reject_layer(inner, tests)
 
 
-def _spare_deletes(inner: str) -> str:
+def _spare_deletes(inner: SelectSql) -> SelectSql:
     """Leave deletes and truncates alone: only the key of a delete counts, and it has to reach the table."""
     judged = f"CASE WHEN {CHANGE_COLUMNS[0]} = 'upsert' THEN {{0}} END AS {{0}}"
-    return f"SELECT * REPLACE ({judged.format('_rule')}, {judged.format('_reason')}) FROM ({inner})"
+    return SelectSql(f"SELECT * REPLACE ({judged.format('_rule')}, {judged.format('_reason')}) FROM ({inner})")
 
 
 def _add_deleted_at(compiler: RuleCompiler) -> Column:

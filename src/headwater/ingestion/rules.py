@@ -7,11 +7,11 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from headwater.core.fragments import IdentifierSql, SelectSql, quote_identifier, quote_text
 from headwater.errors import ProjectError
 from headwater.ingestion.layers import DEDUPED, INTERNAL, cast_layer, replace_layer
 from headwater.ingestion.masking import mask_sql
 from headwater.sql.exact import EPOCHS, FLOATS, exact_cast_sql, exact_text
-from headwater.sql.quoting import quote_identifier, quote_text
 from headwater.sql.sealed import connect_sealed
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class RuleCompiler:
 
     table: str
     columns: list[Current]
-    inner: str
+    inner: SelectSql
     located: bool
     hidden: set[str] = field(default_factory=set)
     masked: list[str] = field(default_factory=list)
@@ -64,7 +64,7 @@ class RuleCompiler:
 
     @classmethod
     def start(
-        cls, table: str, columns: Sequence[Column], inner: str, *, located: bool, lenient: bool = False
+        cls, table: str, columns: Sequence[Column], inner: SelectSql, *, located: bool, lenient: bool = False
     ) -> RuleCompiler:
         """Begin with the columns as the source yields them; numbers declared as epochs become instants."""
         current = [Current(c.name, c.type, frozenset({c.name}), c.source_type or c.type) for c in columns]
@@ -157,7 +157,7 @@ class RuleCompiler:
                 raise ProjectError(f"{self.table}: rename makes a second column {new!r}", fix="choose another name")
             taken.add(new.lower())
         pairs = ", ".join(f"{quote_identifier(c.name)} AS {quote_identifier(new)}" for c, new in renamed)
-        self.inner = f"SELECT * RENAME ({pairs}) FROM ({self.inner})"
+        self.inner = SelectSql(f"SELECT * RENAME ({pairs}) FROM ({self.inner})")
         for column, new in renamed:
             column.name = new
 
@@ -224,7 +224,7 @@ class RuleCompiler:
         for column in dropped:
             self.hidden |= column.origins
         gone = ", ".join(quote_identifier(c.name) for c in dropped)
-        self.inner = f"SELECT * EXCLUDE ({gone}) FROM ({self.inner})"
+        self.inner = SelectSql(f"SELECT * EXCLUDE ({gone}) FROM ({self.inner})")
         self.columns = [c for c in self.columns if c not in dropped]
 
     def _apply_mask(self, index: int, mask: Any) -> None:
@@ -242,14 +242,14 @@ class RuleCompiler:
         by = ", ".join(quote_identifier(self.find(name, "dedupe").name) for name in dedupe.by)
         order = [quote_identifier(c.name) for c in self.columns]
         if self.located:
-            order[:0] = ["_file", "_line"]
+            order[:0] = [IdentifierSql("_file"), IdentifierSql("_line")]
         if dedupe.order:
             self._describe(f"SELECT 1 FROM ({{empty}}) ORDER BY {dedupe.order}\n", "the order of dedupe")
             order.insert(0, dedupe.order)
         rank = f"row_number() OVER (PARTITION BY _rule IS NULL, {by} ORDER BY {', '.join(order)})"
         ranked = replace_layer(self.inner, {}, {f"{INTERNAL}rank": rank})
         lost = f"CASE WHEN _rule IS NULL AND {INTERNAL}rank > 1 THEN {quote_text(DEDUPED)} ELSE _rule END AS _rule"
-        self.inner = f"SELECT * EXCLUDE ({INTERNAL}rank) REPLACE ({lost}) FROM ({ranked})"
+        self.inner = SelectSql(f"SELECT * EXCLUDE ({INTERNAL}rank) REPLACE ({lost}) FROM ({ranked})")
         self.dedupes = True
 
     def _apply_sql(self, index: int, expressions: dict[str, str]) -> None:

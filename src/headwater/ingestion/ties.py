@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from headwater.core.fragments import SelectSql, quote_identifier, quote_text
 from headwater.ingestion.merge import raw_row_sql
-from headwater.sql.quoting import quote_identifier, quote_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -26,7 +26,7 @@ def tie_hash_sql(columns: Sequence[Column]) -> str:
     return f"left(sha256(CAST({patched} AS VARCHAR)), 32)"
 
 
-def compile_fresh(rows: str, columns: Sequence[Column], cursor: str, ties: Mapping[str, Any]) -> str:
+def compile_fresh(rows: SelectSql, columns: Sequence[Column], cursor: str, ties: Mapping[str, Any]) -> SelectSql:
     """Return `rows` without those that `ties` (from the position's key `ties`) remembers."""
     if not ties.get("rows"):
         return rows
@@ -35,13 +35,13 @@ def compile_fresh(rows: str, columns: Sequence[Column], cursor: str, ties: Mappi
     hashed = f"SELECT *, {tie_hash_sql(columns)} AS _tie FROM ({rows}) WHERE {at_tie}"
     known = f"coalesce(CAST(json_extract({seen}, '$.\"' || _tie || '\"') AS BIGINT), 0)"
     fresh = f"SELECT * EXCLUDE (_tie) FROM ({hashed}) QUALIFY row_number() OVER (PARTITION BY _tie) > {known}"
-    return f"SELECT * FROM ({rows}) WHERE NOT {at_tie} UNION ALL SELECT * FROM ({fresh})"
+    return SelectSql(f"SELECT * FROM ({rows}) WHERE NOT {at_tie} UNION ALL SELECT * FROM ({fresh})")
 
 
-def compile_ties(rows: str, columns: Sequence[Column], cursor: str) -> str:
+def compile_ties(rows: SelectSql, columns: Sequence[Column], cursor: str) -> SelectSql:
     """Return a SELECT of (cursor value as text, hash, copies) of the fresh rows at the highest cursor."""
     name = quote_identifier(cursor)
-    return (
+    return SelectSql(
         f"SELECT CAST({name} AS VARCHAR), {tie_hash_sql(columns)}, count(*) FROM ({rows}) "
         f"WHERE {name} = (SELECT max({name}) FROM ({rows})) GROUP BY ALL"
     )
@@ -64,8 +64,10 @@ def merge_ties(old: Mapping[str, Any], found: Iterable[tuple[str, str, int]]) ->
     return {"cursor": cursor, "rows": rows}
 
 
-def compile_new_rejects(rejects: str, quarantine: str) -> str:
+def compile_new_rejects(rejects: SelectSql, quarantine: str) -> SelectSql:
     """Return the rejects that the table's quarantine does not hold yet: a re-read row does not count twice."""
     if not quarantine:
         return rejects
-    return f"SELECT * FROM ({rejects}) ANTI JOIN (SELECT _reject_key FROM ({quarantine})) USING (_reject_key)"
+    return SelectSql(
+        f"SELECT * FROM ({rejects}) ANTI JOIN (SELECT _reject_key FROM ({quarantine})) USING (_reject_key)"
+    )

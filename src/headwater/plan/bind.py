@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.contracts import SYSTEM_COLUMNS
 from headwater.core.commit import SNAPSHOT_COLUMNS, Column
+from headwater.core.fragments import SelectSql, quote_dataset
 from headwater.core.graph import Role
 from headwater.core.near import suggest
+from headwater.core.policies import LoadMode, Materialization
 from headwater.core.project import Model
 from headwater.core.secrets import redact
 from headwater.core.types import Fidelity, landed, wider_type
@@ -19,7 +21,6 @@ from headwater.errors import ProjectError
 from headwater.project.cache import ParseCache, digest
 from headwater.quality import compile_scan
 from headwater.sql.placeholders import CLOCK_PROBE, column_before, fill_placeholders
-from headwater.sql.quoting import quote_dataset
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -70,7 +71,7 @@ def bind_project(project: Project, observed: Observed, cache: ParseCache) -> Bou
             except ProjectError as error:
                 bound.errors.append(ProjectError.at(table.location, error.what, error.fix))
                 bound.schemas[table.name] = None
-            if table.ingest.load != "full":
+            if table.ingest.load != LoadMode.FULL:
                 columns = bound.schemas[table.name] or ()
                 bound.errors += _check_rowid(table.location, table.name, columns, table.store)
         elif node.role is Role.TRANSFORM:
@@ -100,7 +101,7 @@ class _LazyBinder:
         self._binder: Binder | None = None
         self._added: dict[str, Columns] = {}
 
-    def bind(self, query: str, inputs: dict[str, Columns]) -> Columns:
+    def bind(self, query: SelectSql, inputs: dict[str, Columns]) -> Columns:
         from headwater.sql.binding import Binder
 
         if self._binder is None:
@@ -163,7 +164,7 @@ def _bind_model(
     state = observed.states.get(model.name)
     last = visible_columns(state.columns) if state is not None and state.columns else None
     store = project.place_of(model.name)
-    added = SNAPSHOT_COLUMNS if model.spec.materialize == "snapshot" else ()
+    added = SNAPSHOT_COLUMNS if model.spec.materialize == Materialization.SNAPSHOT else ()
     if model.language == "python":
         declared = tuple(Column(n, str(c.type)) for n, c in model.spec.columns.items() if c.type)
         known = declared and len(declared) == len(model.spec.columns)
@@ -223,7 +224,7 @@ def _bind_cached(
     def make() -> dict[str, Any]:
         query, shifts = fill_placeholders(text, CLOCK_PROBE.get)
         try:
-            columns = binder.bind(query, inputs)
+            columns = binder.bind(SelectSql(query), inputs)
         except ProjectError as error:
             column = column_before(shifts, error.line, error.column)
             return {"error": [redact(error.what, secrets), redact(error.fix, secrets), error.line, column]}
@@ -248,7 +249,9 @@ def _bind_checks(
                 bound.errors.append(ProjectError.at(place, what, suggest(check.relationship.field, names)))
                 continue
             inputs[check.relationship.to] = other
-        scan = compile_scan([check], f"SELECT * FROM {quote_dataset(dataset)}", datetime(2000, 1, 1, tzinfo=UTC))
+        scan = compile_scan(
+            [check], SelectSql(f"SELECT * FROM {quote_dataset(dataset)}"), datetime(2000, 1, 1, tzinfo=UTC)
+        )
         entry = _bind_cached(scan.query, inputs, binder, cache, ())
         if "error" in entry:
             what, fix, _, _ = entry["error"]
@@ -260,7 +263,11 @@ def _check_declared(model: Model, columns: Columns) -> list[ProjectError]:
     names = [column.name for column in columns]
     given = {column.name: column.type for column in columns}
     errors = []
-    own = {column.name for column in SNAPSHOT_COLUMNS} if model.spec.materialize == "snapshot" else set[str]()
+    own = (
+        {column.name for column in SNAPSHOT_COLUMNS}
+        if model.spec.materialize == Materialization.SNAPSHOT
+        else set[str]()
+    )
     for name in (name for name in names if name.lower() in own):
         what = f"{model.name}: a snapshot adds {name.lower()} itself, and the query gives it as well"
         errors.append(ProjectError.at(model.location, what, "give the query's column another name"))
@@ -286,7 +293,7 @@ def _check_landing(model: Model, columns: Columns, store: DeclaredStore | None) 
             what = f"{model.name}: the {store} {verb} {column.type} (column {column.name})"
             fix = f"cast it in the query, for instance to {landing.type or 'VARCHAR'}"
             errors.append(ProjectError.at(model.location, what, fix))
-    if model.spec.materialize in ("incremental", "snapshot"):
+    if model.spec.materialize in (Materialization.INCREMENTAL, Materialization.SNAPSHOT):
         errors += _check_rowid(model.location, model.name, columns, store)
     return errors
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from headwater.core.near import suggest
+from headwater.core.policies import SchemaPolicy
 from headwater.core.project import SourceTable
 from headwater.core.types import Fidelity, landed
 from headwater.errors import ProjectError
@@ -99,7 +100,7 @@ def _land(table: SourceTable, name: str, source: str, read: str, remark: str) ->
 
 def _undeclared(table: SourceTable, name: str, source: str, read: str) -> ColumnFidelity:
     policy = table.ingest.schema_policy
-    if policy == "evolve":
+    if policy == SchemaPolicy.EVOLVE:
         return _land(table, name, source, read, "not declared: taken, schema is evolve")
     return ColumnFidelity(table.name, name, source, read, table.ingest.into, "", "left out", f"not declared: {policy}")
 

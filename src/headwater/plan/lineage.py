@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.core.commit import SNAPSHOT_COLUMNS, Column
 from headwater.core.graph import Role, node_name
+from headwater.core.policies import Materialization
 from headwater.plan.bind import declared_columns, typed_as_declared
 from headwater.plan.lineage_prepare import trace_prepare
 from headwater.project.cache import digest
@@ -173,7 +174,7 @@ class Tracer:
             columns: Its columns, as far as they are known in another way.
         """
         lineage = self._trace_model(model, inputs, names, [column.name for column in columns])
-        if model.spec.materialize == "snapshot" and lineage.columns:
+        if model.spec.materialize == Materialization.SNAPSHOT and lineage.columns:
             lineage = _with_validity(model, lineage)
         stored = self.project.physical_inputs(model.name)
         self.datasets[model.name] = DatasetLineage(model.name, stored, self._through_views(lineage), model.is_view)

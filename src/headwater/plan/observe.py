@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from headwater.core.commit import Column, TableState
+from headwater.core.policies import Materialization
 from headwater.core.project import Model, SourceTable
 from headwater.core.secrets import redact
 from headwater.core.specs import missing_columns
@@ -146,7 +147,7 @@ def observe(
     times = {
         model.name: find_time_source(_probe(model.text), str(model.spec.time), str(model.spec.every))
         for model in project.declared(Model).values()
-        if model.spec.materialize == "incremental" and model.spec.time and model.language == "sql"
+        if model.spec.materialize == Materialization.INCREMENTAL and model.spec.time and model.language == "sql"
     }
     return Observed(
         states, {**stale, **answers.found}, times, tuple(answers.notes), orphans, frozenset(stale),

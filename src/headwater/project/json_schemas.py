@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from headwater.core.specs import ModelSpec, ProjectSpec, Spec, UnitTestSpec
-from headwater.plugins import list_kinds, load_source
-from headwater.project.readers.sources import table_spec_of
+from headwater.core.specs import ProjectSpec, UnitTestSpec
+from headwater.project.readers import READERS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,42 +14,14 @@ if TYPE_CHECKING:
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
-def source_json_schema() -> dict[str, Any]:
-    """Return the schema of sources/*.yaml: one alternative per registered kind."""
-    alternatives, definitions = [], {}
-    for kind in list_kinds("sources"):
-        connector = load_source(kind)
-        connection = connector.connection_spec.model_json_schema(by_alias=True)
-        table = table_spec_of(kind).model_json_schema(by_alias=True)
-        definitions.update(connection.pop("$defs", {}))
-        definitions.update(table.pop("$defs", {}))
-        definitions[f"{kind}_table"] = table
-        properties = {
-            "kind": {"const": kind},
-            **connection.get("properties", {}),
-            "tables": {"type": "object", "additionalProperties": {"$ref": f"#/$defs/{kind}_table"}, "minProperties": 1},
-        }
-        alternatives.append(
-            {
-                "type": "object",
-                "title": kind,
-                "description": (connector.__doc__ or "").strip().partition("\n")[0],
-                "properties": properties,
-                "required": ["kind", "tables", *connection.get("required", [])],
-                "additionalProperties": False,
-            }
-        )
-    return {"$schema": _DIALECT, "title": "Headwater source", "oneOf": alternatives, "$defs": definitions}
-
-
 def all_schemas() -> dict[str, dict[str, Any]]:
     """Return every schema by file name."""
-    named: dict[str, type[Spec]] = {"headwater": ProjectSpec, "model": ModelSpec, "test": UnitTestSpec}
-    plain = {
-        f"{name}.schema.json": {"$schema": _DIALECT, **spec.model_json_schema(by_alias=True)}
-        for name, spec in named.items()
+    schemas = {
+        "headwater": ProjectSpec.model_json_schema(by_alias=True),
+        **{reader.word: reader.json_schema() for reader in READERS},
+        "test": UnitTestSpec.model_json_schema(by_alias=True),
     }
-    return {**plain, "source.schema.json": source_json_schema()}
+    return {f"{word}.schema.json": {"$schema": _DIALECT, **schema} for word, schema in schemas.items()}
 
 
 def write_json_schemas(folder: Path) -> list[str]:

@@ -37,8 +37,8 @@ RESERVED_NAMESPACES = {
     "system", "_system", "quarantine", "information_schema", "pg_catalog", "temp", "memory", "_hw", "_headwater",
 }  # fmt: skip
 _FIX_NAME = "name it with letters, digits, - and _"
-LATER_FOLDERS = ("products", "metrics", "dashboards", "ml", "apps", "domains")
-"""Folders of the architecture that nothing reads yet: a file in them is an unknown word, never silently accepted."""
+_FOLDERS = ("products", "metrics", "dashboards", "ml", "apps", "domains")
+"""Folders of the architecture. A file in one that nothing reads yet is an error, never silently accepted."""
 
 
 def find_root(folder: str | os.PathLike[str]) -> Path:
@@ -197,7 +197,9 @@ class _Loader:
         return chosen.engine or spec.engine
 
     def _check_folders(self) -> None:
-        for folder in LATER_FOLDERS:
+        for folder in _FOLDERS:
+            if folder in {reader.folder for reader in READERS}:
+                continue
             if found := [file for file in self.context.files(folder) if not file.name.startswith(".")]:
                 place = Location(self.context.path_of(found[0]))
                 self.context.error(

@@ -51,7 +51,7 @@ def _explain(spec_type: type[BaseModel], problem: Any, document: Document, prefi
         return ProjectError.at(place, f"{word!r} is missing", f"add `{word}: …` here")
     name = f"{_dotted(loc)}: " if loc else ""
     message = str(problem["msg"]).removeprefix("Value error, ")
-    if kind == "literal_error":
+    if kind in ("literal_error", "enum"):
         given = _short(problem["input"])
         expected = [text.strip(" '") for text in problem["ctx"]["expected"].replace(" or ", ", ").split(",")]
         return ProjectError.at(place, f"{name}{given} is not known", suggest(given.strip("'"), expected))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from headwater.core.fragments import SelectSql
+from headwater.core.policies import Severity
 from headwater.errors import CheckFailedError
 from headwater.quality.scan import compile_scan, read_scan, sample_query
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from headwater.core.specs import CheckSpec
     from headwater.quality.scan import Measure
 
-_RANKS = {"error": 0, "warning": 1}
+_RANKS = {Severity.ERROR: 0, Severity.WARNING: 1}
 _SHOWN_COLUMNS = 8
 
 
@@ -45,7 +47,7 @@ class Audit:
         self.checks, self.connection, self.now, self.warn = checks, connection, now, warn
         self.results: tuple[CheckResult, ...] = ()
 
-    def __call__(self, this: str) -> None:
+    def __call__(self, this: SelectSql) -> None:
         """Check a SELECT of the table as it will be.
 
         Raises:
@@ -59,12 +61,12 @@ class Audit:
         pairs = zip(scan.measures, self.results, strict=True)
         failed = sorted((p for p in pairs if not p[1].passed), key=lambda pair: _RANKS[pair[1].severity])
         lines = [self._line(measure, result, this) for measure, result in failed]
-        if any(result.severity == "error" for _, result in failed):
+        if any(result.severity == Severity.ERROR for _, result in failed):
             raise CheckFailedError("\n".join(["checks failed; the last good version stays", *lines]))
         for line in lines:
             self.warn(line.strip())
 
-    def _line(self, measure: Measure, result: CheckResult, this: str) -> str:
+    def _line(self, measure: Measure, result: CheckResult, this: SelectSql) -> str:
         text = f"  {result.severity}: {result.check}: {result.failing:,} of {result.rows:,} rows"
         if result.detail:
             return f"{text} ({result.detail})"

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from headwater.core.fragments import NO_SELECT, PredicateSql, SelectSql, quote_dataset, quote_identifier, quote_text
+from headwater.core.policies import Severity
 from headwater.core.run import CheckResult
 from headwater.core.values import format_duration, resolve_scalar
 from headwater.sql.placeholders import interval_literal, timestamp_literal
-from headwater.sql.quoting import quote_dataset, quote_identifier, quote_text
 from headwater.sql.tokens import drop_semicolons, split_tokens
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class Measure:
     """
 
     name: str
-    severity: str
+    severity: Severity
     count: str
     sample: str = ""
     shown: str = "NULL"
@@ -52,7 +53,7 @@ class Scan:
     measures: tuple[Measure, ...]
 
 
-def compile_scan(checks: Sequence[CheckSpec], this: str, now: datetime) -> Scan:
+def compile_scan(checks: Sequence[CheckSpec], this: SelectSql, now: datetime) -> Scan:
     """Compile checks over `this`, a SELECT of the table, to one query.
 
     Range, accepted values and pattern say nothing about NULL; that is `not_null`. `unique` passes over rows in which a
@@ -76,12 +77,12 @@ def read_scan(scan: Scan, row: Sequence[Any]) -> tuple[CheckResult, ...]:
     return tuple(results)
 
 
-def sample_query(measure: Measure, this: str, limit: int = 5) -> str:
+def sample_query(measure: Measure, this: SelectSql, limit: int = 5) -> SelectSql:
     """Return a SELECT, as text, of a few rows that a failed check found wrong; "" for a check of the whole table."""
     if not measure.sample:
-        return ""
+        return NO_SELECT
     rows = f"SELECT * FROM ({measure.sample}) LIMIT {limit}"
-    return f"WITH this AS NOT MATERIALIZED ({this}) SELECT COLUMNS(*)::VARCHAR FROM ({rows})"
+    return SelectSql(f"WITH this AS NOT MATERIALIZED ({this}) SELECT COLUMNS(*)::VARCHAR FROM ({rows})")
 
 
 def _measure(check: CheckSpec, probes: list[str], now: datetime) -> Measure:
@@ -156,13 +157,13 @@ def _row_measure(name: str, check: CheckSpec, wrong: str) -> Measure:
     return Measure(name, check.severity, count, f"SELECT * FROM this WHERE {wrong}", columns=about)
 
 
-def _outside(expression: str, bounds: RangeArgs) -> str:
+def _outside(expression: str, bounds: RangeArgs) -> PredicateSql:
     parts = []
     if bounds.min is not None:
         parts.append(f"{expression} < {_value(bounds.min)}")
     if bounds.max is not None:
         parts.append(f"{expression} > {_value(bounds.max)}")
-    return " OR ".join(parts)
+    return PredicateSql(" OR ".join(parts))
 
 
 def _bounds(bounds: RangeArgs) -> str:

@@ -6,6 +6,7 @@ import re
 import traceback
 from typing import TYPE_CHECKING, Any
 
+from headwater.core.fragments import SelectSql
 from headwater.core.secrets import redact
 from headwater.errors import HeadwaterError, StepError, UserCodeError
 from headwater.processing.duckdb.python_models import call_model
@@ -31,7 +32,7 @@ def place_failure(explained: HeadwaterError, step: Step, project: Project) -> He
     return explained
 
 
-def call_user_model(model: Model, project: Project, connection: DuckDBPyConnection) -> tuple[str, Any]:
+def call_user_model(model: Model, project: Project, connection: DuckDBPyConnection) -> tuple[SelectSql, Any]:
     """Call a Python model outside a run.
 
     Raises:

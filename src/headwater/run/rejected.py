@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headwater.core.files import open_regular, read_regular
+from headwater.core.fragments import SelectSql, quote_text
 from headwater.errors import StateError
-from headwater.sql.quoting import quote_text
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -50,7 +50,9 @@ def read_failure(project: Project, dataset: str) -> str:
         return "unreadable"
 
 
-def keep_failure(project: Project, dataset: str, run_id: str, connection: DuckDBPyConnection, rejects: str) -> None:
+def keep_failure(
+    project: Project, dataset: str, run_id: str, connection: DuckDBPyConnection, rejects: SelectSql
+) -> None:
     """Keep that a load failed, and its rejects for `show --rejected`; a disk that is full keeps none."""
     import duckdb
 

@@ -6,13 +6,13 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from headwater.contracts import ViewStore
+from headwater.core.fragments import quote_dataset, quote_identifier, quote_text
 from headwater.core.graph import Role, node_name
 from headwater.core.run import EventName
 from headwater.core.secrets import redact
 from headwater.project.cache import digest
 from headwater.sql.binding import explain_error
 from headwater.sql.placeholders import fill_clock
-from headwater.sql.quoting import quote_dataset, quote_identifier, quote_text
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

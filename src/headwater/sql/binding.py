@@ -8,9 +8,9 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from headwater.core.commit import Column
+from headwater.core.fragments import SelectSql, quote_dataset, quote_identifier
 from headwater.errors import ProjectError
 from headwater.sql.parse import NO_PLACE, place_of
-from headwater.sql.quoting import quote_dataset, quote_identifier
 from headwater.sql.sealed import connect_sealed
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Binder:
         parts = ", ".join(f"{quote_identifier(column.name)} {column.type}" for column in columns)
         self._connection.execute(f"CREATE OR REPLACE TABLE {quote_dataset(dataset)} ({parts})")
 
-    def bind(self, query: str) -> tuple[Column, ...]:
+    def bind(self, query: SelectSql) -> tuple[Column, ...]:
         """Return the columns of a query.
 
         Raises:
@@ -65,15 +65,15 @@ class Binder:
         self._connection.close()
 
 
-def describe_query(connection: DuckDBPyConnection, query: str) -> tuple[Column, ...]:
+def describe_query(connection: DuckDBPyConnection, query: SelectSql) -> tuple[Column, ...]:
     """Return a query's columns without running it, those of one name told apart as a table of them would (`id_1`)."""
     columns = _describe(connection, query)
     if len({column.name.casefold() for column in columns}) < len(columns):
-        return _describe(connection, f"SELECT * FROM (\n{query}\n)")
+        return _describe(connection, SelectSql(f"SELECT * FROM (\n{query}\n)"))
     return columns
 
 
-def _describe(connection: DuckDBPyConnection, query: str) -> tuple[Column, ...]:
+def _describe(connection: DuckDBPyConnection, query: SelectSql) -> tuple[Column, ...]:
     return tuple(Column(row[0], row[1]) for row in connection.execute(f"{_DESCRIBE}{query}").fetchall())
 
 
@@ -94,7 +94,7 @@ def may_be_doubled(columns: Sequence[Column]) -> bool:
     return any((twin := _TWIN.fullmatch(name)) and twin[1] in names for name in names)
 
 
-def _explain_binding(message: str, query: str) -> ProjectError:
+def _explain_binding(message: str, query: SelectSql) -> ProjectError:
     """Turn an error told as JSON into one with the place in the query and the nearest names."""
     try:
         told = json.loads(message.partition(": ")[2])

@@ -20,8 +20,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from headwater.core.fragments import quote_identifier, quote_text
 from headwater.sql.nested import is_nested, list_element, map_types, struct_fields, text_twin
-from headwater.sql.quoting import quote_identifier, quote_text
 from headwater.sql.sealed import connect_sealed
 
 INTEGERS = frozenset(

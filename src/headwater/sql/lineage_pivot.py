@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from headwater.sql.quoting import quote_identifier
+from headwater.core.fragments import SelectSql, quote_identifier
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,8 +56,8 @@ def _plain(relation: exp.Expr, pivot: exp.Pivot, binder: Binder) -> exp.Expr:
     source = relation.copy()
     source.set("pivots", None)
     around = _ctes_around(relation)
-    given = [column.name for column in binder.bind(f"{around} SELECT * FROM {source.sql('duckdb')}")]
-    named = [column.name for column in binder.bind(f"{around} SELECT * FROM {relation.sql('duckdb')}")]
+    given = [column.name for column in binder.bind(SelectSql(f"{around} SELECT * FROM {source.sql('duckdb')}"))]
+    named = [column.name for column in binder.bind(SelectSql(f"{around} SELECT * FROM {relation.sql('duckdb')}"))]
     touched = _touched(pivot)
     group = pivot.args.get("group")
     wanted = {column.name.lower() for column in group.find_all(exp.Column)} if group else None

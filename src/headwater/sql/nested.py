@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from headwater.core.fragments import quote_identifier
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -56,7 +58,7 @@ def text_twin(type_text: str) -> str:
     if element is not None:
         return f"{text_twin(element)}{type_text[len(element) :]}"
     if (fields := struct_fields(type_text)) is not None:
-        return "STRUCT(" + ", ".join(f"{_quote(name)} {text_twin(kind)}" for name, kind in fields) + ")"
+        return "STRUCT(" + ", ".join(f"{quote_identifier(name)} {text_twin(kind)}" for name, kind in fields) + ")"
     if (pair := map_types(type_text)) is not None:
         return f"MAP({text_twin(pair[0])}, {text_twin(pair[1])})"
     return "VARCHAR"
@@ -90,7 +92,3 @@ def _quoted_end(text: str) -> int:
             index += 1
         index += 1
     return len(text)
-
-
-def _quote(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

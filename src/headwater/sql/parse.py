@@ -8,11 +8,11 @@ from functools import cache
 from string import ascii_lowercase, ascii_uppercase
 from typing import TYPE_CHECKING, Any
 
+from headwater.core.fragments import quote_text
 from headwater.core.near import find_near
 from headwater.errors import ProjectError
 from headwater.sql.functions import ALLOWED, Why
 from headwater.sql.guard import NOWHERE, find_refused
-from headwater.sql.quoting import quote_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,9 +9,9 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from headwater.core.fragments import quote_text
 from headwater.core.types import normalize_type
 from headwater.core.values import resolve_scalar
-from headwater.sql.quoting import quote_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from headwater.sql.quoting import quote_text
+from headwater.core.fragments import quote_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable

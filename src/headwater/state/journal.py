@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from headwater.core.policies import Severity
 from headwater.core.run import CheckResult, Event, EventName, Run, Status, StepResult
 from headwater.errors import StateError
 
@@ -257,6 +258,8 @@ def _status(text: str) -> Status:
 def _result(text: str) -> StepResult:
     data = json.loads(text)
     data["status"] = Status(data["status"])
-    data["checks"] = tuple(CheckResult(**check) for check in data["checks"])
+    data["checks"] = tuple(
+        CheckResult(**{**check, "severity": Severity(check["severity"])}) for check in data["checks"]
+    )
     data["notes"] = tuple(data.get("notes", ()))
     return StepResult(**data)

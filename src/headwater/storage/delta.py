@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.core.commit import Column
 from headwater.core.files import read_regular
+from headwater.core.fragments import quote_identifier
 from headwater.errors import ConnectorError
-from headwater.sql.quoting import quote_identifier
 from headwater.storage.disk import DamagedFileError
 
 if TYPE_CHECKING:

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from headwater.contracts import MaintainResult, StageResult, Store
 from headwater.core.commit import Column, Commit, TableState
+from headwater.core.fragments import NO_SELECT, SelectSql, quote_identifier
 from headwater.core.layers import Family
 from headwater.core.run import EventName
 from headwater.core.stores import Capabilities
 from headwater.core.types import FILE_TYPES
 from headwater.errors import ConnectorError, StateError
-from headwater.sql.quoting import quote_identifier
 from headwater.storage.claims import Record, complete_position, merge_chain, read_record, record_json
 from headwater.storage.commits import (
     Effect,
@@ -146,7 +146,7 @@ class Lake(Store):
             self._records[path] = changed_ns, record
         return record
 
-    def stage(self, load: Load, manifest: Mapping[str, Any], chunk: str, rows: str) -> StageResult:
+    def stage(self, load: Load, manifest: Mapping[str, Any], chunk: str, rows: SelectSql) -> StageResult:
         """Write one chunk's rows into Parquet files under `_headwater/staging/`."""
         folder = self._writable(load.table)
         last = self._read_loads(folder).last
@@ -261,8 +261,10 @@ def _describe_loads(name: str, loads: Loads) -> TableState:
         columns=columns,
         commit=loads.last.commit,
         position={} if loads.foreign else merge_chain(loads.chain()),
-        scan="" if lost else scan_files(columns, [file.path for file in files], rows=sum(file.rows for file in files)),
-        rejects="" if lost else scan_rejects(rejects),
+        scan=NO_SELECT
+        if lost
+        else scan_files(columns, [file.path for file in files], rows=sum(file.rows for file in files)),
+        rejects=NO_SELECT if lost else scan_rejects(rejects),
         location=str(loads.folder),
         size_bytes=sum(file.size_bytes for file in files),
         foreign=foreign,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from headwater.contracts import MaintainResult, StageResult, Store
 from headwater.core.commit import TableState
+from headwater.core.fragments import NO_SELECT, SelectSql
 from headwater.core.layers import Family
 from headwater.core.run import EventName
 from headwater.core.stores import Capabilities
@@ -149,7 +150,7 @@ class Lakehouse(Store):
             self._seen[name] = mark, state
         return state
 
-    def stage(self, load: Load, manifest: Mapping[str, Any], chunk: str, rows: str) -> StageResult:
+    def stage(self, load: Load, manifest: Mapping[str, Any], chunk: str, rows: SelectSql) -> StageResult:
         """Write one chunk's rows into Parquet files under `_headwater/staging/`."""
         folder = self._writable(load.table)
         last = _read_last(folder)
@@ -290,10 +291,9 @@ def _describe_last(name: str, folder: Path, last: _Last) -> TableState:
     lost = lost or (find_altered(folder, last.table, columns, files) if readable else "")
     wrong = last.foreign or lost
     foreign = f"{name}: {wrong}; `headwater run --reset {name}` rebuilds it" if wrong else ""
-    position = merge_chain(_chain(folder, record))
     if lost or not readable:
-        state = replace(state, scan="", rejects="" if lost else state.rejects)
-    return replace(state, position=position, foreign=foreign)
+        state = replace(state, scan=NO_SELECT, rejects=NO_SELECT if lost else state.rejects)
+    return replace(state, position=merge_chain(_chain(folder, record)), foreign=foreign)
 
 
 def _make_state(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from headwater.core.fragments import PredicateSql, SelectSql, quote_identifiers
 from headwater.errors import StateError
-from headwater.sql.quoting import quote_identifiers
 from headwater.storage.commits import Effect, evolve_columns, spell_as
 from headwater.storage.delta import DeltaChange, LiveFile, make_schema, read_columns
 from headwater.storage.disk import link_file, sync_folder
@@ -52,7 +52,7 @@ class Written:
     removes: list[LiveFile] = field(default_factory=list)
     untouched: list[LiveFile] = field(default_factory=list)
 
-    def scan(self, base: Base) -> str:
+    def scan(self, base: Base) -> SelectSql:
         """Return a SELECT over the table as it will be."""
         paths = [*(base.path(file) for file in self.untouched), *(file.path for file in self.adds)]
         return scan_files(self.columns, paths, rows=_count(self.untouched) + _count(self.adds))
@@ -113,7 +113,9 @@ def _rewrite(base: Base, connection: DuckDBPyConnection, change: Change, written
             untouched.append(file)
     if partly:
         rows = scan_files(base.columns, [base.path(file) for file in partly], rows=_count(partly))
-        stay = f"SELECT * FROM ({rows}) AS _old WHERE ({_predicate(change)}) IS NOT TRUE" if affected else rows
+        stay = rows
+        if affected:
+            stay = SelectSql(f"SELECT * FROM ({rows}) AS _old WHERE ({_predicate(change)}) IS NOT TRUE")
         written.adds += write_parquet(connection, cast_rows(stay, base.columns, written.columns), scratch / "kept")
     written.removes += partly
     written.untouched = untouched
@@ -148,10 +150,12 @@ def _hold_keys(connection: DuckDBPyConnection, change: Change, written: Written)
     connection.execute(f"CREATE OR REPLACE TEMP TABLE _headwater_keys AS SELECT {key} FROM ({new}){deletes}")
 
 
-def _predicate(change: Change) -> str:
+def _predicate(change: Change) -> PredicateSql:
     if change.mode == "overwrite_where":
-        return f"({change.where})"
-    return f"({quote_identifiers(change.key, '_old.')}) IN (SELECT ({quote_identifiers(change.key)}) FROM {_KEYS})"
+        return PredicateSql(f"({change.where})")
+    return PredicateSql(
+        f"({quote_identifiers(change.key, '_old.')}) IN (SELECT ({quote_identifiers(change.key)}) FROM {_KEYS})"
+    )
 
 
 def place_files(base: Base, written: Written) -> DeltaChange:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headwater.core.files import open_regular
-from headwater.sql.quoting import quote_identifier, quote_text
+from headwater.core.fragments import SelectSql, quote_identifier, quote_text
 from headwater.storage.disk import sync_file, sync_folder
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def _seal(file: DataFile) -> DataFile:
     return file.at(sealed)
 
 
-def write_parquet(connection: DuckDBPyConnection, query: str, folder: Path) -> list[DataFile]:
+def write_parquet(connection: DuckDBPyConnection, query: SelectSql, folder: Path) -> list[DataFile]:
     """Write the rows of a query into a new folder and flush them to the disk; no rows, no file."""
     folder.mkdir(parents=True)
     written = connection.execute(
@@ -144,17 +144,17 @@ def write_parquet(connection: DuckDBPyConnection, query: str, folder: Path) -> l
     return [file for file in files if file.rows]
 
 
-def cast_rows(query: str, given: Sequence[Column], columns: Sequence[Column]) -> str:
+def cast_rows(query: SelectSql, given: Sequence[Column], columns: Sequence[Column]) -> SelectSql:
     """Return a SELECT of a query's rows, its columns named as in `given` and typed as in `columns`."""
     types = {column.name: column.type for column in columns}
     casts = ", ".join(
         f"CAST({quote_identifier(c.name)} AS {types[c.name]}) AS {quote_identifier(c.name)}" for c in given
     )
     names = ", ".join(quote_identifier(column.name) for column in given)
-    return f"SELECT {casts} FROM ({query}) AS _rows({names})"
+    return SelectSql(f"SELECT {casts} FROM ({query}) AS _rows({names})")
 
 
-def scan_files(columns: Sequence[Column], paths: Iterable[str], *, rows: int = 0, file_column: str = "") -> str:
+def scan_files(columns: Sequence[Column], paths: Iterable[str], *, rows: int = 0, file_column: str = "") -> SelectSql:
     """Return a SELECT over files: the columns in order with their types, NULL where a file lacks one.
 
     Args:
@@ -169,7 +169,7 @@ def scan_files(columns: Sequence[Column], paths: Iterable[str], *, rows: int = 0
     if not listed:
         nulls = ", ".join(f"CAST(NULL AS {column.type}) AS {quote_identifier(column.name)}" for column in columns)
         extra = f", CAST(NULL AS VARCHAR) AS {quote_identifier(file_column)}" if file_column else ""
-        return f"SELECT {nulls}{extra} WHERE false"
+        return SelectSql(f"SELECT {nulls}{extra} WHERE false")
     schema = ", ".join(
         f"{quote_text(column.name)}: {{'name': {quote_text(column.name)}, 'type': {quote_text(column.type)}, "
         "'default_value': NULL}"
@@ -179,4 +179,4 @@ def scan_files(columns: Sequence[Column], paths: Iterable[str], *, rows: int = 0
     named = f", filename = {quote_text(file_column)}" if file_column else ""
     counted = f", explicit_cardinality = {rows}" if rows else ""
     options = f"hive_partitioning = false{named}{counted}, schema = MAP {{{schema}}}"
-    return f"SELECT {names}{extra} FROM read_parquet([{listed}], {options})"
+    return SelectSql(f"SELECT {names}{extra} FROM read_parquet([{listed}], {options})")

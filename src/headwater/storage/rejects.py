@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from headwater.contracts import REJECT_COLUMNS
 from headwater.core.commit import Column
+from headwater.core.fragments import NO_SELECT, SelectSql
 from headwater.storage.parquet import cast_rows, scan_files, write_parquet
 from headwater.storage.sql import match_keys
 
@@ -22,13 +23,13 @@ _MOST_FILES = 50
 """More files than this are written into one."""
 
 
-def scan_rejects(paths: Sequence[str]) -> str:
+def scan_rejects(paths: Sequence[str]) -> SelectSql:
     """Return a SELECT over quarantine files, or "" when there is none."""
-    return scan_files(_COLUMNS, paths) if paths else ""
+    return scan_files(_COLUMNS, paths) if paths else NO_SELECT
 
 
 def write_rejects(
-    connection: DuckDBPyConnection, rejects: str, known: Sequence[str], target: Path
+    connection: DuckDBPyConnection, rejects: SelectSql, known: Sequence[str], target: Path
 ) -> tuple[list[DataFile], bool]:
     """Write the rows of `rejects` whose key is not in the `known` files into a new folder.
 
@@ -42,6 +43,8 @@ def write_rejects(
         return write_parquet(connection, fresh, target), False
     before = scan_rejects(known)
     same = match_keys(["_reject_key"], "_known", "_fresh")
-    fresh = f"SELECT * FROM ({fresh}) AS _fresh WHERE NOT EXISTS (SELECT 1 FROM ({before}) AS _known WHERE {same})"
+    fresh = SelectSql(
+        f"SELECT * FROM ({fresh}) AS _fresh WHERE NOT EXISTS (SELECT 1 FROM ({before}) AS _known WHERE {same})"
+    )
     merged = len(known) >= _MOST_FILES
-    return write_parquet(connection, f"({fresh}) UNION ALL ({before})" if merged else fresh, target), merged
+    return write_parquet(connection, SelectSql(f"({fresh}) UNION ALL ({before})" if merged else fresh), target), merged

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from headwater.sql.quoting import quote_identifier
+from headwater.core.fragments import PredicateSql, quote_identifier
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,6 +16,8 @@ def split_dataset(dataset: str) -> tuple[str, str]:
     return namespace.replace(".", "__") or "main", name
 
 
-def match_keys(key: Iterable[str], one: str, other: str) -> str:
+def match_keys(key: Iterable[str], one: str, other: str) -> PredicateSql:
     """Return the predicate that two relations hold the same key."""
-    return " AND ".join(f"{one}.{quote_identifier(name)} = {other}.{quote_identifier(name)}" for name in key)
+    return PredicateSql(
+        " AND ".join(f"{one}.{quote_identifier(name)} = {other}.{quote_identifier(name)}" for name in key)
+    )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.contracts import Staged, StageResult
 from headwater.core.commit import Column, StagedPart, Staging
+from headwater.core.fragments import SelectSql
 from headwater.errors import ConnectorError
 from headwater.storage.disk import DamagedFileError, read_json, remove_tree, sync_folder, write_json
 from headwater.storage.folders import decode_name, encode_name, is_used, own_folder, report_removed
@@ -43,7 +44,7 @@ def _next_count(place: Path) -> int:
     return _COUNTED[place]
 
 
-def _scan(found: StagedFiles) -> str:
+def _scan(found: StagedFiles) -> SelectSql:
     return scan_files(found.columns, [file.path for file in found.files], rows=sum(file.rows for file in found.files))
 
 
@@ -53,7 +54,7 @@ def staging_folder(folder: Path, load_id: str) -> Path:
 
 
 def stage_chunk(
-    folder: Path, load: Load, manifest: Mapping[str, Any], chunk: str, rows: str, *, sequence: int | None
+    folder: Path, load: Load, manifest: Mapping[str, Any], chunk: str, rows: SelectSql, *, sequence: int | None
 ) -> StageResult:
     """Write a chunk on top of the commit `sequence`; the manifest is written before the load's first chunk."""
     place = staging_folder(folder, load.load_id)

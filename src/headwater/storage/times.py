@@ -6,8 +6,8 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from headwater.contracts import SYSTEM_COLUMNS
+from headwater.core.fragments import quote_identifier
 from headwater.core.types import is_time_type
-from headwater.sql.quoting import quote_identifier
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

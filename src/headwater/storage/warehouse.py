@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from headwater.contracts import MaintainResult, StageResult, Store
 from headwater.core.commit import Commit, TableState, merge_positions
+from headwater.core.fragments import SelectSql, quote_text
 from headwater.core.layers import Family
 from headwater.core.run import EventName
 from headwater.core.stores import Capabilities
-from headwater.sql.quoting import quote_text
 from headwater.storage.commits import (
     WEEK_S,
     foreign_table,
@@ -114,7 +114,7 @@ class Warehouse(Store):
                 states[name] = compare_content(connection, self._file.catalog, state)
         return states
 
-    def stage(self, load: Load, manifest: Mapping[str, Any], chunk: str, rows: str) -> StageResult:
+    def stage(self, load: Load, manifest: Mapping[str, Any], chunk: str, rows: SelectSql) -> StageResult:
         """Write one chunk's rows into a table of a hidden schema."""
         self._file.open(write=True)
         table = self._file.catalog.staged(_chunk_name(load, chunk))
@@ -133,7 +133,7 @@ class Warehouse(Store):
                     [load.table, load.load_id, chunk, table, json.dumps(end)],
                 )
 
-        return StageResult(f"SELECT * FROM {table}", made[0] if made else 0, finish_chunk)
+        return StageResult(SelectSql(f"SELECT * FROM {table}"), made[0] if made else 0, finish_chunk)
 
     def _begin_staging(self, own: DuckDBPyConnection, load: Load, manifest: Mapping[str, Any]) -> None:
         """Write the manifest before the first chunk; what the load staged on top of an older commit is forgotten."""
@@ -190,7 +190,7 @@ class Warehouse(Store):
             if change.rejects:
                 write_rejects(connection, quarantine, change.rejects)
             sealed = seal_commit(commit, effect, prior)
-            load.audit(f"SELECT * FROM {table}")
+            load.audit(SelectSql(f"SELECT * FROM {table}"))
             load.notify(EventName.BEFORE_COMMIT)
             _write_commit(connection, catalog, load.table, sealed)
             connection.execute(f"COMMENT ON TABLE {table} IS {quote_text(sealed.commit_id)}")
@@ -206,8 +206,8 @@ class Warehouse(Store):
             columns=effect.columns,
             commit=sealed,
             position=sealed.position,
-            scan=f"SELECT * FROM {table}",
-            rejects=f"SELECT * FROM {quarantine}" if change.rejects else "",
+            scan=SelectSql(f"SELECT * FROM {table}"),
+            rejects=SelectSql(f"SELECT * FROM {quarantine}" if change.rejects else ""),
             location=".".join(split_dataset(load.table)),
         )
         return make_receipt(effect, state)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from headwater.sql.quoting import quote_identifier
+from headwater.core.fragments import IdentifierSql, quote_identifier
 from headwater.storage.sql import split_dataset
 
 
@@ -19,38 +19,38 @@ class Catalog:
     name: str = "_hw"
 
     @property
-    def commits(self) -> str:
+    def commits(self) -> IdentifierSql:
         """The table of commits: one row per producer."""
-        return f"{self.name}._headwater.commits"
+        return IdentifierSql(f"{self.name}._headwater.commits")
 
     @property
-    def history(self) -> str:
+    def history(self) -> IdentifierSql:
         """The table of positions."""
-        return f"{self.name}._headwater.history"
+        return IdentifierSql(f"{self.name}._headwater.history")
 
     @property
-    def staging(self) -> str:
+    def staging(self) -> IdentifierSql:
         """The table of loads that were not committed."""
-        return f"{self.name}._headwater.staging"
+        return IdentifierSql(f"{self.name}._headwater.staging")
 
     @property
-    def staged_chunks(self) -> str:
+    def staged_chunks(self) -> IdentifierSql:
         """The table of their chunks."""
-        return f"{self.name}._headwater.staged_chunks"
+        return IdentifierSql(f"{self.name}._headwater.staged_chunks")
 
-    def table(self, dataset: str) -> str:
+    def table(self, dataset: str) -> IdentifierSql:
         """Return the quoted name of a dataset's table."""
         schema, name = split_dataset(dataset)
-        return f"{self.name}.{quote_identifier(schema)}.{quote_identifier(name)}"
+        return IdentifierSql(f"{self.name}.{quote_identifier(schema)}.{quote_identifier(name)}")
 
-    def quarantine(self, dataset: str) -> str:
+    def quarantine(self, dataset: str) -> IdentifierSql:
         """Return the quoted name of the table that holds a dataset's rejects."""
-        return f"{self.name}._headwater_quarantine.{quote_identifier(dataset.replace('.', '__'))}"
+        return IdentifierSql(f"{self.name}._headwater_quarantine.{quote_identifier(dataset.replace('.', '__'))}")
 
-    def staged(self, name: str) -> str:
+    def staged(self, name: str) -> IdentifierSql:
         """Return the quoted name of a chunk's table."""
-        return f"{self.name}._headwater_staging.{quote_identifier(name)}"
+        return IdentifierSql(f"{self.name}._headwater_staging.{quote_identifier(name)}")
 
-    def here(self, table: str) -> str:
+    def here(self, table: str) -> IdentifierSql:
         """Return a name that was written down in another session, in which the file may have had another name."""
-        return f"{self.name}.{table.partition('.')[2]}"
+        return IdentifierSql(f"{self.name}.{table.partition('.')[2]}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from headwater.sql.quoting import quote_identifiers
+from headwater.core.fragments import quote_identifiers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from headwater.core.files import read_regular
+from headwater.core.fragments import IdentifierSql, quote_identifier, quote_text
 from headwater.errors import BusyError, ConnectorError, StateError
-from headwater.sql.quoting import quote_identifier, quote_text
 from headwater.sql.transaction import in_transaction
 from headwater.storage.disk import explain_full_disk
 from headwater.storage.folders import leaves_notes
@@ -333,10 +333,10 @@ class WarehouseFile:
         return None
 
 
-def _free_name(connection: DuckDBPyConnection, path: str) -> str:
+def _free_name(connection: DuckDBPyConnection, path: str) -> IdentifierSql:
     """Return the name under which a file is attached to a session, or may be: each warehouse has its own."""
     attached = dict(connection.execute("SELECT database_name, path FROM duckdb_databases()").fetchall())
     for name in ("_hw", *(f"_hw{number}" for number in range(2, 1000))):
         if name not in attached or os.path.realpath(attached[name] or "") == os.path.realpath(path):
-            return name
+            return IdentifierSql(name)
     raise ConnectorError(f"{path}: this session holds too many warehouses", fix="take some out of the project")

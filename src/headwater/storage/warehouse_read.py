@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from headwater.core.commit import Column, Commit, StagedPart, Staging, TableState, merge_positions
-from headwater.sql.quoting import quote_text
+from headwater.core.fragments import SelectSql, quote_text
 from headwater.storage.sql import split_dataset
 from headwater.storage.warehouse_content import tell_difference
 from headwater.storage.warehouse_write import read_columns
@@ -69,8 +69,8 @@ def _describe(
         columns=tuple(columns.get(place, ())),
         commit=commit,
         position=merge_positions(positions.get(commit.producer, [])),
-        scan=f"SELECT * FROM {catalog.table(name)}",
-        rejects=f"SELECT * FROM {catalog.quarantine(name)}" if has_rejects else "",
+        scan=SelectSql(f"SELECT * FROM {catalog.table(name)}"),
+        rejects=SelectSql(f"SELECT * FROM {catalog.quarantine(name)}" if has_rejects else ""),
         location=".".join(place),
         staging=staging,
         foreign=foreign,
@@ -160,7 +160,7 @@ def _read_staging(
         if found is None or found.load_id != load_id:
             found = Staging(load_id, json.loads(manifest))
         if chunk is not None:
-            part = StagedPart(chunk, f"SELECT * FROM {catalog.here(table)}", json.loads(ending))
+            part = StagedPart(chunk, SelectSql(f"SELECT * FROM {catalog.here(table)}"), json.loads(ending))
             found = Staging(load_id, found.manifest, (*found.parts, part))
         staging[dataset] = found
     return staging

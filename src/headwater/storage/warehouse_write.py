@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from headwater.contracts import RAW_COLUMN, REJECT_COLUMNS
 from headwater.core.commit import Column
+from headwater.core.fragments import quote_identifier, quote_identifiers, quote_text
 from headwater.errors import ConnectorError, StateError
-from headwater.sql.quoting import quote_identifier, quote_identifiers, quote_text
 from headwater.storage.commits import Effect, evolve_columns
 from headwater.storage.sql import match_keys
 from headwater.storage.times import Ranges, list_time_columns, read_ranges, read_ranges_and

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from headwater.core.commit import Column
+from headwater.core.fragments import SelectSql
 from headwater.errors import StateError
 from headwater.testing.store_fixtures import COLUMNS, StoreFixtures, Writer, rows_of
 
@@ -29,14 +30,14 @@ class ChangeContract(StoreFixtures):
     def test_replace_may_change_the_columns(self, writer: Writer) -> None:
         """A replaced table has the new columns only."""
         writer.write("replace", rows_of({1: "a"}))
-        writer.write("replace", "SELECT 1.5::DOUBLE AS name", columns=(Column("name", "DOUBLE"),))
+        writer.write("replace", SelectSql("SELECT 1.5::DOUBLE AS name"), columns=(Column("name", "DOUBLE"),))
         assert writer.described.columns == (Column("name", "DOUBLE"),)
         assert writer.read() == [(1.5,)]
 
     def test_rows_may_come_from_the_table_itself(self, writer: Writer) -> None:
         """The rows are read before anything changes."""
         writer.write("replace", rows_of({1: "a", 2: "b"}))
-        writer.write("replace", f"SELECT id + 10 AS id, name FROM ({writer.described.scan}) WHERE id = 2")
+        writer.write("replace", SelectSql(f"SELECT id + 10 AS id, name FROM ({writer.described.scan}) WHERE id = 2"))
         assert writer.read() == [(12, "b")]
 
     def test_no_rows(self, writer: Writer) -> None:

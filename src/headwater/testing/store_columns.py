@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from headwater.core.commit import Column
+from headwater.core.fragments import SelectSql
 from headwater.testing.store_fixtures import COLUMNS, MemorySession, StoreFixtures, Writer, rows_of
 
 if TYPE_CHECKING:
@@ -22,7 +23,9 @@ class ColumnContract(StoreFixtures):
         """A column may be added, and left out of later rows."""
         writer.write("append", rows_of({1: "a"}))
         wider = (*COLUMNS, Column("price", "DOUBLE"))
-        receipt = writer.write("append", "SELECT 2::BIGINT AS id, 'b' AS name, 1.5::DOUBLE AS price", columns=wider)
+        receipt = writer.write(
+            "append", SelectSql("SELECT 2::BIGINT AS id, 'b' AS name, 1.5::DOUBLE AS price"), columns=wider
+        )
         assert receipt.changed
         assert writer.described.columns == wider
         assert writer.read() == [(1, "a", None), (2, "b", 1.5)]
@@ -34,15 +37,15 @@ class ColumnContract(StoreFixtures):
         """A column may be added when no file holds it."""
         writer.write("append", rows_of({1: "a"}))
         wider = (*COLUMNS, Column("day", "DATE"))
-        writer.write("append", f"SELECT *, CAST(NULL AS DATE) AS day FROM ({rows_of({})})", columns=wider)
+        writer.write("append", SelectSql(f"SELECT *, CAST(NULL AS DATE) AS day FROM ({rows_of({})})"), columns=wider)
         assert writer.read() == [(1, "a", None)]
         assert writer.fetch(f"SELECT count(*) FROM ({writer.described.scan}) WHERE day IS NULL") == [(1,)]
 
     def test_a_type_is_widened(self, writer: Writer) -> None:
         """Older rows are read in the wider type."""
         narrow, wide = (Column("amount", "DECIMAL(5,2)"),), (Column("amount", "DECIMAL(12,2)"),)
-        writer.write("append", "SELECT 1.50::DECIMAL(5,2) AS amount", columns=narrow)
-        writer.write("append", "SELECT 1234567.25::DECIMAL(12,2) AS amount", columns=wide)
+        writer.write("append", SelectSql("SELECT 1.50::DECIMAL(5,2) AS amount"), columns=narrow)
+        writer.write("append", SelectSql("SELECT 1234567.25::DECIMAL(12,2) AS amount"), columns=wide)
         assert writer.described.columns == wide
         assert [str(value) for (value,) in writer.read()] == ["1.50", "1234567.25"]
 
@@ -90,7 +93,7 @@ class ColumnContract(StoreFixtures):
     def test_source_types_are_kept(self, writer: Writer) -> None:
         """The type a column was landed from is remembered."""
         columns = (Column("id", "BIGINT"), Column("doc", "VARCHAR", "JSON"))
-        writer.write("append", "SELECT 1::BIGINT AS id, '{}' AS doc", columns=columns)
+        writer.write("append", SelectSql("SELECT 1::BIGINT AS id, '{}' AS doc"), columns=columns)
         assert writer.described.columns == columns
 
     def test_times_cover_rows_that_come_and_go(self, writer: Writer) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from headwater.contracts import Change, Select
+from headwater.core.fragments import NO_SELECT, PredicateSql
 from headwater.errors import RunError, StateError
 from headwater.testing.store_fixtures import COLUMNS, MemorySession, StoreFixtures, Writer, rows_of
 
@@ -64,8 +65,8 @@ class CommitContract(StoreFixtures):
         writer.write("append", rows_of({2: "b"}))
         modes: list[Any] = ["record", *sorted(self.store_class.capabilities.modes)]
         for mode in modes:
-            rows = Select(rows_of({3: "c"}) if mode != "record" else "")
-            change = Change(mode, rows, COLUMNS, key=("id",), where="true")
+            rows = Select(rows_of({3: "c"}) if mode != "record" else NO_SELECT)
+            change = Change(mode, rows, COLUMNS, key=("id",), where=PredicateSql("true"))
             with pytest.raises(StateError):
                 writer.store.commit(writer.load(), change, stale)
         assert writer.read() == [(1, "a"), (2, "b")]

@@ -9,6 +9,7 @@ import pytest
 
 from headwater.contracts import Change, Load, Select, Staged
 from headwater.core.commit import Column, Commit, TableState
+from headwater.core.fragments import SelectSql
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,12 +45,14 @@ class MemorySession:
         self._connection.close()
 
 
-def rows_of(values: dict[int, str | None]) -> str:
+def rows_of(values: dict[int, str | None]) -> SelectSql:
     """Return a SELECT of `id` and `name` that yields the given rows."""
     if not values:
-        return "SELECT CAST(NULL AS BIGINT) AS id, CAST(NULL AS VARCHAR) AS name WHERE false"
+        return SelectSql("SELECT CAST(NULL AS BIGINT) AS id, CAST(NULL AS VARCHAR) AS name WHERE false")
     listed = ", ".join(f"({key}, {'NULL' if text is None else repr(text)})" for key, text in values.items())
-    return f"SELECT CAST(id AS BIGINT) AS id, CAST(name AS VARCHAR) AS name FROM (VALUES {listed}) AS v(id, name)"
+    return SelectSql(
+        f"SELECT CAST(id AS BIGINT) AS id, CAST(name AS VARCHAR) AS name FROM (VALUES {listed}) AS v(id, name)"
+    )
 
 
 class Writer:
@@ -106,7 +109,9 @@ class Writer:
         if mode != "record":
             of_change.setdefault("columns", COLUMNS)
         parts = of_change.pop("parts", None)
-        change = Change(mode, Select(rows) if parts is None else Staged(rows, tuple(parts)), **of_change)
+        change = Change(
+            mode, Select(SelectSql(rows)) if parts is None else Staged(SelectSql(rows), tuple(parts)), **of_change
+        )
         return self.store.commit(load or self.load(), change, self.next_commit(**fields))
 
     def read(self) -> list[tuple[Any, ...]]:

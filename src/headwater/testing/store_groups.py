@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from headwater.contracts import GroupingStore
+from headwater.core.fragments import SelectSql
 from headwater.errors import StateError
 from headwater.testing.store_fixtures import MemorySession, StoreFixtures, Writer, rows_of
 
@@ -46,7 +47,7 @@ class GroupContract(StoreFixtures):
         store, one, other = pair
         with store.together(one.connection, [one.table, other.table]):
             one.write("replace", rows_of({1: "a"}))
-            other.write("replace", f"SELECT id + 1 AS id, name FROM {store.catalog}.{one.table}")
+            other.write("replace", SelectSql(f"SELECT id + 1 AS id, name FROM {store.catalog}.{one.table}"))
         assert other.read() == [(2, "a")]
 
     @pytest.mark.parametrize("exists", [False, True])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from headwater.contracts import REJECT_COLUMNS
+from headwater.core.fragments import SelectSql
 from headwater.testing.store_fixtures import StoreFixtures, Writer, rows_of
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class LoadContract(StoreFixtures):
         staging = later.described.staging
         assert staging is not None
         assert [part.end["n"] for part in staging.parts] == [1, 2, 3]
-        rows = " UNION ALL ".join(part.query for part in staging.parts)
+        rows = SelectSql(" UNION ALL ".join(part.query for part in staging.parts))
         parts = tuple(part.chunk for part in staging.parts)
         receipt = later.write(mode, rows, parts=parts, load=later.load("two"))
         assert receipt.rows_inserted == 2

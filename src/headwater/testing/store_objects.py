@@ -12,6 +12,7 @@ import pytest
 
 from headwater.contracts import ObjectStore
 from headwater.core.commit import Column
+from headwater.core.fragments import SelectSql
 from headwater.errors import ConnectorError
 from headwater.testing.store_fixtures import MemorySession, StoreFixtures, Writer
 
@@ -24,10 +25,10 @@ CATALOGUE = (Column("path", "VARCHAR"), Column("object", "VARCHAR"))
 """Columns of the tables here."""
 
 
-def rows_of_objects(copies: dict[str, ObjectCopy]) -> str:
+def rows_of_objects(copies: dict[str, ObjectCopy]) -> SelectSql:
     """Return a SELECT of `path` and `object` that names the copies."""
     listed = ", ".join(f"('{path}', '{copy.place}')" for path, copy in copies.items())
-    return f"SELECT path, object FROM (VALUES {listed}) AS v(path, object)"
+    return SelectSql(f"SELECT path, object FROM (VALUES {listed}) AS v(path, object)")
 
 
 class ObjectContract(StoreFixtures):

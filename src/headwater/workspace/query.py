@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from headwater.contracts import REJECT_COLUMNS
+from headwater.core.fragments import SelectSql, quote_identifier
 from headwater.core.near import suggest
 from headwater.core.secrets import redact
 from headwater.errors import BusyError, HeadwaterError, ProjectError, StateError
@@ -16,7 +17,6 @@ from headwater.processing.duckdb.session import WHOLE
 from headwater.run.damage import find_damage
 from headwater.sql.binding import explain_error
 from headwater.sql.parse import fold_name, parse_query
-from headwater.sql.quoting import quote_identifier
 from headwater.sql.spelling import as_held, as_json, as_text
 from headwater.sql.tokens import drop_semicolons
 
@@ -159,6 +159,6 @@ def _show(catalogue: Catalogue, written: str) -> list[str]:
             raise ProjectError(f"{name} holds nothing yet", fix="headwater run")
         if namespace == "quarantine" and not state.rejects:
             columns = ", ".join(f"CAST(NULL AS {type_text}) AS {column}" for column, type_text in REJECT_COLUMNS)
-            catalogue.states[name] = replace(state, rejects=f"SELECT {columns} WHERE FALSE")
+            catalogue.states[name] = replace(state, rejects=SelectSql(f"SELECT {columns} WHERE FALSE"))
     catalogue.show(dataset)
     return read

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from headwater.core.fragments import SelectSql, quote_dataset, quote_identifier, quote_text
 from headwater.core.near import suggest
 from headwater.core.project import Model, SourceTable
 from headwater.core.values import resolve_scalar
@@ -17,7 +18,6 @@ from headwater.run.boundary import call_user_model
 from headwater.sql.binding import describe_query, explain_error
 from headwater.sql.exact import exact_text
 from headwater.sql.placeholders import fill_clock
-from headwater.sql.quoting import quote_dataset, quote_identifier, quote_text
 from headwater.sql.sealed import connect_sealed
 
 if TYPE_CHECKING:
@@ -163,16 +163,16 @@ def _clock(test: UnitTest) -> datetime:
     return parse_moment(test.spec.now or "2000-01-01").replace(tzinfo=UTC)
 
 
-def _query(connection: DuckDBPyConnection, project: Project, model: Model, test: UnitTest) -> tuple[str, Any]:
+def _query(connection: DuckDBPyConnection, project: Project, model: Model, test: UnitTest) -> tuple[SelectSql, Any]:
     if model.language == "python":
         return call_user_model(model, project, connection)
     span = test.spec.interval
     interval = (parse_moment(span[0]), parse_moment(span[1])) if span else None
-    return fill_clock(model.text, _clock(test), interval), None
+    return SelectSql(fill_clock(model.text, _clock(test), interval)), None
 
 
 def _compare(
-    connection: DuckDBPyConnection, query: str, expected: Sequence[Mapping[str, Any]]
+    connection: DuckDBPyConnection, query: SelectSql, expected: Sequence[Mapping[str, Any]]
 ) -> tuple[list[str], list[str]]:
     """Return (missing, unexpected) rows as text; expected values take the types of the query's columns."""
     columns = describe_query(connection, query)

@@ -20,7 +20,7 @@ from headwater.core.specs.base import (
     TypeName,
     stores_of,
 )
-from headwater.core.specs.ingest import DedupeArgs, IngestSpec, LoadMode, MaskArgs, PrepareRule, missing_columns
+from headwater.core.specs.ingest import DedupeArgs, IngestSpec, MaskArgs, PrepareRule, missing_columns
 from headwater.core.specs.model import ModelSpec
 from headwater.core.specs.project import (
     DEFAULT_STORES,
@@ -48,7 +48,6 @@ __all__ = [
     "EngineSpec",
     "EnvironmentSpec",
     "IngestSpec",
-    "LoadMode",
     "MaskArgs",
     "ModelSpec",
     "PlaceSpec",

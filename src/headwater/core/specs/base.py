@@ -15,6 +15,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from headwater.core.policies import Severity
 from headwater.core.types import normalize_type
 from headwater.core.values import Duration, Words
 
@@ -32,10 +33,6 @@ class Spec(BaseModel):
 
 TypeName = Annotated[str, BeforeValidator(normalize_type)]
 """A DuckDB type, in DuckDB's own spelling once read."""
-
-CHECK_KINDS = (
-    "not_null", "unique", "accepted_values", "range", "pattern", "relationship", "row_count", "freshness", "sql",
-)  # fmt: skip
 
 
 class CheckSpec(Spec):
@@ -55,7 +52,7 @@ class CheckSpec(Spec):
     sql: str | None = None
     column: str | None = None
     name: str | None = None
-    severity: Literal["error", "warning"] = "error"
+    severity: Severity = Severity.ERROR
 
     @model_validator(mode="after")
     def _one_kind(self) -> CheckSpec:
@@ -91,6 +88,8 @@ class RelationshipArgs(Spec):
 
 
 CheckSpec.model_rebuild()
+
+CHECK_KINDS = tuple(key for key in CheckSpec.model_fields if key not in ("column", "name", "severity"))
 
 
 def _check_at_column(value: Any) -> Any:

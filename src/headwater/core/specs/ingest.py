@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, ValidationInfo, model_validator
 
+from headwater.core.policies import DeletePolicy, LoadMode, SchemaPolicy
 from headwater.core.specs.base import DescribedSpec, SourceColumns, Spec, StoreName, TypeName, stores_of
 from headwater.core.values import Duration, Limit, Ratio, Words
 
@@ -53,9 +54,6 @@ class PrepareRule(Spec):
         return next(iter(self.model_fields_set))
 
 
-LoadMode = Literal["full", "incremental", "cdc"]
-
-
 class IngestSpec(DescribedSpec):
     """How a table of any source is ingested; kinds add their own keys beside these.
 
@@ -63,33 +61,33 @@ class IngestSpec(DescribedSpec):
     """
 
     columns: SourceColumns = Field(default_factory=dict)  # type: ignore[assignment]
-    load: LoadMode = "full"
+    load: LoadMode = LoadMode.FULL
     key: Words = Field(default_factory=list)
     cursor: str | None = None
     lag: Duration | None = None
-    deletes: Literal["ignore", "compare_keys", "soft_flag"] = "ignore"
+    deletes: DeletePolicy = DeletePolicy.IGNORE
     prepare: list[PrepareRule] = Field(default_factory=list)
     reject_if: dict[str, str] = Field(default_factory=dict)
     max_rejected: Limit | None = None
-    schema_policy: Literal["evolve", "freeze", "discard_row", "discard_value"] = Field("evolve", alias="schema")
+    schema_policy: SchemaPolicy = Field(SchemaPolicy.EVOLVE, alias="schema")
     allow_empty: bool = False
     max_deleted: Ratio = 0.2
     into: StoreName = "lakehouse"
 
     @model_validator(mode="after")
     def _fits_together(self) -> IngestSpec:
-        if self.deletes != "ignore" and not self.key:
+        if self.deletes != DeletePolicy.IGNORE and not self.key:
             raise ValueError(f"deletes: {self.deletes} needs a key")
-        if self.load == "cdc":
+        if self.load == LoadMode.CDC:
             self._fits_changes()
-        if self.load == "full" and self.lag is not None:
+        if self.load == LoadMode.FULL and self.lag is not None:
             raise ValueError("lag belongs to load: incremental")
         return self
 
     @model_validator(mode="after")
     def _fits_store(self, info: ValidationInfo) -> IngestSpec:
         stores = stores_of(info)
-        merges = self.key or self.deletes != "ignore"
+        merges = self.key or self.deletes != DeletePolicy.IGNORE
         if merges and self.into in stores and not stores[self.into].merges:
             others = " or ".join(name for name, store in stores.items() if store.merges)
             raise ValueError(f"the {self.into} only appends or replaces whole loads; a key needs into: {others}")
@@ -100,7 +98,7 @@ class IngestSpec(DescribedSpec):
             raise ValueError("load: cdc needs the key that changes are merged by")
         if self.cursor or self.lag is not None:
             raise ValueError("load: cdc follows the log of the source; leave cursor and lag out")
-        if self.deletes == "compare_keys":
+        if self.deletes == DeletePolicy.COMPARE_KEYS:
             raise ValueError("load: cdc sees deletes; leave deletes out, or write soft_flag or ignore")
         if any(rule.dedupe for rule in self.prepare):
             raise ValueError("load: cdc keeps the last change of a key; leave dedupe out")
@@ -113,12 +111,12 @@ class IngestSpec(DescribedSpec):
     @property
     def flags_deletes(self) -> bool:
         """Whether rows that the source deleted stay, with the time in `_deleted_at`."""
-        return self.deletes == "soft_flag"
+        return self.deletes == DeletePolicy.SOFT_FLAG
 
     @property
     def ignores_deletes(self) -> bool:
         """Whether rows that the source deleted stay as they are; a log of changes says `ignore` to have that."""
-        return self.deletes == "ignore" and (self.load != "cdc" or "deletes" in self.model_fields_set)
+        return self.deletes == DeletePolicy.IGNORE and (self.load != LoadMode.CDC or "deletes" in self.model_fields_set)
 
 
 def missing_columns(ingest: IngestSpec, given: Iterable[str]) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationInfo, model_validator
 
+from headwater.core.policies import Materialization
 from headwater.core.specs.base import DescribedSpec, StoreName, stores_of
 from headwater.core.values import Duration, Words
 
@@ -21,7 +22,7 @@ def _check_moment(text: str) -> None:
 class ModelSpec(DescribedSpec):
     """The header of a model: `/* headwater … */` in SQL, the decorator's arguments in Python."""
 
-    materialize: Literal["table", "view", "incremental", "snapshot"] = "table"
+    materialize: Materialization = Materialization.TABLE
     store: StoreName | None = None
     key: Words = Field(default_factory=list)
     time: str | None = None
@@ -33,15 +34,17 @@ class ModelSpec(DescribedSpec):
 
     @model_validator(mode="after")
     def _fits_together(self) -> ModelSpec:
-        if self.materialize == "view" and (self.key or self.all_checks()):
+        if self.materialize == Materialization.VIEW and (self.key or self.all_checks()):
             raise ValueError("a view holds no rows: a key and checks belong to a table, or to what reads the view")
-        if self.materialize == "incremental" and not (self.key or (self.time and self.every and self.start)):
+        if self.materialize == Materialization.INCREMENTAL and not (
+            self.key or (self.time and self.every and self.start)
+        ):
             raise ValueError("materialize: incremental needs `time`, `every` and `start`, or a `key`")
-        if self.materialize == "incremental" and self.time and not (self.every and self.start):
+        if self.materialize == Materialization.INCREMENTAL and self.time and not (self.every and self.start):
             raise ValueError("`time` needs `every` and `start` beside it")
         if self.start is not None:
             _check_moment(self.start)
-        if self.materialize == "snapshot" and not self.key:
+        if self.materialize == Materialization.SNAPSHOT and not self.key:
             raise ValueError("materialize: snapshot needs a `key`")
         return self
 
@@ -51,9 +54,9 @@ class ModelSpec(DescribedSpec):
         store = stores.get(self.store or "")
         if store is None:
             return self
-        if self.materialize == "view" and not store.capabilities.keeps_views:
+        if self.materialize == Materialization.VIEW and not store.capabilities.keeps_views:
             raise ValueError("a view lives in no store of its own; drop `store`, or use materialize: table")
-        if self.materialize in ("incremental", "snapshot") and not store.merges:
+        if self.materialize in (Materialization.INCREMENTAL, Materialization.SNAPSHOT) and not store.merges:
             others = " or ".join(name for name, other in stores.items() if other.merges)
             raise ValueError(f"the {self.store} cannot hold materialize: {self.materialize}; use {others}")
         return self

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.contracts import Change, Select, Staged
 from headwater.core.commit import holds_entries, merge_positions
+from headwater.core.fragments import NO_PREDICATE, NO_SELECT, PredicateSql, SelectSql, quote_identifier, quote_text
+from headwater.core.policies import LoadMode
 from headwater.errors import CheckFailedError, ConnectorError
 from headwater.ingestion import (
     check_emptied,
@@ -22,10 +24,13 @@ from headwater.ingestion import (
 from headwater.ingestion.landing.deleted import find_deleted, flag_deleted
 from headwater.ingestion.landing.log import change_by_log
 from headwater.ingestion.landing.vanished import check_vanished
-from headwater.sql.quoting import quote_identifier, quote_text
 
 if TYPE_CHECKING:
     from headwater.ingestion.landing.facts import LoadFacts
+
+_GONE = SelectSql("SELECT * FROM temp._hw_gone")
+_FLAGGED = SelectSql("SELECT * FROM temp._hw_flagged")
+_REJECTS = SelectSql("SELECT * FROM temp._hw_rejects")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +63,14 @@ def decide_load(facts: LoadFacts) -> LoadDecision | None:
     silent = landing.change.mode == "record" and not landing.rejected and not _tells(facts, landing.position)
     if silent and not facts.parts:
         return None
-    if facts.ingest.key and facts.rows and facts.ingest.load != "cdc":
-        superseded = facts.count("SELECT count(*) FROM temp._hw_merge WHERE _outcome = 'superseded'")
+    if facts.ingest.key and facts.rows and facts.ingest.load != LoadMode.CDC:
+        superseded = facts.count(SelectSql("SELECT * FROM temp._hw_merge WHERE _outcome = 'superseded'"))
         return replace(landing, superseded=superseded)
     return landing
 
 
 def _decide(facts: LoadFacts) -> LoadDecision:
-    if facts.ingest.load == "cdc" and facts.rows:
+    if facts.ingest.load == LoadMode.CDC and facts.rows:
         return _logged(facts)
     if facts.flags_whole_load:
         landing = _addition(facts)
@@ -83,7 +88,7 @@ def _logged(facts: LoadFacts) -> LoadDecision:
 def _nothing_new(facts: LoadFacts) -> LoadDecision | None:
     deletes, rows = find_deleted(facts), facts.no_rows
     if facts.ingest.flags_deletes:
-        deletes, rows = "", _flagged(facts, deletes, rows)
+        deletes, rows = NO_SELECT, _flagged(facts, deletes, rows)
     if deletes or rows != facts.no_rows:
         change = Change("merge", Select(rows), facts.columns, key=tuple(facts.ingest.key), deletes=deletes)
         return LoadDecision(change, _kept(facts))
@@ -108,7 +113,7 @@ def _replacement(facts: LoadFacts) -> LoadDecision:
     if facts.ingest.key and facts.rows:
         rows, rejects = _one_per_key(facts, current=None)
     rejects, fresh, rejected = _settle_rejects(facts, rejects)
-    good = facts.count(f"SELECT count(*) FROM ({rows})") if facts.ingest.key else facts.good
+    good = facts.count(rows) if facts.ingest.key else facts.good
     limits = [_check_rejected(facts, good, rejected)]
     if facts.exists:
         assert facts.state is not None
@@ -162,7 +167,7 @@ def _addition(facts: LoadFacts) -> LoadDecision:
             change = Change("replace", Select(_rewritten(facts, rows, changed)), facts.columns)
         elif changed:
             change = Change("overwrite_where", landed, facts.columns, where=_in_files(changed))
-        if not changed and facts.count(f"SELECT count(*) FROM (SELECT 1 FROM ({rows}) LIMIT 1)") == 0:
+        if not changed and facts.count(SelectSql(f"SELECT 1 FROM ({rows}) LIMIT 1")) == 0:
             change = Change("record")
     rejects, fresh, _ = _settle_rejects(facts, rejects)
     _raise_first([_check_rejected(facts, facts.good, fresh)])
@@ -171,14 +176,14 @@ def _addition(facts: LoadFacts) -> LoadDecision:
     return LoadDecision(replace(change, rejects=rejects), position, fresh)
 
 
-def _rewritten(facts: LoadFacts, rows: str, changed: list[str]) -> str:
+def _rewritten(facts: LoadFacts, rows: SelectSql, changed: list[str]) -> SelectSql:
     """Return the whole catalogue: as it is, but for the files that changed, and the new rows."""
     names = ", ".join(quote_identifier(column.name) for column in facts.columns)
     kept = f"SELECT * FROM ({facts.current}) WHERE NOT {_in_files(changed)}"
-    return f"SELECT {names} FROM ({facts.no_rows} UNION ALL BY NAME {kept} UNION ALL BY NAME {rows})"
+    return SelectSql(f"SELECT {names} FROM ({facts.no_rows} UNION ALL BY NAME {kept} UNION ALL BY NAME {rows})")
 
 
-def _merge(facts: LoadFacts, changed: list[str]) -> tuple[Change, dict[str, Any], str]:
+def _merge(facts: LoadFacts, changed: list[str]) -> tuple[Change, dict[str, Any], SelectSql]:
     """Return the merge of a load with a key: rows equal to the table's are left out, vanished keys are removed."""
     rows, rejects = _one_per_key(
         facts, current=facts.current, leaving="TRUE" if facts.flags_whole_load else _in_files(changed)
@@ -189,32 +194,34 @@ def _merge(facts: LoadFacts, changed: list[str]) -> tuple[Change, dict[str, Any]
         deletes, rows = [], _flagged(facts, deletes[0], rows)
     if changed:
         deletes.append(
-            f"SELECT {keys} FROM (SELECT * FROM ({facts.current}) WHERE {_in_files(changed)}) "
-            f"ANTI JOIN temp._hw_merge USING ({keys})"
+            SelectSql(
+                f"SELECT {keys} FROM (SELECT * FROM ({facts.current}) WHERE {_in_files(changed)}) "
+                f"ANTI JOIN temp._hw_merge USING ({keys})"
+            )
         )
     wanted = [query for query in deletes if query]
-    gone = ""
+    gone = NO_SELECT
     if wanted:
         facts.connection.execute(f"CREATE OR REPLACE TEMP TABLE _hw_gone AS {' UNION '.join(wanted)}")
-        gone = "SELECT * FROM temp._hw_gone" if facts.count("SELECT count(*) FROM temp._hw_gone") else ""
-    some = facts.count(f"SELECT count(*) FROM ({rows})")
+        gone = _GONE if facts.count(_GONE) else NO_SELECT
+    some = facts.count(rows)
     if not some and not gone:
         return Change("record"), _kept(facts), rejects
     change = Change("merge", Select(rows), facts.columns, key=tuple(facts.ingest.key), deletes=gone)
     return change, _kept(facts), rejects
 
 
-def _flagged(facts: LoadFacts, gone: str, rows: str) -> str:
+def _flagged(facts: LoadFacts, gone: SelectSql, rows: SelectSql) -> SelectSql:
     """Add to the rows those that change their flag, if any do."""
     flagged = flag_deleted(facts, gone, rows)
     if not flagged:
         return rows
     facts.connection.execute(f"CREATE OR REPLACE TEMP TABLE _hw_flagged AS {flagged}")
-    more = facts.count("SELECT count(*) FROM temp._hw_flagged")
-    return f"{rows} UNION ALL SELECT * FROM temp._hw_flagged" if more else rows
+    more = facts.count(_FLAGGED)
+    return SelectSql(f"{rows} UNION ALL {_FLAGGED}") if more else rows
 
 
-def _one_per_key(facts: LoadFacts, current: str | None, leaving: str = "") -> tuple[str, str]:
+def _one_per_key(facts: LoadFacts, current: SelectSql | None, leaving: str = "") -> tuple[SelectSql, SelectSql]:
     preparation = facts.preparation
     merge = compile_merge(
         facts.rows,
@@ -229,10 +236,10 @@ def _one_per_key(facts: LoadFacts, current: str | None, leaving: str = "") -> tu
     )
     facts.connection.execute(f"CREATE OR REPLACE TEMP TABLE _hw_merge AS {merge.classified}")
     rejects = " UNION ALL ".join(query for query in (facts.rejects, merge.rejects("temp._hw_merge")) if query)
-    return merge.rows("temp._hw_merge"), rejects
+    return merge.rows("temp._hw_merge"), SelectSql(rejects)
 
 
-def _fresh_rows(facts: LoadFacts) -> tuple[str, dict[str, Any]]:
+def _fresh_rows(facts: LoadFacts) -> tuple[SelectSql, dict[str, Any]]:
     """Leave out rows at the last cursor value that were loaded before; return the rows and the next ties."""
     cursor = facts.preparation.cursor
     if not cursor:
@@ -242,14 +249,14 @@ def _fresh_rows(facts: LoadFacts) -> tuple[str, dict[str, Any]]:
     columns = facts.preparation.columns
     rows = compile_fresh(facts.rows, columns, cursor, old)
     facts.connection.execute(f"CREATE OR REPLACE TEMP TABLE _hw_fresh AS {rows}")
-    rows = "SELECT * FROM temp._hw_fresh"
+    rows = SelectSql("SELECT * FROM temp._hw_fresh")
     found = facts.connection.execute(compile_ties(rows, columns, cursor)).fetchall()
     return rows, merge_ties(old, found)
 
 
-def _first_ties(facts: LoadFacts, rows: str) -> dict[str, Any]:
+def _first_ties(facts: LoadFacts, rows: SelectSql) -> dict[str, Any]:
     cursor = facts.preparation.cursor
-    if facts.ingest.key or not cursor or facts.ingest.load == "full":
+    if facts.ingest.key or not cursor or facts.ingest.load == LoadMode.FULL:
         return {}
     found = facts.connection.execute(compile_ties(rows, facts.preparation.columns, cursor)).fetchall()
     return merge_ties({}, found)
@@ -275,7 +282,7 @@ def _check_emptied(facts: LoadFacts, changed: list[str]) -> CheckFailedError | N
         there = _rows_of(path, before)
         if there and _rows_of(path, bad) and not _rows_of(path, good):
             return check_emptied(facts.table, facts.ingest.allow_empty, path, current_rows=there)
-    there = facts.count(f"SELECT count(*) FROM ({facts.current})")
+    there = facts.count(facts.current)
     left = facts.good or there - sum(before.values())
     return check_empty(
         facts.table, facts.ingest.allow_empty, good=left, rejected=facts.rejected, current_rows=there, load="this"
@@ -288,31 +295,31 @@ def _rows_of(path: str, counts: dict[str, int]) -> int:
     return sum(rows for file, rows in counts.items() if file == path or (archive and file.startswith(archive)))
 
 
-def _in_files(files: list[str]) -> str:
+def _in_files(files: list[str]) -> PredicateSql:
     """Return the predicate of rows that came from some files, or from the members of some archives."""
     if not files:
-        return ""
+        return NO_PREDICATE
     members = "".join(f" OR starts_with(_file, {quote_text(path + '/')})" for path in files if path.endswith(".zip"))
-    return f"(_file IN ({', '.join(quote_text(path) for path in files)}){members})"
+    return PredicateSql(f"(_file IN ({', '.join(quote_text(path) for path in files)}){members})")
 
 
-def _settle_rejects(facts: LoadFacts, rejects: str) -> tuple[str, int, int]:
+def _settle_rejects(facts: LoadFacts, rejects: SelectSql) -> tuple[SelectSql, int, int]:
     """Gather the rejects, once each: (SELECT of those the quarantine does not hold yet, how many, how many in all)."""
     if not rejects:
-        return "", 0, 0
+        return NO_SELECT, 0, 0
     facts.connection.execute(
         "CREATE OR REPLACE TEMP TABLE _hw_rejects AS "
         f"SELECT * FROM ({rejects}) QUALIFY row_number() OVER (PARTITION BY _reject_key) = 1"
     )
-    total = facts.count("SELECT count(*) FROM temp._hw_rejects")
-    known = facts.state.rejects if facts.state else ""
-    fresh = compile_new_rejects("SELECT * FROM temp._hw_rejects", known)
-    number = facts.count(f"SELECT count(*) FROM ({fresh})") if total else 0
-    return (fresh if number else ""), number, total
+    total = facts.count(_REJECTS)
+    known = facts.state.rejects if facts.state else NO_SELECT
+    fresh = compile_new_rejects(_REJECTS, known)
+    number = facts.count(fresh) if total else 0
+    return (fresh if number else NO_SELECT), number, total
 
 
-def _digest(facts: LoadFacts, rows: str) -> str:
-    if facts.ingest.load != "full":
+def _digest(facts: LoadFacts, rows: SelectSql) -> str:
+    if facts.ingest.load != LoadMode.FULL:
         return ""
     row = facts.connection.execute(digest_query(rows, facts.preparation.columns)).fetchone()
     return str(row[0]) if row else ""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from headwater.sql.quoting import quote_identifier
+from headwater.core.fragments import NO_SELECT, SelectSql, quote_identifier
+from headwater.core.policies import LoadMode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -42,14 +43,14 @@ class LoadFacts:
     preparation: Preparation
     state: TableState | None
     full: bool
-    rows: str
-    rejects: str
+    rows: SelectSql
+    rejects: SelectSql
     good: int
     rejected: int
     swallowed: int
     position: dict[str, Any]
     parts: tuple[str, ...]
-    keys: Callable[[Sequence[str]], str] | None
+    keys: Callable[[Sequence[str]], SelectSql] | None
     now_sql: str
     restated: bool = False
     catalogue: bool = False
@@ -62,12 +63,12 @@ class LoadFacts:
     @property
     def replaces(self) -> bool:
         """Whether the load is the whole table."""
-        return self.full or self.ingest.load == "full" or not self.exists
+        return self.full or self.ingest.load == LoadMode.FULL or not self.exists
 
     @property
     def flags_whole_load(self) -> bool:
         """Whether a full load keeps the rows that it does not hold, flagged."""
-        return self.ingest.flags_deletes and self.ingest.load == "full" and self.exists and not self.full
+        return self.ingest.flags_deletes and self.ingest.load == LoadMode.FULL and self.exists and not self.full
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -80,21 +81,21 @@ class LoadFacts:
         return "overwrite_where" in self.capabilities.modes
 
     @property
-    def current(self) -> str:
+    def current(self) -> SelectSql:
         """SELECT of the table as it is."""
-        return self.state.scan if self.state else ""
+        return self.state.scan if self.state else NO_SELECT
 
     @property
-    def no_rows(self) -> str:
+    def no_rows(self) -> SelectSql:
         """SELECT of no row with the columns of the table after the load."""
         parts = ", ".join(f"CAST(NULL AS {column.type}) AS {quote_identifier(column.name)}" for column in self.columns)
-        return f"SELECT {parts} WHERE FALSE"
+        return SelectSql(f"SELECT {parts} WHERE FALSE")
 
     def has_column(self, name: str) -> bool:
         """Whether the table as it is has a column."""
         return self.state is not None and any(column.name == name for column in self.state.columns)
 
-    def count(self, query: str) -> int:
-        """Return the one number of a query."""
-        row = self.connection.execute(query).fetchone()
+    def count(self, rows: SelectSql) -> int:
+        """Return how many rows a SELECT has."""
+        row = self.connection.execute(f"SELECT count(*) FROM ({rows})").fetchone()
         return int(row[0]) if row else 0

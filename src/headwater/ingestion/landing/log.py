@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headwater.contracts import CHANGE_COLUMNS, DELETED_AT, Change, Select
+from headwater.core.fragments import NO_SELECT, SelectSql, quote_identifier
 from headwater.errors import ConnectorError
 from headwater.ingestion import compile_changes
 from headwater.ingestion.landing.deleted import flag_deleted
-from headwater.sql.quoting import quote_identifier
 
 if TYPE_CHECKING:
     from headwater.ingestion.landing.facts import LoadFacts
@@ -43,12 +43,14 @@ def change_by_log(facts: LoadFacts) -> Change:
     if since is not None:
         names = ", ".join(quote_identifier(name) for name in facts.ingest.key)
         left = f" WHERE {DELETED_AT} IS NULL" if facts.ingest.flags_deletes and facts.has_column(DELETED_AT) else ""
-        gone = f"SELECT {names} FROM (SELECT * FROM ({facts.current}){left}) ANTI JOIN ({rows}) AS w USING ({names})"
+        gone = SelectSql(
+            f"SELECT {names} FROM (SELECT * FROM ({facts.current}){left}) ANTI JOIN ({rows}) AS w USING ({names})"
+        )
     if facts.ingest.flags_deletes:
-        rows, gone = f"{rows} UNION ALL {flag_deleted(facts, gone, rows)}", ""
-    elif not facts.count(f"SELECT count(*) FROM ({gone})"):
-        gone = ""
-    if not gone and not facts.count(f"SELECT count(*) FROM ({rows})"):
+        rows, gone = SelectSql(f"{rows} UNION ALL {flag_deleted(facts, gone, rows)}"), NO_SELECT
+    elif not facts.count(gone):
+        gone = NO_SELECT
+    if not gone and not facts.count(rows):
         return Change("record")
     return Change("merge", Select(rows), facts.columns, key=tuple(facts.ingest.key), deletes=gone)
 

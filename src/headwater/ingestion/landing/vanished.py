@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from headwater.core.fragments import SelectSql, quote_identifier, quote_text
 from headwater.errors import CheckFailedError
-from headwater.sql.quoting import quote_identifier, quote_text
 
 if TYPE_CHECKING:
     from headwater.ingestion.landing.facts import LoadFacts
@@ -23,7 +23,8 @@ def check_vanished(facts: LoadFacts) -> CheckFailedError | None:
     counts = ", ".join(f"count({quote_identifier(landed)})" for landed in candidates)
     found = facts.connection.execute(f"SELECT {counts} FROM ({facts.rows})").fetchone() or ()
     for (landed, key), number in zip(candidates.items(), found, strict=True):
-        if number or facts.count(f"SELECT count(*) FROM ({facts.rows}) WHERE list_contains(json_keys(_raw), {key})"):
+        named = SelectSql(f"SELECT 1 FROM ({facts.rows}) WHERE list_contains(json_keys(_raw), {key})")
+        if number or facts.count(named):
             continue
         name = quote_identifier(landed)
         rows, there = facts.connection.execute(f"SELECT count(*), count({name}) FROM ({facts.current})").fetchone() or (

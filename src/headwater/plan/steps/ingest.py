@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from headwater.core.graph import Role, node_name
 from headwater.core.plan import Cause, Decision, ExtractStep, LoadStep
+from headwater.core.policies import LoadMode
 from headwater.plan.planning import tell_gone
 
 if TYPE_CHECKING:
@@ -23,7 +24,9 @@ def settle_extract(table: SourceTable, observed: Observed, request: RunRequest) 
     decision, cause, reason = _why_extract(table, observed, request)
     described = observed.sources.get(table.name)
     state = observed.states.get(table.name)
-    reads_all = table.ingest.load == "full" or table.name in request.full or state is None or state.commit is None
+    reads_all = (
+        table.ingest.load == LoadMode.FULL or table.name in request.full or state is None or state.commit is None
+    )
     return ExtractStep(
         node=node_name(table.name, Role.EXTRACT),
         decision=decision,

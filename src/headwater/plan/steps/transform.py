@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from headwater.core.fingerprint import Fingerprint
 from headwater.core.graph import Role, dataset_of, node_name
 from headwater.core.plan import Cause, Decision, Interval, TransformStep
+from headwater.core.policies import Materialization
 from headwater.plan.intervals import clip_span, find_due, rebuilt_span, subtract_spans, whole_span
 from headwater.plan.planning import RunRequest, tell_gone
 
@@ -136,7 +137,7 @@ def _why_transform(
 ) -> tuple[Cause, str]:
     own = states.get(step.dataset)
     if step.dataset in request.full:
-        forgets = step.model.spec.materialize == "snapshot" and own is not None and own.commit is not None
+        forgets = step.model.spec.materialize == Materialization.SNAPSHOT and own is not None and own.commit is not None
         return Cause.ASKED, f"asked for with --full{': its history is forgotten' if forgets else ''}"
     if own is not None and own.foreign:
         return Cause.DAMAGED, own.foreign
@@ -145,7 +146,7 @@ def _why_transform(
     commit = own.commit
     old, new = Fingerprint(commit.fingerprint), step.fingerprint
     if new.rows != old.rows:
-        kept = request.keep_history and step.model.spec.materialize == "incremental"
+        kept = request.keep_history and step.model.spec.materialize == Materialization.INCREMENTAL
         return Cause.DECLARATION, f"its SQL or header changed{'; what is there is kept' if kept else ''}"
     if volatile := _why_volatile(step.model, commit, now):
         return Cause.VOLATILE, volatile
@@ -169,7 +170,12 @@ def only_checks_changed(step: TransformStep, state: TableState | None) -> bool:
 
 def _rebuilds(model: Model, state: TableState | None, fingerprint: Fingerprint, request: RunRequest) -> bool:
     """Whether changed SQL makes every finished row invalid."""
-    if state is None or state.commit is None or request.keep_history or model.spec.materialize == "snapshot":
+    if (
+        state is None
+        or state.commit is None
+        or request.keep_history
+        or model.spec.materialize == Materialization.SNAPSHOT
+    ):
         return False
     return Fingerprint(state.commit.fingerprint).rows != fingerprint.rows
 

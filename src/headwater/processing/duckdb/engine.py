@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from headwater.contracts import Computed
+from headwater.core.fragments import SelectSql
+from headwater.core.policies import Materialization
 from headwater.processing.duckdb.materialize import (
     first_change,
     interval_change,
@@ -34,24 +36,24 @@ class DuckDBEngine:
         return Computed(_change(asked, *land_query(query, columns, asked.target.store, asked.model.name)), alive)
 
 
-def _query(asked: Computation) -> tuple[str, Any]:
+def _query(asked: Computation) -> tuple[SelectSql, Any]:
     model = asked.model
     if asked.text is not None:
         return asked.text, None
     if model.language == "python":
         return call_model(model, asked.root, asked.connection, asked.object_folders)
     interval = (asked.span.start, asked.span.end) if asked.span else None
-    return (fill_clock(model.text, asked.now, interval) if model.uses else model.text), None
+    return SelectSql(fill_clock(model.text, asked.now, interval) if model.uses else model.text), None
 
 
-def _change(asked: Computation, query: str, columns: tuple[Column, ...]) -> Change:
+def _change(asked: Computation, query: SelectSql, columns: tuple[Column, ...]) -> Change:
     spec, connection, target = asked.model.spec, asked.connection, asked.target
     if asked.span is not None:
         if asked.first:
             return first_change(connection, spec, query, columns, asked.span)
         return interval_change(connection, spec, target, query, columns, asked.span)
-    if spec.materialize == "snapshot":
+    if spec.materialize == Materialization.SNAPSHOT:
         return snapshot_change(connection, spec, target, query, columns, asked.now)
-    if spec.materialize == "incremental":
+    if spec.materialize == Materialization.INCREMENTAL:
         return key_change(connection, spec, target, query, columns)
     return replace_change(query, columns)

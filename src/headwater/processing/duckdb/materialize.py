@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from headwater.contracts import Change, Select
 from headwater.core.commit import SNAPSHOT_COLUMNS, Column
+from headwater.core.fragments import NO_SELECT, PredicateSql, SelectSql, quote_identifier
 from headwater.core.types import Fidelity, landed, wider_type
 from headwater.errors import ProjectError, UserCodeError
 from headwater.sql.binding import may_be_doubled
 from headwater.sql.placeholders import timestamp_literal
-from headwater.sql.quoting import quote_identifier
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,8 +28,8 @@ VALID_FROM, VALID_TO = (column.name for column in SNAPSHOT_COLUMNS)
 
 
 def land_query(
-    query: str, columns: Sequence[Column], store: DeclaredStore, model: str
-) -> tuple[str, tuple[Column, ...]]:
+    query: SelectSql, columns: Sequence[Column], store: DeclaredStore, model: str
+) -> tuple[SelectSql, tuple[Column, ...]]:
     """Cast a query's columns to the types its store holds, under the names that `describe_query` gives them.
 
     Raises:
@@ -49,27 +49,27 @@ def land_query(
         after.append(Column(column.name, landing.type, column.type if landing.type != column.type else ""))
     if all(column.source_type == "" for column in after) and not may_be_doubled(columns):
         return query, tuple(after)
-    return f"SELECT {', '.join(parts)} FROM (\n{query}\n)", tuple(after)
+    return SelectSql(f"SELECT {', '.join(parts)} FROM (\n{query}\n)"), tuple(after)
 
 
-def replace_change(query: str, columns: tuple[Column, ...]) -> Change:
+def replace_change(query: SelectSql, columns: tuple[Column, ...]) -> Change:
     """The query is the whole table."""
     return Change("replace", Select(query), columns)
 
 
 def first_change(
-    connection: DuckDBPyConnection, spec: ModelSpec, query: str, columns: tuple[Column, ...], span: Interval
+    connection: DuckDBPyConnection, spec: ModelSpec, query: SelectSql, columns: tuple[Column, ...], span: Interval
 ) -> Change:
     """All intervals at once: the rows of the whole query with `start <= time < end` are the whole table."""
     rows = _within(str(spec.time), query, columns, span)
     if spec.key:
         _materialize(connection, rows, spec.key)
-        rows = "SELECT * FROM temp._hw_new"
+        rows = SelectSql("SELECT * FROM temp._hw_new")
     return Change("replace", Select(rows), columns)
 
 
 def interval_change(
-    connection: DuckDBPyConnection, spec: ModelSpec, target: Target, query: str, columns: tuple[Column, ...],
+    connection: DuckDBPyConnection, spec: ModelSpec, target: Target, query: SelectSql, columns: tuple[Column, ...],
     interval: Interval,
 ) -> Change:  # fmt: skip
     """The rows of an interval: those of the whole query with `start <= time < end`; with a key, merged within it."""
@@ -79,23 +79,23 @@ def interval_change(
     rows = _within(spec.time, query, columns, interval)
     if not spec.key:
         return Change("overwrite_where", Select(rows), columns, where=inside)
-    current = f"SELECT * FROM ({target.scan}) WHERE {inside}"
+    current = SelectSql(f"SELECT * FROM ({target.scan}) WHERE {inside}")
     return _merge_difference(connection, spec.key, rows, current, target, columns)
 
 
 def key_change(
-    connection: DuckDBPyConnection, spec: ModelSpec, target: Target, query: str, columns: tuple[Column, ...]
+    connection: DuckDBPyConnection, spec: ModelSpec, target: Target, query: SelectSql, columns: tuple[Column, ...]
 ) -> Change:
     """The whole query compared with the table: only changed, new and vanished keys are written."""
     columns = _columns_after(target, columns)
     if not target.scan:
         _materialize(connection, query, spec.key)
-        return Change("replace", Select("SELECT * FROM temp._hw_new"), columns)
+        return Change("replace", Select(SelectSql("SELECT * FROM temp._hw_new")), columns)
     return _merge_difference(connection, spec.key, query, target.scan, target, columns)
 
 
 def snapshot_change(
-    connection: DuckDBPyConnection, spec: ModelSpec, target: Target, query: str, columns: tuple[Column, ...],
+    connection: DuckDBPyConnection, spec: ModelSpec, target: Target, query: SelectSql, columns: tuple[Column, ...],
     now: datetime,
 ) -> Change:  # fmt: skip
     """SCD type 2: a changed row closes the one before it and opens its own; NULL-safe; vanished keys stay open.
@@ -111,7 +111,7 @@ def snapshot_change(
     opened = f"SELECT {', '.join(names)}, {start} AS {VALID_FROM}, CAST(NULL AS TIMESTAMPTZ) AS {VALID_TO}"
     after = (*columns, *SNAPSHOT_COLUMNS)
     if not target.scan:
-        return Change("replace", Select(f"{opened} FROM temp._hw_new"), after)
+        return Change("replace", Select(SelectSql(f"{opened} FROM temp._hw_new")), after)
     if VALID_TO not in {column.name for column in target.columns}:
         raise UserCodeError("the table is no snapshot yet", fix="rebuild it with `headwater run --full <model>`")
     after = _columns_after(target, after, keeps_history=True)
@@ -135,7 +135,7 @@ def snapshot_change(
     closing = [f"{since} AS {name}" if name == closed_at else f"o.{name}" for name in listed]
     openings = f"SELECT {', '.join(opening)} FROM {changed}"
     closings = f"SELECT {', '.join(closing)} FROM {changed}"
-    rows = f"SELECT {', '.join(listed)} FROM ({news}) UNION ALL {openings} UNION ALL {closings}"
+    rows = SelectSql(f"SELECT {', '.join(listed)} FROM ({news}) UNION ALL {openings} UNION ALL {closings}")
     return _settle(connection, Change("merge", Select(rows), after, key=(*spec.key, VALID_FROM)))
 
 
@@ -153,19 +153,21 @@ def _typed_nulls(connection: DuckDBPyConnection, target: Target, columns: tuple[
     return tuple(typed)
 
 
-def interval_predicate(time: str, interval: Interval) -> str:
+def interval_predicate(time: str, interval: Interval) -> PredicateSql:
     """Return `start <= time < end` for a DATE or TIMESTAMP column."""
     column = f"CAST({quote_identifier(time)} AS TIMESTAMP)"
-    return f"{column} >= {timestamp_literal(interval.start)} AND {column} < {timestamp_literal(interval.end)}"
+    return PredicateSql(
+        f"{column} >= {timestamp_literal(interval.start)} AND {column} < {timestamp_literal(interval.end)}"
+    )
 
 
-def _within(time: str, query: str, columns: Sequence[Column], interval: Interval) -> str:
+def _within(time: str, query: SelectSql, columns: Sequence[Column], interval: Interval) -> SelectSql:
     names = ", ".join(quote_identifier(column.name) for column in columns)
-    return f"SELECT {names} FROM (\n{query}\n) WHERE {interval_predicate(time, interval)}"
+    return SelectSql(f"SELECT {names} FROM (\n{query}\n) WHERE {interval_predicate(time, interval)}")
 
 
 def _merge_difference(
-    connection: DuckDBPyConnection, key: Sequence[str], query: str, current: str, target: Target,
+    connection: DuckDBPyConnection, key: Sequence[str], query: SelectSql, current: SelectSql, target: Target,
     columns: tuple[Column, ...],
 ) -> Change:  # fmt: skip
     _materialize(connection, query, key)
@@ -176,23 +178,23 @@ def _merge_difference(
         for c in columns
     )
     keys = ", ".join(quote_identifier(part) for part in key)
-    rows = f"SELECT {names} FROM temp._hw_new EXCEPT SELECT {present} FROM ({current})"
-    deletes = f"SELECT {keys} FROM ({current}) ANTI JOIN temp._hw_new USING ({keys})"
+    rows = SelectSql(f"SELECT {names} FROM temp._hw_new EXCEPT SELECT {present} FROM ({current})")
+    deletes = SelectSql(f"SELECT {keys} FROM ({current}) ANTI JOIN temp._hw_new USING ({keys})")
     return _settle(connection, Change("merge", Select(rows), columns, key=tuple(key), deletes=deletes))
 
 
 def _settle(connection: DuckDBPyConnection, change: Change) -> Change:
     """Compute a merge's rows and deletes once, before the table they were compared with changes."""
     connection.execute(f"CREATE OR REPLACE TEMP TABLE _hw_rows AS {change.rows.on(connection)}")
-    deletes = ""
+    deletes = NO_SELECT
     if change.deletes:
         connection.execute(f"CREATE OR REPLACE TEMP TABLE _hw_gone AS {change.deletes}")
-        deletes = "SELECT * FROM temp._hw_gone"
-    return replace(change, rows=Select("SELECT * FROM temp._hw_rows"), deletes=deletes)
+        deletes = SelectSql("SELECT * FROM temp._hw_gone")
+    return replace(change, rows=Select(SelectSql("SELECT * FROM temp._hw_rows")), deletes=deletes)
 
 
 def _materialize(
-    connection: DuckDBPyConnection, query: str, filled: Sequence[str], unique: Sequence[str] | None = None
+    connection: DuckDBPyConnection, query: SelectSql, filled: Sequence[str], unique: Sequence[str] | None = None
 ) -> None:
     """Compute the query once, into a temporary table; see that columns hold no NULL and that its key is one."""
     connection.execute(f"CREATE OR REPLACE TEMP TABLE _hw_new AS {query}")

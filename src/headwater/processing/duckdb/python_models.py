@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from headwater.core.fragments import SelectSql, quote_dataset
 from headwater.decorators import objects_in
 from headwater.errors import UserCodeError
 from headwater.sql.binding import tell_apart
-from headwater.sql.quoting import quote_dataset
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,7 +28,9 @@ _FROM_PROJECTS: set[str] = set()
 """Modules that models have imported from their projects: forgotten before the next model is loaded."""
 
 
-def call_model(model: Model, root: str, connection: DuckDBPyConnection, folders: Sequence[str] = ()) -> tuple[str, Any]:
+def call_model(
+    model: Model, root: str, connection: DuckDBPyConnection, folders: Sequence[str] = ()
+) -> tuple[SelectSql, Any]:
     """Run a Python model on a connection; `object_path` looks in the folders.
 
     The function gets one DuckDB relation per input and returns a relation, an Arrow table or reader, a pandas or a
@@ -50,7 +52,7 @@ def call_model(model: Model, root: str, connection: DuckDBPyConnection, folders:
         result = function(**inputs)
     if isinstance(result, duckdb.DuckDBPyRelation):
         if _runs_on(connection, result.sql_query()):
-            return result.sql_query(), (result, inputs)
+            return SelectSql(result.sql_query()), (result, inputs)
         result = result.to_arrow_table()
     if hasattr(result, "read_all"):  # a reader over an input runs on the connection that would wait for it
         result = result.read_all()
@@ -62,7 +64,7 @@ def call_model(model: Model, root: str, connection: DuckDBPyConnection, folders:
             line=model.location.line,
         )
     connection.register(OUTPUT, _with_single_names(result))
-    return f"SELECT * FROM {OUTPUT}", (result, inputs)
+    return SelectSql(f"SELECT * FROM {OUTPUT}"), (result, inputs)
 
 
 def _with_single_names(result: Any) -> Any:

@@ -9,7 +9,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from headwater.contracts import SYSTEM_COLUMNS
-from headwater.sql.quoting import quote_dataset, quote_identifier, quote_text
+from headwater.core.fragments import quote_dataset, quote_identifier, quote_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

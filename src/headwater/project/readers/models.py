@@ -13,6 +13,7 @@ from headwater.core.fingerprint import Fingerprint
 from headwater.core.graph import Location, Node, Role, node_name
 from headwater.core.layers import Family
 from headwater.core.near import suggest
+from headwater.core.policies import Materialization
 from headwater.core.project import Model, Reference
 from headwater.core.specs import CheckSpec, ModelSpec
 from headwater.errors import ProjectError
@@ -112,7 +113,7 @@ class ModelReader:
 
     def _check_interval(self, spec: ModelSpec, body: str, found: list[tuple[int, int, str]], path: str) -> None:
         """`$interval_start` and `$interval_end` have a value only where there are intervals."""
-        if spec.materialize == "incremental" and spec.time:
+        if spec.materialize == Materialization.INCREMENTAL and spec.time:
             return
         for start, _, word in found:
             if word in ("interval_start", "interval_end"):
@@ -182,7 +183,7 @@ class ModelReader:
         spec = validate(ModelSpec, arguments, document, (), self.context.errors, self.context.stores)
         if spec is None:
             return None
-        if spec.materialize == "view":
+        if spec.materialize == Materialization.VIEW:
             raise ProjectError("a Python model cannot be a view", fix="use materialize: table", path=path, line=line)
         sources = "\n".join(imported_sources(file, self.context.root, function.name))
         at = places.get(("inputs",), Location(path, line))
@@ -229,7 +230,11 @@ def _declare(model: Model, context: LoadContext) -> Declared:
 
 
 MODELS = FolderReader(
-    "models", lambda context: [_declare(model, context) for model in ModelReader(context).read_all()], _name_of
+    "models",
+    "model",
+    lambda context: [_declare(model, context) for model in ModelReader(context).read_all()],
+    _name_of,
+    lambda: ModelSpec.model_json_schema(by_alias=True),
 )
 
 

@@ -100,10 +100,14 @@ class FolderReader:
 
     Attributes:
         folder: Its name in the project.
+        word: What one of its declarations is called, also in the name of its JSON Schema.
         read: Returns what the folder declares, but for what is broken.
         names: Returns the dataset that a file declares, or the namespace of several; takes a path in the project.
+        json_schema: Returns the schema of a declaration, for editors.
     """
 
     folder: str
+    word: str
     read: Callable[[LoadContext], list[Declared]]
     names: Callable[[PurePosixPath], str]
+    json_schema: Callable[[], dict[str, Any]]

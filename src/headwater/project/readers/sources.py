@@ -6,15 +6,16 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
-from pydantic import create_model
+from pydantic import AfterValidator, create_model
 
 from headwater.core.dataset import Dataset
 from headwater.core.fingerprint import Fingerprint
 from headwater.core.graph import Location, Node, Role, node_name
 from headwater.core.layers import Family
 from headwater.core.near import suggest
+from headwater.core.policies import DeletePolicy, LoadMode
 from headwater.core.project import SourceTable
 from headwater.core.specs import IngestSpec, SourceColumns, Spec
 from headwater.errors import ProjectError
@@ -157,14 +158,14 @@ class SourceReader:
         connector = load_source(kind)
         for key, problem in connector.check_table(spec).items():
             self._error(document, ("tables", name, key), f"{name}: {problem.what}", problem.fix)
-        if spec.load == "incremental" and spec.deletes != "ignore" and not connector.lists_keys:
+        if spec.load == LoadMode.INCREMENTAL and spec.deletes != DeletePolicy.IGNORE and not connector.lists_keys:
             what = (
                 f"deletes: {spec.deletes} of an incremental load needs the keys that are there, and {kind} lists none"
             )
             self._error(
                 document, ("tables", name, "deletes"), f"{name}: {what}", "use load: full, or leave deletes out"
             )
-        if spec.load == "incremental" and connector.needs_cursor and not (spec.cursor or spec.key):
+        if spec.load == LoadMode.INCREMENTAL and connector.needs_cursor and not (spec.cursor or spec.key):
             what = "load: incremental, and nothing shows which rows are new"
             fix = "add cursor: a column that grows; or key: what a row is merged by; or load: full"
             self._error(document, ("tables", name, "load"), f"{name}: {what}", fix)
@@ -227,10 +228,40 @@ def _declare(table: SourceTable) -> Declared:
     return Declared(dataset, f"source {table.source}", nodes)
 
 
+def _json_schema() -> dict[str, Any]:
+    """Return the schema of sources/*.yaml: one alternative per registered kind."""
+    alternatives, definitions = [], {}
+    for kind in list_kinds("sources"):
+        connector = load_source(kind)
+        connection = connector.connection_spec.model_json_schema(by_alias=True)
+        table = table_spec_of(kind).model_json_schema(by_alias=True)
+        definitions.update(connection.pop("$defs", {}))
+        definitions.update(table.pop("$defs", {}))
+        definitions[f"{kind}_table"] = table
+        properties = {
+            "kind": {"const": kind},
+            **connection.get("properties", {}),
+            "tables": {"type": "object", "additionalProperties": {"$ref": f"#/$defs/{kind}_table"}, "minProperties": 1},
+        }
+        alternatives.append(
+            {
+                "type": "object",
+                "title": kind,
+                "description": (connector.__doc__ or "").strip().partition("\n")[0],
+                "properties": properties,
+                "required": ["kind", "tables", *connection.get("required", [])],
+                "additionalProperties": False,
+            }
+        )
+    return {"title": "Headwater source", "oneOf": alternatives, "$defs": definitions}
+
+
 SOURCES = FolderReader(
     "sources",
+    "source",
     lambda context: [_declare(table) for table in SourceReader(context).read_all()],
     lambda path: path.name.partition(".")[0],
+    _json_schema,
 )
 
 
@@ -251,7 +282,9 @@ def table_spec_of(kind: str) -> type[IngestSpec]:
     connector = load_source(kind)
     own: Any = connector.table_spec
     bases = (own,) if issubclass(own, IngestSpec) else (own, IngestSpec)
-    load: Any = (Literal[connector.loads], own.model_fields["load"].default if issubclass(own, IngestSpec) else "full")
+    words: Any = Literal[tuple(str(word) for word in connector.loads)]
+    default = own.model_fields["load"].default if issubclass(own, IngestSpec) else LoadMode.FULL
+    load: Any = (Annotated[words, AfterValidator(LoadMode)], LoadMode(default))
     return cast("type[IngestSpec]", create_model(f"{kind.capitalize()}Table", __base__=bases, load=load))
 
 

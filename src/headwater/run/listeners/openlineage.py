@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headwater.core.graph import Role, node_name
+from headwater.core.policies import Severity
 from headwater.core.run import Event, EventName, Status, StepResult
 from headwater.core.secrets import redact_all
 from headwater.core.specs import CHECK_KINDS
@@ -113,7 +114,7 @@ class OpenLineage:
         spec, name = self.project.datasets[step.dataset].spec, f"{step.dataset}/checks"
         facet = self._facet("dataQualityAssertions", assertions=[_assertion(check, spec) for check in checks])
         read = {**self._dataset(step.dataset), "inputFacets": {"dataQualityAssertions": facet}}
-        held = all(check.passed or check.severity != "error" for check in checks)
+        held = all(check.passed or check.severity != Severity.ERROR for check in checks)
         self._write("START", at, name, [self._dataset(step.dataset)])
         self._write("COMPLETE" if held else "FAIL", at, name, [read])
 
@@ -258,7 +259,7 @@ def _assertion(check: CheckResult, spec: DescribedSpec) -> Json:
     found: Json = {
         "assertion": kind if kind in CHECK_KINDS else "custom",
         "success": check.passed,
-        "severity": "error" if check.severity == "error" else "warn",
+        "severity": "error" if check.severity == Severity.ERROR else "warn",
         "name": check.check,
         "actual": f"{check.failing} of {check.rows} rows",
     }

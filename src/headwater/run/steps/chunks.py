@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from headwater.core.fragments import NO_SELECT, IdentifierSql, SelectSql
 from headwater.core.run import EventName
 from headwater.errors import CheckFailedError
 from headwater.ingestion.ends import PreparedEnd, add_up
@@ -26,7 +27,7 @@ class _Prepared:
     chunk: Chunk
     table: str
     end: PreparedEnd
-    reader_rejects: str
+    reader_rejects: SelectSql
 
 
 def read_chunks(ingestion: Ingestion, context: RunContext, step: str) -> None:
@@ -82,7 +83,7 @@ def _gather(ingestion: Ingestion, context: RunContext, step: str) -> None:
         _tell_chunk(context, step, chunk, ends[-1])
     if not ends:
         return
-    projected = _materialize(ingestion, context, f"SELECT * FROM {table}", len(ends))
+    projected = _materialize(ingestion, context, SelectSql(f"SELECT * FROM {table}"), len(ends))
     _keep(ingestion, projected, add_up([*ends, _counts(ingestion, projected)]))
 
 
@@ -132,14 +133,16 @@ def _is_cheap(ingestion: Ingestion) -> bool:
     return not (ingest.prepare or ingest.reject_if or ingest.key)
 
 
-def _materialize(ingestion: Ingestion, context: RunContext, query: str, index: int, *, held: bool = False) -> str:
+def _materialize(
+    ingestion: Ingestion, context: RunContext, query: SelectSql, index: int, *, held: bool = False
+) -> IdentifierSql:
     """Project a chunk into a temporary table, or into a view when the session holds its rows already."""
     name = f"_hw_chunk_{index}"
     loaded_at = timestamp_literal(context.now)
     projection = ingestion.preparation.projection(query, context.run_id, loaded_at)
     with _explain_expressions(ingestion.table):
         ingestion.connection.execute(f"CREATE OR REPLACE TEMP {'VIEW' if held else 'TABLE'} {name} AS {projection}")
-    return f"temp.{name}"
+    return IdentifierSql(f"temp.{name}")
 
 
 @contextmanager
@@ -167,17 +170,17 @@ def _counts(ingestion: Ingestion, table: str) -> PreparedEnd:
     return PreparedEnd(good=row[0], rejected=row[1], deduped=row[2])
 
 
-def _keep_reader_rejects(ingestion: Ingestion, context: RunContext, rejects: str, index: int) -> str:
-    """Keep the rows that the reader rejects; return a SELECT of them, "" when there are none."""
+def _keep_reader_rejects(ingestion: Ingestion, context: RunContext, rejects: SelectSql, index: int) -> SelectSql:
+    """Keep the rows that the reader rejects; return a SELECT of them, if there are any."""
     if not rejects:
-        return ""
+        return NO_SELECT
     name = f"_hw_reader_{index}"
     query = ingestion.preparation.reader_rejects(rejects, context.run_id, timestamp_literal(context.now))
     ingestion.connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {query}")
-    return f"SELECT * FROM temp.{name}"
+    return SelectSql(f"SELECT * FROM temp.{name}")
 
 
-def _rows_of(ingestion: Ingestion, table: str) -> str:
+def _rows_of(ingestion: Ingestion, table: str) -> SelectSql:
     """Return the good rows of a projected chunk: with their line while keys have to be compared, else as they land."""
     good = ingestion.preparation.good_rows(table)
     return good if ingestion.table.ingest.key else ingestion.preparation.load_rows(good)
@@ -195,7 +198,7 @@ def _stage(ingestion: Ingestion, context: RunContext, step: str, prepared: _Prep
     store, load, manifest = context.catalogue.store_of(ingestion.table.name), ingestion.load, ingestion.manifest
     if end.rejected:
         rejected = ingestion.preparation.rejected_rows(table)
-        both = " UNION ALL ".join(filter(None, [rejected, prepared.reader_rejects]))
+        both = SelectSql(" UNION ALL ".join(filter(None, [rejected, prepared.reader_rejects])))
         staged = store.stage(load, manifest, f"{chunk.id}/rejects", both)
         staged.finish_chunk({})
         ingestion.rejects.append(staged.query)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from headwater.contracts import Load, ReadRequest
 from headwater.core.graph import Role, node_name
+from headwater.core.policies import LoadMode, SchemaPolicy
 from headwater.core.project import SourceTable
 from headwater.core.run import EventName, Status, StepResult
 from headwater.core.secrets import redact
@@ -112,7 +113,7 @@ def _begin(
     finished = {part.chunk: end for part, end in _staged_ends(staging) if end is not None}
     manifest = dict(staging.manifest) if staging else {}
     columns = declared_columns(table) or _describe(table, described, context)
-    fresh = step.full or table.ingest.load == "full"
+    fresh = step.full or table.ingest.load == LoadMode.FULL
     request = ReadRequest(
         options=table.options,
         ingest=table.ingest,
@@ -159,7 +160,7 @@ def _refuse_missing(table: SourceTable, described: TableDescription | None) -> N
     """Refuse a load whose source's catalogue lacks a declared column: it would be NULL, and nobody told."""
     known = described.columns if described and not described.proposed else ()
     missing = missing_columns(table.ingest, [column.name for column in known]) if known else []
-    if missing and table.ingest.schema_policy != "freeze":  # freeze tells of everything at once
+    if missing and table.ingest.schema_policy != SchemaPolicy.FREEZE:  # freeze tells of everything at once
         raise ConnectorError(
             f"{table.name}: the source has no column {', '.join(missing)}, which is declared",
             fix=f"mend the source or the declaration; where it may be missing, declare {missing[0]}: "
@@ -197,7 +198,7 @@ def _prepare(
     )
     system = {column.name for column in preparation.system_columns}
     current = [c for c in state.columns if c.name not in system] if state and state.commit and not full else None
-    replaces = ingest.load == "full" or full
+    replaces = ingest.load == LoadMode.FULL or full
     policy, declared = ingest.schema_policy, bool(declared_columns(table))
     decision = decide_schema(
         policy,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from headwater.core.fragments import SelectSql
 from headwater.core.plan import Cause, Decision
 from headwater.core.run import EventName, Status, StepResult
 from headwater.core.secrets import redact
@@ -48,8 +49,8 @@ def _load(step: LoadStep, context: RunContext, ingestion: Ingestion) -> StepResu
         preparation=ingestion.preparation,
         state=state,
         full=ingestion.full,
-        rows=" UNION ALL BY NAME ".join(ingestion.good),
-        rejects=" UNION ALL ".join(ingestion.rejects) if end.rejected else "",
+        rows=SelectSql(" UNION ALL BY NAME ".join(ingestion.good)),
+        rejects=SelectSql(" UNION ALL ".join(ingestion.rejects) if end.rejected else ""),
         good=end.good,
         rejected=end.rejected,
         swallowed=end.swallowed,

@@ -7,7 +7,9 @@ from functools import reduce
 from typing import TYPE_CHECKING
 
 from headwater.contracts import Change, Computation, Load, Target
+from headwater.core.fragments import SelectSql
 from headwater.core.plan import Decision, Interval
+from headwater.core.policies import Materialization
 from headwater.core.run import EventName, Status, StepResult
 from headwater.errors import StateError
 from headwater.plan.intervals import read_spans, subtract_spans, write_spans
@@ -33,7 +35,7 @@ SMALL_ROWS = 100_000
 
 def settle_transform(step: TransformStep, context: RunContext) -> TransformStep:
     """Decide again when the inputs are done; intervals by what is finished by now."""
-    incremental = step.model.spec.materialize == "incremental" and not step.full
+    incremental = step.model.spec.materialize == Materialization.INCREMENTAL and not step.full
     if step.decision is not Decision.IF_INPUTS_CHANGED and not incremental:
         return step
     time_source = context.observed.time_sources.get(step.dataset)
@@ -62,7 +64,11 @@ def _readable(step: TransformStep, context: RunContext) -> TableState | None:
     """Return the state of a transform's own table; neither it nor what is read is damaged."""
     state = context.catalogue.states.get(step.dataset)
     if state is not None and state.foreign:
-        forgets = ", which forgets its history: keep a copy" if step.model.spec.materialize == "snapshot" else ""
+        forgets = (
+            ", which forgets its history: keep a copy"
+            if step.model.spec.materialize == Materialization.SNAPSHOT
+            else ""
+        )
         raise StateError(state.foreign, fix=f"{state.way_out}{forgets}")
     for name in step.inputs:
         if (read := context.catalogue.states.get(name)) is not None and read.foreign:
@@ -73,7 +79,9 @@ def _readable(step: TransformStep, context: RunContext) -> TableState | None:
 def joins(step: TransformStep) -> bool:
     """Whether a transform is all in one statement: SQL, stored whole, and no check looks into another table."""
     looks_away = any(check.relationship is not None for check in step.model.spec.all_checks())
-    return step.model.spec.materialize == "table" and bool(step.sql) and bool(step.inputs) and not looks_away
+    return (
+        step.model.spec.materialize == Materialization.TABLE and bool(step.sql) and bool(step.inputs) and not looks_away
+    )
 
 
 def is_small(step: TransformStep, context: RunContext) -> bool:
@@ -120,7 +128,7 @@ class _Work:
     """One execution of a transform on one connection."""
 
     def __init__(
-        self, step: TransformStep, context: RunContext, connection: DuckDBPyConnection, text: str | None = None
+        self, step: TransformStep, context: RunContext, connection: DuckDBPyConnection, text: SelectSql | None = None
     ) -> None:
         self.step, self.context, self.connection, self._text = step, context, connection, text
         self._alive: list[Any] = []

@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from headwater.core.fragments import SelectSql, quote_identifier, quote_text
+from headwater.core.policies import SchemaPolicy
 from headwater.core.types import normalize_type
 from headwater.sources.common.json_texts import UNREAD, texts_sql
 from headwater.sql.exact import EPOCHS, INTEGERS, nested_cast_sql, text_cast_sql
 from headwater.sql.nested import is_nested, json_twin
-from headwater.sql.quoting import quote_identifier, quote_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from headwater.core.specs import IngestSpec
 
 _TEXT = ("VARCHAR", "JSON")
-_LENIENT = ("evolve", "discard_value")
+_LENIENT = (SchemaPolicy.EVOLVE, SchemaPolicy.DISCARD_VALUE)
 """Policies to which a key that is not declared is nothing special."""
 _BEGINS = "regexp_matches({}, '^\\s*\\{{')"
 _MANY_DIGITS = "[0-9][0-9.]{15,}"
@@ -60,19 +61,19 @@ class JsonProjection:
     """
 
     columns: tuple[Column, ...]
-    policy: str
+    policy: SchemaPolicy
     place: str
     connection: DuckDBPyConnection
     usual: tuple[tuple[str, ...], ...] = ()
 
-    def select(self, scan: str, more: Sequence[str]) -> str:
+    def select(self, scan: str, more: Sequence[str]) -> SelectSql:
         """Return a SELECT of the columns, `more`, `_rule` and `_reason`.
 
         Args:
             scan: A SELECT of `json` (of type JSON) and whatever `more` and `place` need.
             more: Expressions over the scan's columns, each with its name.
         """
-        strict = self.policy in ("freeze", "discard_row")
+        strict = self.policy in (SchemaPolicy.FREEZE, SchemaPolicy.DISCARD_ROW)
         typed = exact_values(scan, self.columns, self.connection, also=f"{self._keys()} AS _hw_keys", strict=strict)
         columns = [f"_hw_t{index} AS {quote_identifier(c.name)}" for index, c in enumerate(self.columns)]
         judged = (
@@ -88,14 +89,14 @@ class JsonProjection:
         ]
         rule = " ".join(f"WHEN {test} THEN {quote_text(name)}" for test, name, _ in rules)
         reason = " ".join(f"WHEN {test} THEN {told}" for test, _, told in rules)
-        return (
+        return SelectSql(
             f"SELECT {', '.join([*columns, *more])}, CASE {rule} END AS _rule, CASE {reason} END AS _reason "
             f"FROM ({judged})"
         )
 
     def _casts(self) -> str:
         """SQL of which values do not fit their column, or NULL."""
-        if self.policy == "discard_value":
+        if self.policy == SchemaPolicy.DISCARD_VALUE:
             return "NULL::VARCHAR"
         tests, told = [], []
         for index, column in enumerate(self.columns):
@@ -140,7 +141,7 @@ class JsonProjection:
         valued = undeclared.format("json_keys(json_merge_patch('{}', json))")
         some = f"_hw_object AND len({undeclared.format('_hw_keys')}) > 0"
         names = f"CASE WHEN {some} THEN nullif(array_to_string({valued}, ', '), '') END"
-        if self.policy == "discard_row":
+        if self.policy == SchemaPolicy.DISCARD_ROW:
             return names
         told = f"concat({self.place}, ': keys that are not declared: ', {names}, '; schema is freeze: declare them')"
         return f"CASE WHEN {names} IS NOT NULL THEN error({told}) END"

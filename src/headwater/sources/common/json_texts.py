@@ -12,8 +12,8 @@ from functools import lru_cache
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from headwater.core.fragments import quote_text
 from headwater.sql.nested import list_element, map_types, struct_fields
-from headwater.sql.quoting import quote_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,9 +11,9 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
+from headwater.core.fragments import quote_text
 from headwater.sources.common.encodings import codec_of
 from headwater.sources.common.listing import FileFormatError
-from headwater.sql.quoting import quote_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -12,10 +12,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from headwater.core.fragments import SelectSql, quote_identifier, quote_text
 from headwater.sources.common.layout import PACKED, Layout, is_exact_in_duckdb, open_bytes, open_text, read_layout
 from headwater.sources.files.loose import find_records, scan_loosely
 from headwater.sources.files.scan import CsvScan, read_type
-from headwater.sql.quoting import quote_identifier, quote_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -41,7 +41,7 @@ class CsvReader:
     unknown: tuple[str, ...] = ()
     _parts: int = 0
 
-    def read_group(self, files: Sequence[File]) -> tuple[str, str, int, int]:
+    def read_group(self, files: Sequence[File]) -> tuple[SelectSql, SelectSql, int, int]:
         """Read files; return a SELECT of the good rows, one of the rejects (or ""), and how many rejects.
 
         The last number is that of lines which a reject took beside its first one: a quote was not closed.
@@ -60,9 +60,11 @@ class CsvReader:
         rejected = [part for part in parts if self._count(f"{part}_rejects")]
         for part in rejected:
             self._number_lines(f"{part}_rejects")
-        rows = " UNION ALL ".join(f"SELECT * FROM {part} WHERE _rule IS NULL" for part in sorted(parts))
-        rejects = " UNION ALL ".join(
-            f"SELECT _file, _line, rule, reason, raw FROM {part}_rejects" for part in sorted(rejected)
+        rows = SelectSql(" UNION ALL ".join(f"SELECT * FROM {part} WHERE _rule IS NULL" for part in sorted(parts)))
+        rejects = SelectSql(
+            " UNION ALL ".join(
+                f"SELECT _file, _line, rule, reason, raw FROM {part}_rejects" for part in sorted(rejected)
+            )
         )
         count = sum(self._count(f"{part}_rejects") for part in rejected)
         swallowed = sum(self._sum(f"{part}_rejects", "lines - 1") for part in rejected)
@@ -147,11 +149,11 @@ class CsvReader:
 
     # --------------------------------------------------------------------------------------------- what it yields
 
-    def _nothing(self) -> str:
+    def _nothing(self) -> SelectSql:
         nulls = [f"CAST(NULL AS {read_type(c.type)}) AS {quote_identifier(c.name)}" for c in self.scan.columns]
-        return f"SELECT {', '.join(nulls)}, NULL::VARCHAR AS _file, NULL::BIGINT AS _line LIMIT 0"
+        return SelectSql(f"SELECT {', '.join(nulls)}, NULL::VARCHAR AS _file, NULL::BIGINT AS _line LIMIT 0")
 
-    def _judged(self, rows: str) -> str:
+    def _judged(self, rows: SelectSql) -> SelectSql:
         """Leave unknown columns out, and say which rows have a value in one."""
         unknown = {name.lower() for name in self.unknown}
         selected = ", ".join(
@@ -160,7 +162,7 @@ class CsvReader:
         used = [(quote_identifier(name), quote_text(f"column {quote_identifier(name)}")) for name in self.unknown]
         tests = " OR ".join(f"{name} IS NOT NULL" for name, _ in used) or "FALSE"
         named = ", ".join(f"CASE WHEN {name} IS NOT NULL THEN {told} END" for name, told in used) or "NULL"
-        return (
+        return SelectSql(
             f"SELECT {selected}, _file, _line, CASE WHEN {tests} THEN 'unknown_column' END AS _rule, "
             f"CASE WHEN {tests} THEN concat('not declared: ', concat_ws(', ', {named})) END AS _reason FROM ({rows})"
         )

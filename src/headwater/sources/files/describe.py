@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from headwater.contracts import TableDescription
 from headwater.core.commit import Column
+from headwater.core.policies import LoadMode
 from headwater.core.specs import missing_columns
 from headwater.sources.common.layout import PACKED, open_bytes, read_layout
 from headwater.sources.common.listing import FileFormatError, explain_errors, listing_version
@@ -110,7 +111,9 @@ class _Describing:
         """Return the declared columns that a file with a header lacks; an incremental load reads the newest ones."""
         if options.kind not in ("csv", "tsv") or not options.header or not options.columns:
             return ()
-        some = sorted(files, key=lambda file: file.mtime_ns)[-1 if options.load == "incremental" else -_HEADERS :]
+        some = sorted(files, key=lambda file: file.mtime_ns)[
+            -1 if options.load == LoadMode.INCREMENTAL else -_HEADERS :
+        ]
         lacking: dict[str, None] = {}
         for file in some:
             with suppress(OSError, EOFError, ValueError, zlib.error, FileFormatError):  # told when it is read

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from headwater.core.fragments import NO_SELECT, SelectSql, quote_text
 from headwater.sources.common.json_rows import SAMPLE_ROWS, JsonProjection, KeysError, usual_keys
 from headwater.sources.common.layout import PACKED, RAW_CHARACTERS, open_bytes
 from headwater.sources.common.listing import FileFormatError, check_unchanged, duckdb_path
-from headwater.sql.quoting import quote_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -55,7 +55,7 @@ class JsonReader:
     token: str
     absolute: bool = False
 
-    def query(self, files: Sequence[File], name: str) -> str:
+    def query(self, files: Sequence[File], name: str) -> SelectSql:
         """Return a SELECT of the columns, `_file`, `_line`, `_raw`, `_rule` and `_reason`.
 
         A line that is not JSON is left out and counted by a sequence, which costs nothing when there is none; see
@@ -67,9 +67,9 @@ class JsonReader:
         selects = [
             self._select(scan, name, self._usual_keys(group, scan)) for scan, group in zip(scans, groups, strict=True)
         ]
-        return " UNION ALL ".join(selects)
+        return SelectSql(" UNION ALL ".join(selects))
 
-    def rejects(self, files: Sequence[File], name: str) -> tuple[str, int]:
+    def rejects(self, files: Sequence[File], name: str) -> tuple[SelectSql, int]:
         """Return a SELECT of the lines that are not JSON and how many there are, once `query` has run."""
         for index in range(len(files) if self.ordered else 1):
             self.connection.execute(f"DROP TABLE IF EXISTS {self._text_table(f'{name}_{index}')}")
@@ -79,11 +79,11 @@ class JsonReader:
         ).fetchone()
         self.connection.execute(f"DROP SEQUENCE {self._sequence(name)}")
         if not row or not row[0]:
-            return "", 0
+            return NO_SELECT, 0
         table = f"hw_rejects_{self.token}_{name}"
         self._collect_broken(files, table)
         found = self.connection.execute(f"SELECT count(*) FROM {table}").fetchone()
-        return f"SELECT * FROM {table}", int(found[0]) if found else 0
+        return SelectSql(f"SELECT * FROM {table}"), int(found[0]) if found else 0
 
     def _sequence(self, name: str) -> str:
         return f"hw_broken_{self.token}_{name}"

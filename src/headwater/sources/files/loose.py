@@ -6,9 +6,9 @@ import csv
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from headwater.core.fragments import quote_text
 from headwater.sources.common.layout import RAW_CHARACTERS, csv_options, open_bytes, open_text
 from headwater.sources.files import scan as files_scan
-from headwater.sql.quoting import quote_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

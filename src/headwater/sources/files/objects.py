@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.contracts import Chunk, ChunkEnd, Reading, TableDescription
 from headwater.core.commit import Column
+from headwater.core.fragments import SelectSql, quote_text
 from headwater.errors import ProjectError
 from headwater.sources.common.listing import (
     FileFormatError,
@@ -22,7 +23,6 @@ from headwater.sources.common.listing import (
 )
 from headwater.sources.common.walk import fixed_folder, list_files, missing_folder
 from headwater.sources.files.scan import empty_query
-from headwater.sql.quoting import quote_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -134,7 +134,7 @@ class ObjectRead:
                 position["complete"] = True
             yield Chunk(name, query, partial(ChunkEnd, position))
 
-    def _copy(self, group: Sequence[File]) -> str:
+    def _copy(self, group: Sequence[File]) -> SelectSql:
         """Copy the files of a chunk; return a SELECT of their rows, in literals: there are few, and they are short."""
         with ThreadPoolExecutor(min(_AT_ONCE, len(group))) as pool:
             found = list(pool.map(self._keep, group))
@@ -143,7 +143,7 @@ class ObjectRead:
             f"{file.mtime_ns // 1000}, {quote_text(copy.place)})"
             for file, (copy, media_type) in zip(group, found, strict=True)
         ]
-        return (
+        return SelectSql(
             "SELECT path, CAST(size_bytes AS BIGINT) AS size_bytes, sha256, media_type, "
             "make_timestamptz(CAST(modified_us AS BIGINT)) AS modified_at, object, path AS _file, "
             f"CAST(NULL AS BIGINT) AS _line FROM (VALUES {', '.join(rows)}) "

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from headwater.core.commit import Column
+from headwater.core.fragments import SelectSql, quote_identifier, quote_text
 from headwater.sources.common.listing import FileFormatError, duckdb_path, explain_errors
 from headwater.sql.exact import EPOCHS, exact_cast_sql
-from headwater.sql.quoting import quote_identifier, quote_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -99,7 +99,7 @@ def parquet_rows(base: str, files: Sequence[File], connection: DuckDBPyConnectio
 def parquet_query(
     base: str, layouts: Mapping[Layout, Sequence[File]], columns: Sequence[Column], unknown: Sequence[str], token: str,
     connection: DuckDBPyConnection, *, absolute: bool = False, lenient: bool = False, shown: bool = False,
-) -> str:  # fmt: skip
+) -> SelectSql:  # fmt: skip
     """Return a SELECT of the columns, `_file`, `_line`, `_rule` and `_reason`; it may run once.
 
     A value in an `unknown` column rejects its row, and so does one that does not fit, unless `lenient` (it is NULL);
@@ -110,7 +110,7 @@ def parquet_query(
         scan = _scan(base, layout, files, f"hw_parquet_{token}_{number}", connection)
         path = "_hw_path" if absolute else f"substr(_hw_path, {len(base.rstrip(os.sep)) + 2})"
         selects.append(_select(scan, layout, columns, unknown, path, lenient=lenient, shown=shown))
-    return " UNION ALL ".join(selects)
+    return SelectSql(" UNION ALL ".join(selects))
 
 
 def find_damaged_parquet(base: str, files: Sequence[File]) -> Iterator[File]:

@@ -7,10 +7,10 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from headwater.core.commit import Column
+from headwater.core.fragments import quote_text
 from headwater.sources.common.json_rows import proposed_type
 from headwater.sources.common.layout import csv_options, is_exact_in_duckdb, open_text, read_layout
 from headwater.sources.common.listing import duckdb_path
-from headwater.sql.quoting import quote_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,10 +10,10 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from headwater.core.fragments import SelectSql, quote_identifier, quote_text
 from headwater.sources.common.layout import RAW_CHARACTERS, Dialect, Layout
 from headwater.sources.common.listing import duckdb_path
 from headwater.sql.exact import EPOCHS, formatted_cast_sql, text_cast_sql
-from headwater.sql.quoting import quote_identifier, quote_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -189,10 +189,10 @@ def took_sql(lines: str) -> str:
     return f"CASE WHEN {lines} > 1 THEN concat('; it takes ', {lines}, ' lines of the file') ELSE '' END"
 
 
-def empty_query(columns: Sequence[Column]) -> str:
+def empty_query(columns: Sequence[Column]) -> SelectSql:
     """Return a SELECT of no rows with the columns of a chunk."""
     nulls = ", ".join(f"CAST(NULL AS {read_type(c.type)}) AS {quote_identifier(c.name)}" for c in columns)
-    return f"SELECT {nulls}, NULL::VARCHAR AS _file, NULL::BIGINT AS _line LIMIT 0"
+    return SelectSql(f"SELECT {nulls}, NULL::VARCHAR AS _file, NULL::BIGINT AS _line LIMIT 0")
 
 
 def read_type(type_text: str) -> str:

@@ -15,7 +15,9 @@ from pydantic import Field, ValidationInfo, model_validator
 
 from headwater.contracts import Chunk, ChunkEnd, Reading, Source, TableDescription
 from headwater.core.commit import Column
+from headwater.core.fragments import NO_SELECT, SelectSql
 from headwater.core.layers import Family
+from headwater.core.policies import SchemaPolicy
 from headwater.core.specs import IngestSpec, Spec, missing_columns, stores_of
 from headwater.core.values import PathText, Size, Words
 from headwater.errors import ProjectError
@@ -204,7 +206,7 @@ class _FileRead:
     def _kept(self, columns: tuple[Column, ...]) -> tuple[Column, ...]:
         """The columns that the chunks yield: the policies that discard have no place for one that is not declared."""
         policy = self.request.ingest.schema_policy
-        return self.request.columns if policy in ("discard_row", "discard_value") else columns
+        return self.request.columns if policy in (SchemaPolicy.DISCARD_ROW, SchemaPolicy.DISCARD_VALUE) else columns
 
     def _columns(self, options: FilesTable, files: Sequence[File]) -> tuple[Column, ...]:
         """The declared columns, and those that only the files have: as text, or with the type Parquet gives."""
@@ -225,7 +227,7 @@ class _FileRead:
             return declared
         known = {column.name.lower() for column in declared}
         new = [column for column in found if column.name.lower() not in known]
-        if self.request.ingest.schema_policy == "freeze":
+        if self.request.ingest.schema_policy == SchemaPolicy.FREEZE:
             self._refuse(declared, found, new, files)
         return (*declared, *new)
 
@@ -245,7 +247,7 @@ class _FileRead:
     def _check_given(self, file: File, names: Sequence[str]) -> None:
         """Refuse a file that lacks a declared column: its rows would be NULL there, and nobody told."""
         missing = missing_columns(self.request.ingest, names)
-        if missing and self.request.ingest.schema_policy != "freeze":  # freeze tells of everything at once
+        if missing and self.request.ingest.schema_policy != SchemaPolicy.FREEZE:  # freeze tells of everything at once
             what = ", ".join(missing)
             raise FileFormatError(
                 f"{file.path} has no column {what}, which is declared (it has {', '.join(names)[:200]})",
@@ -294,10 +296,10 @@ class _FileRead:
         packed = find_damaged_packed(base, files)
         return chain(packed, find_damaged_json(base, files, lines=kind == "jsonl")) if "json" in kind else packed
 
-    def _empty(self, columns: Sequence[Column]) -> str:
+    def _empty(self, columns: Sequence[Column]) -> SelectSql:
         options: FilesTable = self.request.options
         more = "".join(f", NULL::VARCHAR AS {name}" for name in _EXTRA[options.kind][2:])
-        return f"SELECT *{more} FROM ({empty_query(columns)})"
+        return SelectSql(f"SELECT *{more} FROM ({empty_query(columns)})")
 
     def _chunk(
         self, name: str, token: str, group: Sequence[File], columns: tuple[Column, ...], *, complete: bool
@@ -309,7 +311,7 @@ class _FileRead:
         if complete:
             position["complete"] = True
         connection, base, members = self.request.connection, self.unpacked.base, self.unpacked.members(group)
-        lenient = self.request.ingest.schema_policy == "discard_value"
+        lenient = self.request.ingest.schema_policy == SchemaPolicy.DISCARD_VALUE
         with explain_errors(base, members, self._find_damaged):
             check_unpacked(base, members, options.max_unpacked, whole="json" in options.kind)
         kept = self._kept(columns)
@@ -321,11 +323,11 @@ class _FileRead:
                     base, layouts, kept, unknown, token, connection,
                     absolute=absolute, lenient=lenient, shown=not self.request.ingest.hides_values,
                 )  # fmt: skip
-            return Chunk(name, query, lambda: self._end(group, position, "", 0))
+            return Chunk(name, query, lambda: self._end(group, position, NO_SELECT, 0))
         if options.kind in ("json", "jsonl"):
             members = [member for member in members if member.size_bytes]  # of a packed file, nothing is no document
             if not members:
-                return Chunk(name, self._empty(kept), lambda: self._end(group, position, "", 0))
+                return Chunk(name, self._empty(kept), lambda: self._end(group, position, NO_SELECT, 0))
             ingest = self.request.ingest
             reader = JsonReader(connection, base, columns, ingest, ordered, options.kind == "jsonl", token, absolute)
             with explain_errors(base, members, self._find_damaged):
@@ -346,7 +348,7 @@ class _FileRead:
         return Chunk(name, query, lambda: self._end(group, position, rejects, rejected, lines), loaded.drop_rows)
 
     def _end(
-        self, group: Sequence[File], position: dict[str, Any], rejects: str, rejected: int, swallowed: int = 0
+        self, group: Sequence[File], position: dict[str, Any], rejects: SelectSql, rejected: int, swallowed: int = 0
     ) -> ChunkEnd:
         check_unchanged(self.base, group)
         return ChunkEnd(position, rejects, rejected, swallowed=swallowed)

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from headwater.core.commit import Column
+from headwater.core.fragments import quote_identifier, quote_text
 from headwater.errors import ProjectError
 from headwater.sql.exact import EPOCHS, exact_cast_sql, formatted_cast_sql
-from headwater.sql.quoting import quote_identifier, quote_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

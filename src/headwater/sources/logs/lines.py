@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from headwater.core.fragments import NO_SELECT, SelectSql, quote_identifier, quote_text
+from headwater.core.policies import SchemaPolicy
 from headwater.sources.common.json_rows import JsonProjection
 from headwater.sources.common.layout import RAW_CHARACTERS
 from headwater.sources.common.listing import FileFormatError
 from headwater.sources.logs.format import FORMATS, LogFormat, own_format
 from headwater.sources.logs.split import last_line_end, split_lines
 from headwater.sql.placeholders import timestamp_literal
-from headwater.sql.quoting import quote_identifier, quote_text
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -43,14 +44,14 @@ class LineReader:
     connection: DuckDBPyConnection
     options: LogsTable
     columns: tuple[Column, ...]
-    policy: str
+    policy: SchemaPolicy
     token: str
 
     @property
     def _table(self) -> str:
         return f"hw_log_{self.token}"
 
-    def take(self, text: LogText) -> str | None:
+    def take(self, text: LogText) -> SelectSql | None:
         """Read the next lines of a log: a SELECT of their rows, or None when there is no whole line any more.
 
         Raises:
@@ -114,7 +115,7 @@ class LineReader:
 
     def _misfits(self, found: LogFormat) -> str:
         """SQL of which values of a line are not of their column's type, or NULL."""
-        if self.policy == "discard_value":
+        if self.policy == SchemaPolicy.DISCARD_VALUE:
             return "NULL::VARCHAR"
         failed = [(column, found.failed(column, f"c{index}")) for index, column in enumerate(self.columns)]
         told = [
@@ -134,7 +135,7 @@ class LineReader:
             return FORMATS["rfc5424" if re.match(r"<\d{1,3}>\d{1,2} ", first) else "rfc3164"]
         return FORMATS[str(self.options.format)]
 
-    def _rows(self, part: Part) -> str:
+    def _rows(self, part: Part) -> SelectSql:
         place = f"{quote_text(part.file.path)} AS _file"
         if self.options.format == "json":
             told = quote_text(part.file.path)
@@ -143,13 +144,13 @@ class LineReader:
             return projection.select(scan, [place, "n AS _line", "CAST(json AS VARCHAR) AS _raw"])
         values = ", ".join(f"c{index} AS {quote_identifier(column.name)}" for index, column in enumerate(self.columns))
         told = "NULL::VARCHAR AS _rule, NULL::VARCHAR AS _reason"
-        return f"SELECT {values}, {place}, n AS _line, {told} FROM {self._table} WHERE line IS NULL"
+        return SelectSql(f"SELECT {values}, {place}, n AS _line, {told} FROM {self._table} WHERE line IS NULL")
 
-    def rejects(self) -> tuple[str, int]:
+    def rejects(self) -> tuple[SelectSql, int]:
         """Return a SELECT of the lines that do not fit, and how many there are; it stays when the rows are dropped."""
         row = self.connection.execute(f"SELECT count(line) FROM {self._table}").fetchone()
         if not row or not row[0]:
-            return "", 0
+            return NO_SELECT, 0
         told = self.options.format or "the pattern"
         self.connection.execute(
             f"CREATE OR REPLACE TEMP TABLE {self._table}_rejects AS "
@@ -158,7 +159,7 @@ class LineReader:
             f"ELSE {quote_text(f'the line is not {told}')} END AS reason, line AS raw "
             f"FROM {self._table} WHERE line IS NOT NULL"
         )
-        return f"SELECT * FROM {self._table}_rejects", int(row[0])
+        return SelectSql(f"SELECT * FROM {self._table}_rejects"), int(row[0])
 
     def drop(self) -> None:
         """Drop the lines."""

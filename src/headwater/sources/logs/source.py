@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from headwater.contracts import Chunk, ChunkEnd, Reading, Source, TableDescription
 from headwater.core.commit import Column
+from headwater.core.fragments import SelectSql, quote_identifier, quote_text
 from headwater.core.layers import Family
 from headwater.core.specs import Spec
 from headwater.errors import ProjectError
@@ -22,7 +23,6 @@ from headwater.sources.logs.lines import LineReader
 from headwater.sources.logs.look import Log, read_logs
 from headwater.sources.logs.spec import LogsConnection, LogsTable
 from headwater.sources.logs.text import LogText
-from headwater.sql.quoting import quote_identifier, quote_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -194,10 +194,10 @@ class _LogRead:
             f"{quote_text(reason)} AS reason, {quote_text(f'after byte {log.offset} of log {log.head}')} AS raw"
             for log in following.lost
         ]
-        end = ChunkEnd({}, " UNION ALL ".join(told), len(told))
+        end = ChunkEnd({}, SelectSql(" UNION ALL ".join(told)), len(told))
         return Chunk("lost", self._nothing(), lambda: end)
 
-    def _nothing(self) -> str:
+    def _nothing(self) -> SelectSql:
         nulls = [f"CAST(NULL AS {column.type}) AS {quote_identifier(column.name)}" for column in self.columns]
         nulls += [f"CAST(NULL AS {'BIGINT' if name == '_line' else 'VARCHAR'}) AS {name}" for name in self.extra]
-        return f"SELECT {', '.join(nulls)} WHERE FALSE"
+        return SelectSql(f"SELECT {', '.join(nulls)} WHERE FALSE")

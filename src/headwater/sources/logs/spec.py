@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from headwater.core.specs import IngestSpec, LoadMode, Spec, StoreName, TypeName
+from headwater.core.policies import LoadMode
+from headwater.core.specs import IngestSpec, Spec, StoreName, TypeName
 from headwater.core.values import PathText, Size
 from headwater.errors import ProjectError
 from headwater.sources.common.encodings import Encoding
@@ -35,7 +36,7 @@ class LogsTable(IngestSpec):
     time_format: str = ""
     encoding: Encoding = "utf-8"
     max_unpacked: Size | None = None
-    load: LoadMode = "incremental"
+    load: LoadMode = LoadMode.INCREMENTAL
     into: StoreName = "lake"
 
     @model_validator(mode="after")

@@ -8,11 +8,11 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from headwater.core.cursor import effective_lag
+from headwater.core.fragments import quote_identifier, quote_text
 from headwater.core.types import is_time_type
 from headwater.errors import ProjectError
 from headwater.sources.postgres.holders import list_holders, list_writers, open_sql, tell_holders
 from headwater.sources.postgres.types import landed_type
-from headwater.sql.quoting import quote_identifier, quote_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from headwater.contracts import TableDescription
+from headwater.core.fragments import quote_identifier
 from headwater.core.near import find_near, list_near
 from headwater.sources.postgres.connect import PostgresError
 from headwater.sources.postgres.types import ServerColumn, ServerType, unfit_sql
-from headwater.sql.quoting import quote_identifier
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

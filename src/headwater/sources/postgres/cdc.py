@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from headwater.contracts import CHANGE_COLUMNS, Chunk, ChunkEnd, Reading
+from headwater.core.fragments import SelectSql, quote_identifier
+from headwater.core.policies import SchemaPolicy
 from headwater.sources.postgres import pgoutput
 from headwater.sources.postgres.cdc_slot import (
     WAL_SEGMENT_BYTES,
@@ -27,7 +29,6 @@ from headwater.sources.postgres.cdc_stream import BATCH_BYTES, BATCH_ROWS, Chang
 from headwater.sources.postgres.pgoutput import UNCHANGED, Relation, read_lsn
 from headwater.sources.postgres.rows import RowPlan, open_reader
 from headwater.sources.postgres.slot_names import Slot
-from headwater.sql.quoting import quote_identifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -140,7 +141,7 @@ def _snapshot(source: CdcTable, request: ReadRequest) -> Iterator[Chunk]:
     query = f"SELECT *, {changed} FROM {quote_identifier(name)}"
     nothing = [f"CAST(NULL AS {column.type}) AS {quote_identifier(column.name)}" for column in source.columns]
     emptied = "NULL::VARCHAR AS _rule, NULL::VARCHAR AS _reason, 'truncate', 0::BIGINT, NULL::VARCHAR[]"
-    query = f"{query} UNION ALL SELECT {', '.join([*nothing, emptied])}"
+    query = SelectSql(f"{query} UNION ALL SELECT {', '.join([*nothing, emptied])}")
     yield Chunk("snapshot", query, lambda: ChunkEnd(_position(source, lsn)), _release(request, name))
 
 
@@ -163,7 +164,7 @@ class _LogRead:
         self._upper = str(manifest["upper"])
         self._chunk_rows = int(manifest["chunk_rows"])
         self._name = f"hw_postgres_{uuid.uuid4().hex[:12]}"
-        declared_only = request.ingest.schema_policy == "discard_row"
+        declared_only = request.ingest.schema_policy == SchemaPolicy.DISCARD_ROW
         self._table = ChangeTable(
             request.connection,
             source.target,
@@ -301,7 +302,9 @@ class _LogRead:
         self._chunk += 1
         if stored:
             end = ChunkEnd(_position(self._source, self._upper))
-            yield Chunk(number, f"SELECT * FROM {quote_identifier(name)}", lambda: end, _release(self._request, name))
+            yield Chunk(
+                number, SelectSql(f"SELECT * FROM {quote_identifier(name)}"), lambda: end, _release(self._request, name)
+            )
 
     def _id(self) -> str:
         return f"changes-{self._chunk}"

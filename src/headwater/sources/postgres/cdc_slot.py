@@ -6,10 +6,10 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from headwater.core.fragments import quote_identifier, quote_text
 from headwater.errors import ProjectError
 from headwater.sources.postgres.connect import PostgresError, PostgresUnavailableError
 from headwater.sources.postgres.pgoutput import read_lsn
-from headwater.sql.quoting import quote_identifier, quote_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from headwater.contracts import CHANGE_COLUMNS
+from headwater.core.fragments import quote_identifier, quote_text
 from headwater.sources.postgres.catalogue import ServerTable, resolve_columns
 from headwater.sources.postgres.cdc_slot import in_use
 from headwater.sources.postgres.connect import PostgresError
 from headwater.sources.postgres.pgoutput import UNCHANGED, Relation, Value
 from headwater.sources.postgres.rows import RowPlan
-from headwater.sql.quoting import quote_identifier, quote_text
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from headwater.sql.quoting import quote_text
+from headwater.core.fragments import quote_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,8 +13,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from headwater.core.fragments import quote_identifier, quote_text
 from headwater.sources.postgres.types import from_text, server_sql, unfit_sql
-from headwater.sql.quoting import quote_identifier, quote_text
 from headwater.sql.transaction import in_transaction
 
 if TYPE_CHECKING:

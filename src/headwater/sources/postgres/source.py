@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import AfterValidator, Field, model_validator
 
 from headwater.contracts import Chunk, ChunkEnd, Reading, Source, TableDescription
+from headwater.core.fragments import SelectSql, quote_identifier
 from headwater.core.layers import Family
+from headwater.core.policies import LoadMode, SchemaPolicy
 from headwater.core.specs import Spec
 from headwater.errors import ProjectError
 from headwater.sources.common.one_statement import one_statement
@@ -22,7 +24,6 @@ from headwater.sources.postgres.connect import Server
 from headwater.sources.postgres.holders import NAMED_AFTER, list_holders, tell_holders
 from headwater.sources.postgres.rows import RowPlan, find_scanner, open_reader
 from headwater.sources.postgres.slot_names import Owner, Slot, environment_suffix, too_long
-from headwater.sql.quoting import quote_identifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -163,7 +164,7 @@ class Postgres(Source):
             target = self._searching(target)
         found = self._find(target, {table: request.options})[table]
         columns = _columns(table, found, request)
-        if request.ingest.load == "cdc":
+        if request.ingest.load == LoadMode.CDC:
             owner = self._owner.of_copy(make="lsn" not in request.position)
             slot = Slot.of(request.options, target, self._spec.database_schema, table, owner)
             return read_changes(CdcTable(target, slot, found, columns, _undeclared(found, request)), request)
@@ -226,15 +227,15 @@ class Postgres(Source):
 
     def _keys(
         self, target: Server, table: ServerTable, request: ReadRequest, columns: tuple[Column, ...]
-    ) -> Callable[[Sequence[str]], str]:
+    ) -> Callable[[Sequence[str]], SelectSql]:
         """Return the function that reads the key columns as they are when it is called."""
 
-        def read_keys(wanted: Sequence[str]) -> str:
+        def read_keys(wanted: Sequence[str]) -> SelectSql:
             plan = RowPlan(table, tuple(column for column in columns if column.name in wanted))
             name = f"hw_postgres_{uuid.uuid4().hex[:12]}_keys"
             with closing(open_reader(target)) as reader:
                 reader.fill(request.connection, name, plan, "")
-            return f"SELECT * FROM {quote_identifier(name)}"
+            return SelectSql(f"SELECT * FROM {quote_identifier(name)}")
 
         return read_keys
 
@@ -258,7 +259,9 @@ class _TableRead:
                     continue
                 table = f"{token}_{name}"
                 reader.fill(connection, table, self.plan, where)
-                yield Chunk(name, f"SELECT * FROM {quote_identifier(table)}", _finish(position), self._release(table))
+                yield Chunk(
+                    name, SelectSql(f"SELECT * FROM {quote_identifier(table)}"), _finish(position), self._release(table)
+                )
 
     def _release(self, table: str) -> Callable[[], None]:
         def release() -> None:
@@ -300,7 +303,7 @@ def _cursor(name: str, table: ServerTable, request: ReadRequest) -> ServerColumn
 
 
 def _undeclared(table: ServerTable, request: ReadRequest) -> tuple[ServerColumn, ...]:
-    if request.ingest.schema_policy != "discard_row":
+    if request.ingest.schema_policy != SchemaPolicy.DISCARD_ROW:
         return ()
     asked = {column.name.lower() for column in request.columns}
     return tuple(column for column in table.columns if column.name.lower() not in asked)
@@ -312,12 +315,12 @@ def _columns(name: str, table: ServerTable, request: ReadRequest) -> tuple[Colum
     there = {column.name.lower(): column.column for column in table.columns}
     new = tuple(column for key, column in there.items() if key not in asked)
     missing = [column.name for column in request.columns if column.name.lower() not in there]
-    if request.ingest.schema_policy == "freeze" and request.columns and (new or missing):
+    if request.ingest.schema_policy == SchemaPolicy.FREEZE and request.columns and (new or missing):
         what = [f"new: {', '.join(column.name for column in new)}"] if new else []
         what += [f"missing: {', '.join(missing)}"] if missing else []
         raise ProjectError(
             f"the columns of {name!r} are not those declared ({'; '.join(what)}) and schema is freeze",
             fix="declare the columns, or allow schema: evolve",
         )
-    kept = new if request.ingest.schema_policy == "evolve" or not request.columns else ()
+    kept = new if request.ingest.schema_policy == SchemaPolicy.EVOLVE or not request.columns else ()
     return (*request.columns, *kept)

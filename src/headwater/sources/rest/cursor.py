@@ -7,10 +7,10 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 from headwater.core.cursor import decode_cursor, effective_lag, encode_cursor, subtract_lag
+from headwater.core.fragments import SelectSql, quote_text
 from headwater.errors import ProjectError
 from headwater.sources.common.json_rows import exact_values
 from headwater.sources.rest.client import RestError
-from headwater.sql.quoting import quote_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,7 +47,7 @@ class Cursor:
         """Whether its values are times that say nothing of a zone."""
         return self.type.startswith("TIMESTAMP") and not self.type.endswith("TIME ZONE")
 
-    def highest_query(self, rows: str, connection: DuckDBPyConnection) -> str:
+    def highest_query(self, rows: SelectSql, connection: DuckDBPyConnection) -> SelectSql:
         """Return a SELECT of (parent, highest value as text, whether one has an offset) over rows of (parent, text)."""
         value = "_hw_t0"
         if self.column.type in _EPOCHS:
@@ -55,7 +55,7 @@ class Cursor:
         read = f"SELECT parent, TRY_CAST(text AS JSON) AS json FROM ({rows})"
         read = exact_values(read, (self.column,), connection)
         zoned = f"coalesce(bool_or(regexp_matches(_hw_x0, {quote_text(_OFFSET)})), FALSE)"
-        return f"SELECT parent, CAST(max({value}) AS VARCHAR), {zoned} FROM ({read}) GROUP BY parent"
+        return SelectSql(f"SELECT parent, CAST(max({value}) AS VARCHAR), {zoned} FROM ({read}) GROUP BY parent")
 
     def decode(self, text: Any) -> CursorValue:
         """Read a value as DuckDB or a position writes it.

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from headwater.contracts import Chunk, ChunkEnd
+from headwater.core.fragments import SelectSql, quote_identifier, quote_text
+from headwater.core.policies import SchemaPolicy
 from headwater.sources.common.json_rows import JsonProjection, KeysError, usual_keys
 from headwater.sources.rest.bodies import parse_page
 from headwater.sources.rest.client import RestError, RestNotFoundError, join_url
@@ -19,7 +21,6 @@ from headwater.sources.rest.cursor import OFFSETS, cursor_params
 from headwater.sources.rest.pages import Ask, Guard, Pager, walk
 from headwater.sources.rest.parents import NO_PARENT, read_parents
 from headwater.sources.rest.spec import fill_parent
-from headwater.sql.quoting import quote_identifier, quote_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -187,12 +188,12 @@ class TableRead:
         finally:
             walker.close()
 
-    def keys(self, wanted: Sequence[str]) -> str:
+    def keys(self, wanted: Sequence[str]) -> SelectSql:
         """Return a SELECT of the key columns of all rows as they are now."""
         columns = tuple(column for column in self.request.columns if column.name in wanted)
         names = ", ".join(quote_identifier(column.name) for column in columns)
         connection, table = self.request.connection, f"hw_keys_{self.token}"
-        projection = JsonProjection(columns, "evolve", "''", connection)
+        projection = JsonProjection(columns, SchemaPolicy.EVOLVE, "''", connection)
         view = f"{table}_rows"
         query = f"SELECT {names} FROM ({projection.select(_documents(view), [])}) WHERE _rule IS NULL"
         self._register(_Group(), view)
@@ -205,7 +206,7 @@ class TableRead:
         finally:
             connection.unregister(view)
             walker.close()
-        return f"SELECT * FROM {table}"
+        return SelectSql(f"SELECT * FROM {table}")
 
     def _groups(
         self, walker: Walker, resume: Mapping[str, Any] | None, *, incremental: bool
@@ -261,7 +262,7 @@ class TableRead:
         if self.cursor is None:
             return {}
         found: dict[str, Any] = {}
-        query = self.cursor.highest_query(f"SELECT parent, text FROM {view}", self.request.connection)
+        query = self.cursor.highest_query(SelectSql(f"SELECT parent, text FROM {view}"), self.request.connection)
         for parent, text, zoned in self.request.connection.execute(query).fetchall():
             if text is None:
                 continue

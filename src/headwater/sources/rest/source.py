@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from headwater.contracts import Reading, Source, TableDescription
 from headwater.core.commit import Column
+from headwater.core.fragments import quote_text
 from headwater.core.layers import Family
 from headwater.errors import ProjectError
 from headwater.sources.common.json_rows import proposed_type
@@ -19,7 +20,6 @@ from headwater.sources.rest.cursor import find_cursor
 from headwater.sources.rest.parents import find_chain
 from headwater.sources.rest.read import TableRead, Walker
 from headwater.sources.rest.spec import RestConnection, RestTable
-from headwater.sql.quoting import quote_text
 from headwater.temporary import temporary_folder
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from headwater.contracts import TableDescription
 from headwater.core.commit import Column
+from headwater.core.fragments import quote_identifier
 from headwater.sources.sqlite.types import expected_storage, landed_type
-from headwater.sql.quoting import quote_identifier
 
 if TYPE_CHECKING:
     import sqlite3

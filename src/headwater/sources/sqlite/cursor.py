@@ -14,10 +14,10 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from headwater.core.cursor import subtract_lag
+from headwater.core.fragments import SelectSql, quote_identifier, quote_text
 from headwater.sources.sqlite.catalogue import DbTable
 from headwater.sources.sqlite.types import moment
 from headwater.sql.exact import EPOCHS, FLOATS, INTEGERS
-from headwater.sql.quoting import quote_identifier, quote_text
 
 if TYPE_CHECKING:
     import sqlite3
@@ -157,7 +157,7 @@ def typed(value: str, type_text: str) -> str:
     return f"CAST({quote_text(value)} AS {'DOUBLE' if type_text in EPOCHS else type_text})"
 
 
-def landed_filter(query: str, manifest: Mapping[str, Any], cursor: Column) -> str:
+def landed_filter(query: SelectSql, manifest: Mapping[str, Any], cursor: Column) -> SelectSql:
     """Keep of the rows those within the bounds, and those without a cursor or with one that does not fit."""
     name = quote_identifier(cursor.name)
     within = [
@@ -165,7 +165,7 @@ def landed_filter(query: str, manifest: Mapping[str, Any], cursor: Column) -> st
         for bound, sign in (("lower", ">="), ("upper", "<="))
         if manifest[bound] is not None
     ]
-    return f"SELECT * FROM ({query}) WHERE {name} IS NULL OR ({' AND '.join(within) or 'TRUE'})"
+    return SelectSql(f"SELECT * FROM ({query}) WHERE {name} IS NULL OR ({' AND '.join(within) or 'TRUE'})")
 
 
 def step_back(last: int | float | str, type_text: str, lag: timedelta) -> int | float | str:

@@ -6,9 +6,9 @@ import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from headwater.core.fragments import SelectSql, quote_identifier, quote_text
 from headwater.sources.sqlite.types import arrow_type, convert_column
 from headwater.sql.exact import text_cast_sql
-from headwater.sql.quoting import quote_identifier, quote_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +46,7 @@ class RowLoader:
 
     def load(
         self, database: sqlite3.Connection, table: DbTable, where: str, parameters: Sequence[Any], name: str
-    ) -> str:
+    ) -> SelectSql:
         """Load the rows of `table` that match into a temporary table; return a SELECT of it.
 
         Raises:
@@ -118,7 +118,7 @@ class RowLoader:
             shown = f" {text[:_SHOWN_CHARACTERS]}{'…' if len(text) > _SHOWN_CHARACTERS else ''}"
         return f"column {quote_identifier(column.name)} holds {storage}{shown}, which is not a {column.type}"
 
-    def _typed(self, target: str) -> str:
+    def _typed(self, target: str) -> SelectSql:
         """Cast the columns that travel as text; a text that does not fit makes the row a reject, too."""
         selected, failed = [], []
         for index, column in enumerate(self.columns):
@@ -133,7 +133,7 @@ class RowLoader:
             else:
                 selected.append(f"c{index} AS {name}")
         more = f"nullif(concat_ws('; ', {', '.join(failed)}), '')" if failed else "NULL::VARCHAR"
-        return (
+        return SelectSql(
             f"SELECT {', '.join(selected)}, coalesce(_rule, CASE WHEN {more} IS NOT NULL THEN 'type' END) AS _rule, "
             f"coalesce(_reason, {more}) AS _reason FROM {target}"
         )

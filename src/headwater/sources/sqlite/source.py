@@ -17,7 +17,9 @@ from pydantic import AfterValidator, Field, model_validator
 from headwater.contracts import Chunk, ChunkEnd, Reading, Source, TableDescription
 from headwater.core.commit import Column
 from headwater.core.cursor import effective_lag
+from headwater.core.fragments import SelectSql
 from headwater.core.layers import Family
+from headwater.core.policies import SchemaPolicy
 from headwater.core.specs import Spec
 from headwater.core.values import PathText
 from headwater.errors import ConnectorError, ProjectError, Retryable, Terminal
@@ -123,18 +125,18 @@ class Sqlite(Source):
         manifest = dict(request.manifest) if request.manifest is not None else _bounds(database, found, cursor, request)
         asked = {column.name.lower() for column in request.columns}
         unknown = [c for c in found.columns if c.name.lower() not in asked]
-        if request.ingest.schema_policy != "discard_row":
+        if request.ingest.schema_policy != SchemaPolicy.DISCARD_ROW:
             unknown = []
-        lenient = request.ingest.schema_policy == "discard_value"
+        lenient = request.ingest.schema_policy == SchemaPolicy.DISCARD_VALUE
         token = uuid.uuid4().hex[:12]
         loader = RowLoader(request.connection, columns, tuple(unknown), not request.ingest.hides_values, token, lenient)
         read = _TableRead(self, database, found, cursor, request, manifest, loader)
         return Reading(manifest, read.chunks(), ("_rule", "_reason"), self._keys(table, found, request), columns)
 
-    def _keys(self, name: str, table: DbTable, request: ReadRequest) -> Callable[[Sequence[str]], str]:
+    def _keys(self, name: str, table: DbTable, request: ReadRequest) -> Callable[[Sequence[str]], SelectSql]:
         """Return the function that reads the key columns as they are when it is called."""
 
-        def read_keys(wanted: Sequence[str]) -> str:
+        def read_keys(wanted: Sequence[str]) -> SelectSql:
             columns = tuple(c for c in _columns(name, table, request) if c.name in wanted)
             loader = RowLoader(request.connection, columns, (), False, uuid.uuid4().hex[:12])
             with closing(self._open()) as database:
@@ -385,12 +387,12 @@ def _columns(name: str, table: DbTable, request: ReadRequest) -> tuple[Column, .
     there = {column.name.lower() for column in table.columns}
     new = [column for column in table.columns if column.name.lower() not in asked]
     missing = [column.name for column in request.columns if column.name.lower() not in there]
-    if request.ingest.schema_policy == "freeze" and request.columns and (new or missing):
+    if request.ingest.schema_policy == SchemaPolicy.FREEZE and request.columns and (new or missing):
         what = [f"new: {', '.join(column.name for column in new)}"] if new else []
         what += [f"missing: {', '.join(missing)}"] if missing else []
         raise ProjectError(
             f"the columns of {name!r} are not those declared ({'; '.join(what)}) and schema is freeze",
             fix="declare the columns, or allow schema: evolve",
         )
-    kept = new if request.ingest.schema_policy == "evolve" or not request.columns else []
+    kept = new if request.ingest.schema_policy == SchemaPolicy.EVOLVE or not request.columns else []
     return (*request.columns, *kept)
