@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from headwater.api import find_problems
 from headwater.core.project import Model, Project
 from headwater.project.names import MAX_BYTES, folded, name_problem
-from headwater.storage.folders import dataset_folder
+from headwater.storage.common.folders import dataset_folder
 
 from ..conftest import Files
 

@@ -13,7 +13,7 @@ import pytest
 
 from headwater.api import LoadedProject, load
 from headwater.errors import HeadwaterError
-from headwater.storage.folders import decode_name
+from headwater.storage.common.folders import decode_name
 from headwater.workspace.doctor import diagnose
 from tests.run.projects import write
 from tests.run.runner import NOW, run_well

@@ -9,7 +9,7 @@ import pytest
 from headwater.api import load
 from headwater.core.run import Event, Status
 from headwater.run import compaction
-from headwater.storage import lakehouse_compact
+from headwater.storage.delta import compact as delta_compact
 from tests.run.runner import HEADER, NOW, put, rows, run_well, source, statuses, version
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def test_a_compaction_that_fails_is_a_warning(folder: Path, monkeypatch: pytest.
     def fail(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(lakehouse_compact, "compact_delta", fail)
+    monkeypatch.setattr(delta_compact, "compact_delta", fail)
     put(folder, {"in/3.csv": f"{HEADER}3,x,1.00\n"})
     events: list[Event] = []
     run = load(folder).run(now=NOW, workers=1, listeners=[events.append])

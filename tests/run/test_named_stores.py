@@ -11,7 +11,7 @@ import pytest
 from headwater.api import load
 from headwater.errors import ProjectErrors
 from tests.run.projects import write
-from tests.run.runner import rows, run_well, statuses
+from tests.run.runner import HEADER, put, rows, run, run_well, source, statuses
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -172,3 +172,27 @@ def test_objects_are_kept_by_any_lake_and_a_python_model_opens_them_there(tmp_pa
     )
     with pytest.raises(ProjectErrors, match="which the gold cannot; write into: lake or cold"):
         load(tmp_path)
+
+
+def test_a_file_that_is_no_warehouse_is_never_written_and_never_taken_for_one(tmp_path: Path) -> None:
+    """DuckDB would open a CSV file as a database in memory, in which everything is lost."""
+    text = "stores:\n  gold: {kind: warehouse, path: data/gold.csv}\n"
+    folder = put(tmp_path / "p", {"headwater.yaml": f"name: demo\n{text}", "data/gold.csv": "a\n1\n"})
+    put(folder, {"sources/shop.yaml": source("gold"), "in/1.csv": f"{HEADER}1,a,1.00\n"})
+    results = run(folder)
+    assert results["shop.orders/load"].status.value != "done"
+    assert any("data/gold.csv" in result.error for result in results.values())
+    assert (folder / "data/gold.csv").read_text() == "a\n1\n"
+
+
+def test_maintenance_of_a_lakehouse_removes_only_what_is_a_tables(tmp_path: Path) -> None:
+    """A note of somebody's, and a table of another kind below a table's folder, are not its files."""
+    folder = put(tmp_path / "p", {"sources/shop.yaml": source("lakehouse"), "in/1.csv": f"{HEADER}1,a,1.00\n"})
+    run_well(folder)
+    table = folder / "data/lakehouse/shop/orders"
+    names = ("README.md", "x/_delta_log/0.json", "x/part-1.parquet", "old.parquet")
+    put(folder, {f"data/lakehouse/shop/orders/{name}": "not ours" for name in names})
+    load(folder).maintain(age_s=0.0)
+    assert (table / "README.md").exists()
+    assert (table / "x/part-1.parquet").exists()
+    assert not (table / "old.parquet").exists()

@@ -10,7 +10,7 @@ import pytest
 from headwater.api import load
 from headwater.run import together
 from headwater.run.steps import transform
-from headwater.storage.warehouse_file import WarehouseFile
+from headwater.storage.warehouse.file import WarehouseFile
 from tests.run.projects import change_models, small_models_project, write
 from tests.run.runner import NOW, rows, run, run_all, run_well, statuses
 

@@ -9,9 +9,9 @@ import resource
 import signal
 from typing import Any
 
-from headwater.storage.lake import Lake
-from headwater.storage.lakehouse import Lakehouse
-from headwater.storage.warehouse import Warehouse
+from headwater.storage.lake.store import Lake
+from headwater.storage.lakehouse.store import Lakehouse
+from headwater.storage.warehouse.store import Warehouse
 from headwater.testing.stores import MemorySession, Writer
 
 STORES: dict[str, Any] = {"lake": Lake, "lakehouse": Lakehouse, "warehouse": Warehouse}

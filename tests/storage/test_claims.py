@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from headwater.core.commit import Commit
-from headwater.storage.claims import (
+from headwater.storage.common.claims import (
     Record,
     claim_commit,
     claim_path,
@@ -15,7 +15,7 @@ from headwater.storage.claims import (
     read_record,
     retire_claims,
 )
-from headwater.storage.disk import read_json, write_json
+from headwater.storage.common.disk import read_json, write_json
 
 if TYPE_CHECKING:
     from pathlib import Path

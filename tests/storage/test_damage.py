@@ -15,7 +15,7 @@ import pytest
 
 from headwater.api import load
 from headwater.errors import ConnectorError, HeadwaterError
-from headwater.storage import parquet
+from headwater.storage.common import parquet
 from tests.run.projects import write
 from tests.run.runner import rows, run, run_well, statuses
 from tests.sources.unprivileged import open_folder, unprivileged

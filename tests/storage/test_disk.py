@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from headwater.errors import ConnectorError
-from headwater.storage.disk import create_json, link_file, read_json, remove_tree, report_full_disk, write_json
+from headwater.storage.common.disk import create_json, link_file, read_json, remove_tree, report_full_disk, write_json
 from headwater.testing.stores import rows_of
 
 from .children import STORES, make_writer, run_child, write_on_full_disk

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headwater.core.fragments import quote_identifier, quote_identifiers, quote_text
-from headwater.storage.folders import (
+from headwater.storage.common.folders import (
     dataset_folder,
     decode_name,
     encode_name,
@@ -19,7 +19,7 @@ from headwater.storage.folders import (
     own_folder,
     scratch_folder,
 )
-from headwater.storage.sql import match_keys, split_dataset
+from headwater.storage.common.sql import match_keys, split_dataset
 from headwater.testing.stores import MemorySession
 
 if TYPE_CHECKING:

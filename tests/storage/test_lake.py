@@ -9,7 +9,7 @@ import pytest
 from headwater.contracts import Change, Select
 from headwater.core.commit import Column
 from headwater.errors import ConnectorError, StateError
-from headwater.storage.lake import Lake
+from headwater.storage.lake.store import Lake
 from headwater.testing.stores import COLUMNS, StoreContract, Writer, rows_of
 
 from .children import make_writer

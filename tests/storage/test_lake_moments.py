@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from headwater.errors import RunError, StateError
-from headwater.storage import lake, lake_clean
-from headwater.storage.lake import Lake
+from headwater.storage.lake import clean as lake_clean
+from headwater.storage.lake import store as lake
+from headwater.storage.lake.store import Lake
 from headwater.testing.store_objects import CATALOGUE, rows_of_objects
 from headwater.testing.stores import Writer, rows_of
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from headwater.storage import lake_objects
-from headwater.storage.lake import Lake
+from headwater.storage.lake import objects as lake_objects
+from headwater.storage.lake.store import Lake
 from headwater.testing.store_objects import CATALOGUE, rows_of_objects
 from headwater.testing.stores import rows_of
 

@@ -14,8 +14,8 @@ import pytest
 from headwater.contracts import Change, Select
 from headwater.core.commit import Column
 from headwater.errors import ConnectorError, StateError
-from headwater.storage.delta import open_delta
-from headwater.storage.lakehouse import Lakehouse
+from headwater.storage.delta.log import open_delta
+from headwater.storage.lakehouse.store import Lakehouse
 from headwater.testing.stores import COLUMNS, StoreContract, Writer, rows_of
 
 from .children import make_writer
@@ -155,11 +155,11 @@ def test_the_note_of_the_newest_version_is_an_aid(
     def open_slowly(place: Path) -> deltalake.DeltaTable | None:
         found = open_delta(place)
         with monkeypatch.context() as patch:
-            patch.setattr("headwater.storage.lakehouse_version.open_delta", open_delta)
+            patch.setattr("headwater.storage.delta.versions.open_delta", open_delta)
             make_writer("lakehouse", str(folder.parent.parent)).write("append", rows_of({4: "d"}))
         return found
 
-    monkeypatch.setattr("headwater.storage.lakehouse_version.open_delta", open_slowly)
+    monkeypatch.setattr("headwater.storage.delta.versions.open_delta", open_slowly)
     reader = make_writer("lakehouse", str(folder.parent.parent))
     assert not reader.described.foreign
 
@@ -390,7 +390,7 @@ def test_a_drop_leaves_a_number_only(writer: Writer, folder: Path) -> None:
 def test_a_log_that_did_not_grow_is_not_read_again(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
     state = writer.described
     opened: list[Path] = []
-    monkeypatch.setattr("headwater.storage.lakehouse.open_noted", opened.append)
+    monkeypatch.setattr("headwater.storage.delta.store.open_noted", opened.append)
     assert writer.described == state
     assert opened == []
 

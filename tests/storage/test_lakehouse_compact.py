@@ -13,9 +13,9 @@ import pytest
 
 from headwater.core.commit import Column
 from headwater.errors import StateError
-from headwater.storage import lakehouse_compact
-from headwater.storage.delta import compact_delta
-from headwater.storage.lakehouse import Lakehouse
+from headwater.storage.delta import compact as delta_compact
+from headwater.storage.delta.log import compact_delta
+from headwater.storage.lakehouse.store import Lakehouse
 from headwater.testing.stores import COLUMNS, Writer, rows_of
 
 from .children import make_writer, run_child
@@ -139,7 +139,7 @@ def test_large_files_are_left_alone(writer: Writer, path: str, monkeypatch: pyte
     size_bytes = Path(path, "shop", "orders", large).stat().st_size
     writer.write("append", "SELECT 6::BIGINT AS id, NULL::VARCHAR AS name")
     writer.write("append", "SELECT 7::BIGINT AS id, NULL::VARCHAR AS name")
-    monkeypatch.setattr(lakehouse_compact, "SMALL_FILE_BYTES", size_bytes)
+    monkeypatch.setattr(delta_compact, "SMALL_FILE_BYTES", size_bytes)
     assert compact(writer) == 2
     assert large in files_of(path)
     assert len(writer.read()) == 7
@@ -167,7 +167,7 @@ def interfering(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> N
         act()
         compact_delta(*args)
 
-    monkeypatch.setattr(lakehouse_compact, "compact_delta", late)
+    monkeypatch.setattr(delta_compact, "compact_delta", late)
 
 
 @pytest.mark.parametrize("mode", ["append", "merge", "replace", "record"])
@@ -207,7 +207,7 @@ def compact_and_die(_: Any, path: str, before: bool) -> None:
             compact_delta(*args)
         os.kill(os.getpid(), signal.SIGKILL)
 
-    lakehouse_compact.compact_delta = die
+    delta_compact.compact_delta = die
     compact(writer)
 
 

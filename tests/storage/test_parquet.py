@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from headwater.core.commit import Column
-from headwater.storage.parquet import DataFile, cast_rows, scan_files, write_parquet
+from headwater.storage.common.parquet import DataFile, cast_rows, scan_files, write_parquet
 from headwater.testing.stores import MemorySession
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def test_rows_are_cast_and_named_in_order(connection: DuckDBPyConnection) -> Non
 def test_large_results_become_several_files(
     connection: DuckDBPyConnection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("headwater.storage.parquet.FILE_SIZE", "1MB")
+    monkeypatch.setattr("headwater.storage.common.parquet.FILE_SIZE", "1MB")
     rows = "SELECT range AS id, md5(range::VARCHAR) AS text FROM range(400000)"
     files = write_parquet(connection, rows, tmp_path / "x")
     assert len(files) > 1

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from headwater.errors import RunError, StateError
-from headwater.storage import lakehouse, lakehouse_clean, lakehouse_compact
-from headwater.storage.claims import retire_claims
-from headwater.storage.delta import commit_delta, compact_delta
-from headwater.storage.lakehouse import Lakehouse
-from headwater.storage.lakehouse_write import place_files
+from headwater.storage.common.claims import retire_claims
+from headwater.storage.delta import clean as delta_clean
+from headwater.storage.delta import compact as delta_compact
+from headwater.storage.delta import store as delta_store
+from headwater.storage.delta.log import commit_delta, compact_delta
+from headwater.storage.delta.write import place_files
+from headwater.storage.lakehouse.store import Lakehouse
 from headwater.testing.stores import Writer, rows_of
 
 from .children import make_writer, run_child, write_and_die
@@ -22,8 +24,8 @@ from .children import make_writer, run_child, write_and_die
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from headwater.storage.delta import DeltaChange
-    from headwater.storage.lakehouse_write import Base, Written
+    from headwater.storage.delta.log import DeltaChange
+    from headwater.storage.delta.write import Base, Written
 
 MODES = ["append", "merge", "replace", "overwrite_where", "record"]
 
@@ -59,7 +61,7 @@ def after_commit(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> 
         commit_delta(*args)
         act()
 
-    monkeypatch.setattr(lakehouse, "commit_delta", late)
+    monkeypatch.setattr(delta_store, "commit_delta", late)
 
 
 def before_commit(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
@@ -70,7 +72,7 @@ def before_commit(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) ->
         act()
         commit_delta(*args)
 
-    monkeypatch.setattr(lakehouse, "commit_delta", late)
+    monkeypatch.setattr(delta_store, "commit_delta", late)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -150,8 +152,8 @@ def test_a_drop_that_a_first_load_meets_leaves_no_table(path: str, monkeypatch: 
         first.join(60)
         retire_claims(folder, claims)
 
-    monkeypatch.setattr(lakehouse, "place_files", place)
-    monkeypatch.setattr(lakehouse_clean, "retire_claims", retire)
+    monkeypatch.setattr(delta_store, "place_files", place)
+    monkeypatch.setattr(delta_clean, "retire_claims", retire)
     first = threading.Thread(
         target=lambda: said.append(writer.write("append", rows_of({1: "a"})).commit.sequence), daemon=True
     )
@@ -218,7 +220,7 @@ def test_files_that_are_gone_before_the_commit(
     writer: Writer, path: str, lost: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reject = "SELECT 'k', 'b', now(), 'f', 1, 'r', 'why', 'raw'"
-    place = lakehouse.place_files
+    place = delta_store.place_files
     known = set(folder_of(path).glob(lost))
 
     def lose(*args: Any) -> Any:
@@ -227,7 +229,7 @@ def test_files_that_are_gone_before_the_commit(
             file.unlink()
         return placed
 
-    monkeypatch.setattr(lakehouse, "place_files", lose)
+    monkeypatch.setattr(delta_store, "place_files", lose)
     with pytest.raises(RunError, match="nothing was changed"):
         writer.write("append", rows_of({3: "c"}), rejects=reject)
     assert [row[0] for row in writer.read()] == [1, 2]
@@ -270,7 +272,7 @@ def test_a_compaction_after_which_somebody_commits(
         other.write(mode, rows_of({4: "later"}))
         raise OSError(5, "input/output error")
 
-    monkeypatch.setattr(lakehouse_compact, "compact_delta", late)
+    monkeypatch.setattr(delta_compact, "compact_delta", late)
     assert writer.store.maintain([writer.table], {"compact": "only"})[writer.table].files_compacted == 2
     assert [row[0] for row in writer.read()] == ([1, 2, 4] if mode == "append" else [4])
     import deltalake

@@ -11,7 +11,7 @@ import pytest
 from headwater.contracts import Change, Select
 from headwater.core.commit import Column, Commit
 from headwater.errors import BusyError, ConnectorError, StateError
-from headwater.storage.warehouse import Warehouse
+from headwater.storage.warehouse.store import Warehouse
 from headwater.testing.stores import COLUMNS, MemorySession, StoreContract, Writer, rows_of
 
 from .children import hold_file, make_writer

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from headwater.api import load
 from headwater.core.commit import Column, TableState
-from headwater.storage.warehouse import Warehouse
-from headwater.storage.warehouse_file import WarehouseFile
+from headwater.storage.warehouse.file import WarehouseFile
+from headwater.storage.warehouse.store import Warehouse
 from headwater.testing.stores import MemorySession, Writer
 from tests.run.runner import put, rows, run, run_well, statuses
 
@@ -224,7 +224,7 @@ def test_a_file_that_nobody_wrote_to_is_not_compared(project: Path, monkeypatch:
         asked.append(state.name)
         return state
 
-    monkeypatch.setattr("headwater.storage.warehouse.compare_content", note)
+    monkeypatch.setattr("headwater.storage.warehouse.store.compare_content", note)
     with duckdb.connect(file_of(project), read_only=True) as connection:
         assert connection.execute("SELECT count(*) FROM m.x").fetchall() == [(5,)]
     load(project).plan()

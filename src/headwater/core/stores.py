@@ -22,6 +22,7 @@ class Capabilities:
         keeps_objects: It keeps files as they are, beside the table that lists them (`ObjectStore`).
         keeps_views: A view model can stand in it, for tools that open it alone.
         has_row_ids: It tells rows apart by DuckDB's `rowid`, which a column of that name hides.
+        is_file: Its path is one file; those whose names begin like it, with a dot after it, are its own as well.
     """
 
     modes: frozenset[str] = frozenset({"append", "replace", "merge", "overwrite_where"})
@@ -30,6 +31,7 @@ class Capabilities:
     keeps_objects: bool = False
     keeps_views: bool = False
     has_row_ids: bool = False
+    is_file: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 
 from headwater.core.texts import is_hidden, visible
-from headwater.storage.folders import encode_name
+from headwater.storage.common.folders import encode_name
 
 MAX_BYTES = 200
 """Longest name, as stores spell it: file systems hold 255 bytes, and what is kept beside a table is named after it."""

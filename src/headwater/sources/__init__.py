@@ -1,1 +1,1 @@
-"""Source connectors, one file each."""
+"""Source connectors, a room each."""

@@ -1,1 +1,1 @@
-"""Stores, one file each; the only place where a commit is made."""
+"""Stores, a room each; the only place where a commit is made."""

@@ -15,8 +15,8 @@ from headwater.core.layers import Family
 from headwater.core.stores import Capabilities
 from headwater.core.types import FILE_TYPES
 from headwater.errors import ConnectorError, StateError
-from headwater.storage.commits import Effect, evolve_columns, make_receipt, seal_commit
-from headwater.storage.times import list_time_columns, read_ranges
+from headwater.storage.common.commits import Effect, evolve_columns, make_receipt, seal_commit
+from headwater.storage.common.times import list_time_columns, read_ranges
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

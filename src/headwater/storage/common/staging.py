@@ -13,9 +13,9 @@ from headwater.contracts import Staged, StageResult
 from headwater.core.commit import Column, StagedPart, Staging
 from headwater.core.fragments import SelectSql
 from headwater.errors import ConnectorError
-from headwater.storage.disk import DamagedFileError, read_json, remove_tree, sync_folder, write_json
-from headwater.storage.folders import decode_name, encode_name, is_used, own_folder, report_removed
-from headwater.storage.parquet import DataFile, cast_rows, scan_files, write_parquet
+from headwater.storage.common.disk import DamagedFileError, read_json, remove_tree, sync_folder, write_json
+from headwater.storage.common.folders import decode_name, encode_name, is_used, own_folder, report_removed
+from headwater.storage.common.parquet import DataFile, cast_rows, scan_files, write_parquet
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

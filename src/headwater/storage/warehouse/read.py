@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.core.commit import Column, Commit, StagedPart, Staging, TableState, merge_positions
 from headwater.core.fragments import SelectSql, quote_text
-from headwater.storage.sql import split_dataset
-from headwater.storage.warehouse_content import tell_difference
-from headwater.storage.warehouse_write import read_columns
+from headwater.storage.common.sql import split_dataset
+from headwater.storage.warehouse.content import tell_difference
+from headwater.storage.warehouse.write import read_columns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from duckdb import DuckDBPyConnection
 
-    from headwater.storage.warehouse_catalog import Catalog
+    from headwater.storage.warehouse.catalog import Catalog
 
 _Names = dict[tuple[str, str], Any]
 

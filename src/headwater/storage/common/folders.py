@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from headwater.errors import ConnectorError, StateError
-from headwater.storage.disk import explain_full_disk
-from headwater.storage.sql import split_dataset
+from headwater.storage.common.disk import explain_full_disk
+from headwater.storage.common.sql import split_dataset
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

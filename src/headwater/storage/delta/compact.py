@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headwater.errors import ConnectorError, StateError
-from headwater.storage.commits import Effect
-from headwater.storage.delta import compact_delta, list_live_files
-from headwater.storage.lakehouse_version import LostVersionError, check_written, note_version, write_version
-from headwater.storage.lakehouse_write import Written, place_files
-from headwater.storage.parquet import cast_rows, scan_files, write_parquet
+from headwater.storage.common.commits import Effect
+from headwater.storage.common.parquet import cast_rows, scan_files, write_parquet
+from headwater.storage.delta.log import compact_delta, list_live_files
+from headwater.storage.delta.versions import LostVersionError, check_written, note_version, write_version
+from headwater.storage.delta.write import Written, place_files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from deltalake import DeltaTable
     from duckdb import DuckDBPyConnection
 
-    from headwater.storage.lakehouse_version import HeldLog
-    from headwater.storage.lakehouse_write import Base
+    from headwater.storage.delta.versions import HeldLog
+    from headwater.storage.delta.write import Base
 
 SMALL_FILE_BYTES = 16 << 20
 """A file below this size is joined with others of its kind; larger ones are left alone: the work stays small."""

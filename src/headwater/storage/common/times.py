@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from headwater.core.commit import Column
-    from headwater.storage.parquet import DataFile
+    from headwater.storage.common.parquet import DataFile
 
 Ranges = dict[str, tuple[str, str] | None]
 """Lowest and highest value per column, as ISO text; None when a value has no such text (infinity, years before 1)."""

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from headwater.core.commit import Column
-from headwater.storage.claims import Record, read_chain
-from headwater.storage.disk import DamagedFileError, read_json, remove_tree, write_json
-from headwater.storage.folders import own_folder
-from headwater.storage.parquet import DataFile
+from headwater.storage.common.claims import Record, read_chain
+from headwater.storage.common.disk import DamagedFileError, read_json, remove_tree, write_json
+from headwater.storage.common.folders import own_folder
+from headwater.storage.common.parquet import DataFile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from headwater.core.commit import Commit, merge_positions
-from headwater.storage.commits import merges_positions
-from headwater.storage.disk import DamagedFileError, create_json, read_json, remove_tree
-from headwater.storage.folders import decode_name, encode_name, own_folder
+from headwater.storage.common.commits import merges_positions
+from headwater.storage.common.disk import DamagedFileError, create_json, read_json, remove_tree
+from headwater.storage.common.folders import decode_name, encode_name, own_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -12,10 +12,10 @@ from headwater.contracts import RAW_COLUMN, REJECT_COLUMNS
 from headwater.core.commit import Column
 from headwater.core.fragments import quote_identifier, quote_identifiers, quote_text
 from headwater.errors import ConnectorError, StateError
-from headwater.storage.commits import Effect, evolve_columns
-from headwater.storage.sql import match_keys
-from headwater.storage.times import Ranges, list_time_columns, read_ranges, read_ranges_and
-from headwater.storage.warehouse_content import hash_of, hash_rows, pack_content, unpack_total
+from headwater.storage.common.commits import Effect, evolve_columns
+from headwater.storage.common.sql import match_keys
+from headwater.storage.common.times import Ranges, list_time_columns, read_ranges, read_ranges_and
+from headwater.storage.warehouse.content import hash_of, hash_rows, pack_content, unpack_total
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

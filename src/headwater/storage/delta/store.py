@@ -1,4 +1,4 @@
-"""The lakehouse: one Delta table per dataset. A commit is one version of its log that carries producer and sequence."""
+"""One Delta table per dataset. A commit is one version of its log that carries producer and sequence."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from headwater.contracts import MaintainResult, StageResult, Store
 from headwater.core.commit import TableState
 from headwater.core.fragments import NO_SELECT, SelectSql
-from headwater.core.layers import Family
 from headwater.core.run import EventName
 from headwater.core.stores import Capabilities
 from headwater.core.types import DELTA_TYPES
 from headwater.errors import ConnectorError
-from headwater.storage.claims import (
+from headwater.storage.common.claims import (
     Record,
     claim_commit,
     claim_path,
@@ -27,8 +26,15 @@ from headwater.storage.claims import (
     read_chain,
     read_record,
 )
-from headwater.storage.commits import damaged_table, foreign_table, make_receipt, seal_commit, stale_commit
-from headwater.storage.delta import (
+from headwater.storage.common.commits import damaged_table, foreign_table, make_receipt, seal_commit, stale_commit
+from headwater.storage.common.disk import DamagedFileError, link_file, report_full_disk, sync_folder
+from headwater.storage.common.folders import dataset_folder, list_datasets, own_folder, report_removed, scratch_folder
+from headwater.storage.common.parquet import find_damaged, name_part, scan_files
+from headwater.storage.common.rejects import scan_rejects, write_rejects
+from headwater.storage.common.staging import drop_staging, read_staging, stage_chunk
+from headwater.storage.delta.clean import Names, clean_table, drop_table
+from headwater.storage.delta.compact import SMALL_FILE_BYTES, join_files
+from headwater.storage.delta.log import (
     check_whole,
     commit_delta,
     enable_types,
@@ -40,11 +46,7 @@ from headwater.storage.delta import (
     read_columns,
     reading_log,
 )
-from headwater.storage.disk import DamagedFileError, link_file, report_full_disk, sync_folder
-from headwater.storage.folders import dataset_folder, list_datasets, own_folder, report_removed, scratch_folder
-from headwater.storage.lakehouse_clean import Names, clean_table, drop_table
-from headwater.storage.lakehouse_compact import SMALL_FILE_BYTES, join_files
-from headwater.storage.lakehouse_version import (
+from headwater.storage.delta.versions import (
     LostVersionError,
     check_written,
     hold_log,
@@ -53,10 +55,7 @@ from headwater.storage.lakehouse_version import (
     open_noted,
     write_version,
 )
-from headwater.storage.lakehouse_write import Base, place_files, write_change
-from headwater.storage.parquet import find_damaged, name_part, scan_files
-from headwater.storage.rejects import scan_rejects, write_rejects
-from headwater.storage.staging import drop_staging, read_staging, stage_chunk
+from headwater.storage.delta.write import Base, place_files, write_change
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -65,8 +64,8 @@ if TYPE_CHECKING:
 
     from headwater.contracts import Change, Load, Session
     from headwater.core.commit import Column, Commit, Receipt
-    from headwater.storage.delta import DeltaChange
-    from headwater.storage.lakehouse_version import HeldLog
+    from headwater.storage.delta.log import DeltaChange
+    from headwater.storage.delta.versions import HeldLog
 
 
 _BYTES_PER_ROW = 20
@@ -84,19 +83,9 @@ class _Last:
     foreign: str = ""
 
 
-class Lakehouse(Store):
-    """Delta tables in a folder, read as plain Parquet files without an extension.
+class DeltaStore(Store):
+    """Delta tables in a folder: all that a store does but for its name; see the stores made of it."""
 
-    Emits: every change mode; a commit is one version of the Delta log, files that hold affected rows are written anew.
-    Units and time zone: integers as BIGINT, floats as DOUBLE (the caller lands them so); instants in UTC.
-    State: the log holds producer and sequence (`txn`), `_headwater/commits/` the rest of each commit, claimed before.
-    Delivery: exactly once; the version after the one that was read is written, or nothing.
-    Raises: `StateError` when somebody else wrote in between, `ConnectorError` for a full disk or a type Delta lacks.
-    Source: https://github.com/delta-io/delta/blob/master/PROTOCOL.md
-    """
-
-    kind: ClassVar[str] = "lakehouse"
-    family: ClassVar[Family] = Family.LAKEHOUSE
     capabilities: ClassVar[Capabilities] = Capabilities(types=DELTA_TYPES, widens=False)
 
     def __init__(self, path: str, session: Session) -> None:

@@ -16,9 +16,9 @@ from headwater.core.files import read_regular
 from headwater.core.fragments import IdentifierSql, quote_identifier, quote_text
 from headwater.errors import BusyError, ConnectorError, StateError
 from headwater.sql.transaction import in_transaction
-from headwater.storage.disk import explain_full_disk
-from headwater.storage.folders import leaves_notes
-from headwater.storage.warehouse_catalog import Catalog
+from headwater.storage.common.disk import explain_full_disk
+from headwater.storage.common.folders import leaves_notes
+from headwater.storage.warehouse.catalog import Catalog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -156,13 +156,16 @@ class WarehouseFile:
 
     def _damaged(self, why: str) -> DamagedStoreError:
         """Return the error for a file that cannot be read, with the way out: what is in it can be made again."""
+        never = (
+            "" if os.path.exists(self.path + _LEFT) else "; if it never was a warehouse, give the store another path"
+        )
         there = [path for path in (self.path, f"{self.path}.wal") if os.path.lexists(path)] or [self.path]
         moves = "; ".join(f"mv {shlex.quote(path)} {shlex.quote(path)}.damaged" for path in there)
         return DamagedStoreError(
             f"the warehouse {self.path} is damaged: {why}",
             fix=f"restore it, or move it away ({moves}) and run: its models are built again from what they read, its "
             "source tables loaded anew; the history of snapshots, and rows that a source no longer has, are only in "
-            "the old file",
+            f"the old file{never}",
         )
 
     @contextmanager
@@ -194,7 +197,7 @@ class WarehouseFile:
         """Attach the file; while another process holds it, wait as long as the session says."""
         import duckdb
 
-        options = " (READ_ONLY)" if self._session.read_only else ""
+        options = " (TYPE duckdb, READ_ONLY)" if self._session.read_only else " (TYPE duckdb)"
         statement = f"ATTACH IF NOT EXISTS {quote_text(self.path)} AS {self.catalog.name}{options}"
         patience = self._session if isinstance(self._session, _Waits) else None
         end_s = time.monotonic() + (patience.wait_s if patience else 0.0)

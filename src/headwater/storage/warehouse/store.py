@@ -15,7 +15,7 @@ from headwater.core.fragments import SelectSql, quote_text
 from headwater.core.layers import Family
 from headwater.core.run import EventName
 from headwater.core.stores import Capabilities
-from headwater.storage.commits import (
+from headwater.storage.common.commits import (
     WEEK_S,
     foreign_table,
     make_receipt,
@@ -23,10 +23,10 @@ from headwater.storage.commits import (
     seal_commit,
     stale_commit,
 )
-from headwater.storage.sql import split_dataset
-from headwater.storage.warehouse_file import WarehouseFile
-from headwater.storage.warehouse_read import compare_content, read_table_states, read_taken_names
-from headwater.storage.warehouse_write import apply_change, write_rejects
+from headwater.storage.common.sql import split_dataset
+from headwater.storage.warehouse.file import WarehouseFile
+from headwater.storage.warehouse.read import compare_content, read_table_states, read_taken_names
+from headwater.storage.warehouse.write import apply_change, write_rejects
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from headwater.contracts import Change, Load, Session
     from headwater.core.commit import Receipt
-    from headwater.storage.warehouse_catalog import Catalog
+    from headwater.storage.warehouse.catalog import Catalog
 
 
 class Warehouse(Store):
@@ -53,7 +53,7 @@ class Warehouse(Store):
 
     kind: ClassVar[str] = "warehouse"
     family: ClassVar[Family] = Family.WAREHOUSE
-    capabilities: ClassVar[Capabilities] = Capabilities(keeps_views=True, has_row_ids=True)
+    capabilities: ClassVar[Capabilities] = Capabilities(keeps_views=True, has_row_ids=True, is_file=True)
 
     def __init__(self, path: str, session: Session) -> None:
         """`path` is the .duckdb file; it is created with the first write."""

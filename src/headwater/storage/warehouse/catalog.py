@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from headwater.core.fragments import IdentifierSql, quote_identifier
-from headwater.storage.sql import split_dataset
+from headwater.storage.common.sql import split_dataset
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,13 +11,13 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from headwater.contracts import MaintainResult
-from headwater.storage.commits import WEEK_S
-from headwater.storage.disk import DamagedFileError, remove_tree
-from headwater.storage.folders import is_used, is_written, own_folder
-from headwater.storage.lake_loads import drop_damaged, list_numbers, load_folder, note_dropped
-from headwater.storage.lake_objects import list_objects, named_objects, remove_objects
-from headwater.storage.parquet import find_damaged
-from headwater.storage.staging import remove_staging
+from headwater.storage.common.commits import WEEK_S
+from headwater.storage.common.disk import DamagedFileError, remove_tree
+from headwater.storage.common.folders import is_used, is_written, own_folder
+from headwater.storage.common.parquet import find_damaged
+from headwater.storage.common.staging import remove_staging
+from headwater.storage.lake.loads import drop_damaged, list_numbers, load_folder, note_dropped
+from headwater.storage.lake.objects import list_objects, named_objects, remove_objects
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyConnection
 
-    from headwater.storage.claims import Record
-    from headwater.storage.lake_loads import Loads
+    from headwater.storage.common.claims import Record
+    from headwater.storage.lake.loads import Loads
 
 
 def drop_table(folder: Path, read: Callable[[], Loads]) -> MaintainResult:

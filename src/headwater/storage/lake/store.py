@@ -18,8 +18,8 @@ from headwater.core.run import EventName
 from headwater.core.stores import Capabilities
 from headwater.core.types import FILE_TYPES
 from headwater.errors import ConnectorError, StateError
-from headwater.storage.claims import Record, complete_position, merge_chain, read_record, record_json
-from headwater.storage.commits import (
+from headwater.storage.common.claims import Record, complete_position, merge_chain, read_record, record_json
+from headwater.storage.common.commits import (
     Effect,
     damaged_table,
     evolve_columns,
@@ -29,8 +29,15 @@ from headwater.storage.commits import (
     spell_as,
     stale_commit,
 )
-from headwater.storage.disk import DamagedFileError, link_file, remove_tree, report_full_disk, sync_folder, write_json
-from headwater.storage.folders import (
+from headwater.storage.common.disk import (
+    DamagedFileError,
+    link_file,
+    remove_tree,
+    report_full_disk,
+    sync_folder,
+    write_json,
+)
+from headwater.storage.common.folders import (
     dataset_folder,
     leaves_notes,
     list_datasets,
@@ -38,13 +45,13 @@ from headwater.storage.folders import (
     report_removed,
     scratch_folder,
 )
-from headwater.storage.lake_clean import clean_table, drop_table
-from headwater.storage.lake_loads import Loads, list_numbers, load_folder, note_number, read_dropped, read_number
-from headwater.storage.lake_objects import Objects, find_damaged_objects, find_lost, has_objects, name_objects
-from headwater.storage.parquet import DataFile, cast_rows, find_damaged, name_part, scan_files, write_parquet
-from headwater.storage.rejects import scan_rejects, write_rejects
-from headwater.storage.staging import drop_staging, read_staging, stage_chunk, take_parts
-from headwater.storage.times import list_time_columns, ranges_of_files
+from headwater.storage.common.parquet import DataFile, cast_rows, find_damaged, name_part, scan_files, write_parquet
+from headwater.storage.common.rejects import scan_rejects, write_rejects
+from headwater.storage.common.staging import drop_staging, read_staging, stage_chunk, take_parts
+from headwater.storage.common.times import list_time_columns, ranges_of_files
+from headwater.storage.lake.clean import clean_table, drop_table
+from headwater.storage.lake.loads import Loads, list_numbers, load_folder, note_number, read_dropped, read_number
+from headwater.storage.lake.objects import Objects, find_damaged_objects, find_lost, has_objects, name_objects
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -12,19 +12,19 @@ import time
 import uuid
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headwater.contracts import MaintainResult
-from headwater.storage.claims import list_claims, retire_claims
-from headwater.storage.commits import WEEK_S
-from headwater.storage.delta import list_live_files, open_delta
-from headwater.storage.disk import DamagedFileError, remove_tree
-from headwater.storage.folders import decode_name, is_used, is_written, own_folder
-from headwater.storage.staging import remove_staging
+from headwater.storage.common.claims import list_claims, retire_claims
+from headwater.storage.common.commits import WEEK_S
+from headwater.storage.common.disk import DamagedFileError, remove_tree
+from headwater.storage.common.folders import decode_name, is_used, is_written, own_folder
+from headwater.storage.common.staging import remove_staging
+from headwater.storage.delta.log import list_live_files, open_delta
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
     from deltalake import DeltaTable
 
@@ -63,14 +63,21 @@ def clean_table(folder: Path, keep: Mapping[str, Any], read: Callable[[], Names 
     return MaintainResult(files, size_bytes, staging_removed=loads)
 
 
+_DATA_FILES = (".parquet", ".bin")
+"""Endings of what a Delta table is made of beside its log: rows, and the rows that are deleted of them."""
+
+
 def _list_files(folder: Path, before_s: float) -> dict[str, Path]:
-    """Return the data files that were written before a time, by their names in the log."""
+    """Return the data files that were written before a time, by their names in the log; no other table's below it."""
     found = {}
     for place, folders, names in os.walk(folder):
+        if Path(place) != folder and "_delta_log" in folders:
+            folders.clear()
+            continue
         folders[:] = [name for name in folders if not name.startswith(("_", "."))]
         for name in names:
             path = folder / place / name
-            if _is_older(path, before_s):
+            if path.suffix in _DATA_FILES and _is_older(path, before_s):
                 found[path.relative_to(folder).as_posix()] = path
     return found
 

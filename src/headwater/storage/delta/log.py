@@ -14,7 +14,7 @@ from headwater.core.commit import Column
 from headwater.core.files import read_regular
 from headwater.core.fragments import quote_identifier
 from headwater.errors import ConnectorError
-from headwater.storage.disk import DamagedFileError
+from headwater.storage.common.disk import DamagedFileError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from deltalake.transaction import AddAction, RemoveAction
     from duckdb import DuckDBPyConnection
 
-    from headwater.storage.parquet import DataFile
+    from headwater.storage.common.parquet import DataFile
 
     DeltaType = PrimitiveType | ArrayType | MapType | StructType
 

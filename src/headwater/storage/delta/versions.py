@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from headwater.caches import read_cache, write_cache
 from headwater.core.files import read_regular
 from headwater.errors import ConnectorError, StateError
-from headwater.storage.delta import list_live_files, log_entry, open_delta, read_mark
-from headwater.storage.disk import DamagedFileError
-from headwater.storage.folders import own_folder
-from headwater.storage.parquet import find_damaged
+from headwater.storage.common.disk import DamagedFileError
+from headwater.storage.common.folders import own_folder
+from headwater.storage.common.parquet import find_damaged
+from headwater.storage.delta.log import list_live_files, log_entry, open_delta, read_mark
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from deltalake import DeltaTable
 
-    from headwater.storage.parquet import DataFile
+    from headwater.storage.common.parquet import DataFile
 
 
 _NOTED = "newest version of the log"

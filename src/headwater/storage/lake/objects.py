@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, BinaryIO
 from headwater.contracts import ObjectCopy
 from headwater.core.commit import Column
 from headwater.core.files import open_regular
-from headwater.storage.disk import DamagedFileError, link_file, read_json, sync_folder, write_json
-from headwater.storage.folders import own_folder, scratch_folder
-from headwater.storage.parquet import scan_files
-from headwater.storage.staging import list_chunks
+from headwater.storage.common.disk import DamagedFileError, link_file, read_json, sync_folder, write_json
+from headwater.storage.common.folders import own_folder, scratch_folder
+from headwater.storage.common.parquet import scan_files
+from headwater.storage.common.staging import list_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from duckdb import DuckDBPyConnection
 
-    from headwater.storage.parquet import DataFile
+    from headwater.storage.common.parquet import DataFile
 
 _COLUMN = Column("object", "VARCHAR")
 """The column of a table that names its objects."""

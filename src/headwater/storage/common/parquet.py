@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.core.files import open_regular
 from headwater.core.fragments import SelectSql, quote_identifier, quote_text
-from headwater.storage.disk import sync_file, sync_folder
+from headwater.storage.common.disk import sync_file, sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

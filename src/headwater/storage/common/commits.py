@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from headwater.core.commit import Commit, Receipt, TableState
 from headwater.errors import StateError
-from headwater.storage.times import Ranges, join_ranges
+from headwater.storage.common.times import Ranges, join_ranges
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from headwater.contracts import REJECT_COLUMNS
 from headwater.core.commit import Column
 from headwater.core.fragments import NO_SELECT, SelectSql
-from headwater.storage.parquet import cast_rows, scan_files, write_parquet
-from headwater.storage.sql import match_keys
+from headwater.storage.common.parquet import cast_rows, scan_files, write_parquet
+from headwater.storage.common.sql import match_keys
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyConnection
 
-    from headwater.storage.parquet import DataFile
+    from headwater.storage.common.parquet import DataFile
 
 _COLUMNS = tuple(Column(name, type_text) for name, type_text in REJECT_COLUMNS)
 _MOST_FILES = 50

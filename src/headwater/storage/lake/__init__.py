@@ -1,0 +1,1 @@
+"""The lake: files as they came, load by load."""
