@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from headwater.contracts import GroupingStore, ObjectStore
+from headwater.core.commit import merge_positions
 from headwater.core.graph import Role, node_name
 from headwater.errors import StateError, StepError
 from headwater.plan.bind import Bound, visible_columns
@@ -71,6 +72,17 @@ class Catalogue:
         store = self.store_of(dataset)
         return partial(store.keep_object, dataset) if isinstance(store, ObjectStore) else None
 
+    def apart(self, session: DuckDBSession | None = None) -> Catalogue:
+        """Return a copy that learns nothing of what this one learns from now on, nor the other way round.
+
+        Args:
+            session: Its own session; without one it shares this one's, and the views in it.
+        """
+        with self._lock:
+            own = replace(self, session=session or self.session, states=dict(self.states))
+        own._seen = self._seen
+        return own
+
     @contextmanager
     def cursor(self) -> Iterator[DuckDBPyConnection]:
         """Lend a DuckDB connection for one step; its temporary tables go with it."""
@@ -89,13 +101,21 @@ class Catalogue:
 
     def note_commit(self, dataset: str, receipt: Receipt) -> TableState:
         """Keep the table's new state and make its new rows visible by name."""
+        state = self.note_written(dataset, receipt)
+        self.session.forget(dataset)
+        return state
+
+    def note_written(self, dataset: str, receipt: Receipt) -> TableState:
+        """Keep the table's new state, though nobody sees its rows by name yet."""
         state = receipt.state or self.store_of(dataset).describe([dataset])[dataset]
         with self._lock:
             old = self.states.get(dataset)
             if old is not None and old.rejects and not state.rejects:
                 state = replace(state, rejects=old.rejects)
+            if receipt.state is not None:
+                known = old.position if old is not None and receipt.commit.previous is not None else {}
+                state = replace(state, position=merge_positions([known, receipt.commit.position]))
             self.states[dataset] = state
-        self.session.forget(dataset)
         return state
 
     def note_staging(self, dataset: str) -> None:

@@ -40,7 +40,6 @@ class RunContext:
         run_id: This run.
         listeners: Readers of events.
         ingestions: What is extracted and waits for its load, by dataset.
-        terminal: A person watches: schema files may be proposed.
         stopping: Set when the run is to stop at the next boundary.
         engine: What runs models.
     """
@@ -51,10 +50,9 @@ class RunContext:
     run_id: str
     listeners: list[Listener] = field(default_factory=list)
     ingestions: dict[str, Ingestion] = field(default_factory=dict)
-    terminal: bool = False
     stopping: threading.Event = field(default_factory=threading.Event)
     _emitting: threading.Lock = field(default_factory=threading.Lock)
-    _learning: threading.Lock = field(default_factory=threading.Lock)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
     engine: Engine = field(init=False)
 
     def __post_init__(self) -> None:
@@ -71,11 +69,27 @@ class RunContext:
         """The run's clock."""
         return self.catalogue.now
 
+    def apart(self) -> RunContext:
+        """Return this run with a catalogue of its own, for what others must not see yet."""
+        own = replace(self, catalogue=self.catalogue.apart())
+        own.engine = self.engine
+        return own
+
     def learn(self, dataset: str, description: TableDescription) -> None:
         """Take note of what a source says of a table that it had not said at plan."""
-        with self._learning:
+        with self._lock:
             sources = {**self.observed.sources, dataset: description}
             self.observed = replace(self.observed, sources=sources, stale=self.observed.stale - {dataset})
+
+    def keep_ingestion(self, dataset: str, ingestion: Ingestion) -> None:
+        """Keep what was extracted for the load that follows."""
+        with self._lock:
+            self.ingestions[dataset] = ingestion
+
+    def take_ingestion(self, dataset: str) -> Ingestion:
+        """Hand over what was extracted; whoever takes it closes its connection."""
+        with self._lock:
+            return self.ingestions.pop(dataset)
 
     def emit(self, name: EventName, step: str = "", **data: Any) -> None:
         """Tell every listener, one at a time.

@@ -107,7 +107,7 @@ class _Walk:
 
     def _walk(self) -> None:
         schedule = Schedule(self.plan.steps)
-        running: dict[Future[Results], list[Step]] = {}
+        running: dict[Future[tuple[Results, set[str]]], list[Step]] = {}
         with ThreadPoolExecutor(self.workers, thread_name_prefix="step") as pool:
             while schedule or running:
                 while schedule and len(running) < self.workers:
@@ -120,7 +120,9 @@ class _Walk:
                 if running:
                     done, _ = wait(running, return_when=FIRST_COMPLETED)
                     for future in done:
-                        self._finish(schedule, running.pop(future), future.result())
+                        results, failed = future.result()
+                        self.alone |= failed
+                        self._finish(schedule, running.pop(future), results)
 
     def _finish(self, schedule: Schedule, taken: list[Step], results: Results) -> None:
         self.results.update({step.node: result for step, result in results})
@@ -151,15 +153,18 @@ class _Walk:
             return None
         return self._tell(step, replace(self._as_it_stands(step, result), started=utc_now()))
 
-    def _execute_all(self, steps: Sequence[Step], store: GroupingStore | None) -> Results:
-        """Execute steps in one transaction; or the first alone, when it is, or when that did not go well."""
+    def _execute_all(self, steps: Sequence[Step], store: GroupingStore | None) -> tuple[Results, set[str]]:
+        """Execute steps in one transaction; or the first alone, when it is, or when that did not go well.
+
+        Returns:
+            The results, and the names of the steps that were begun together in vain.
+        """
         begun: set[str] = set()
         if store is not None and len(steps) > 1:
             with suppress(Exception):
                 if done := run_together(store, steps, self.context, begun):
-                    return [(step, self._tell(step, self._or_skip(step, result))) for step, result in done]
-            self.alone.update(begun)
-        return [(steps[0], self._execute(steps[0], begun=steps[0].node in self.alone))]
+                    return [(step, self._tell(step, self._or_skip(step, result))) for step, result in done], set()
+        return [(steps[0], self._execute(steps[0], begun=steps[0].node in self.alone | begun))], begun
 
     def _or_skip(self, step: Step, result: StepResult) -> StepResult:
         return replace(self._skip(step), started=result.started) if step.decision is Decision.SKIP else result

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,10 +13,10 @@ from headwater.run.context import utc_now
 from headwater.run.steps.registry import HANDLERS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Sequence
 
     from headwater.contracts import GroupingStore
-    from headwater.core.commit import Receipt, TableState
+    from headwater.core.commit import Receipt
     from headwater.core.plan import Step
     from headwater.run.context import RunContext
 
@@ -47,7 +46,8 @@ def run_together(
 ) -> list[tuple[Step, StepResult]]:
     """Run steps and commit them in one transaction; return the results of those that were done, in their order.
 
-    A step may read what another one before it writes. What is left is begun by nobody.
+    A step may read what another one before it writes; nobody else sees that before it is committed. What is left is
+    begun by nobody.
 
     Args:
         store: Their store.
@@ -58,24 +58,25 @@ def run_together(
     Raises:
         Exception: One of them failed, and so none is committed; run alone, each says what is wrong with it.
     """
-    steps = _show_inputs(steps, context)
+    steps, own = _show_inputs(steps, context), context.apart()
     done: list[tuple[Step, StepResult]] = []
     receipts: dict[str, Receipt] = {}
-    with _provisional(context) as note, context.catalogue.cursor() as connection:
+    with context.catalogue.cursor() as connection:
         shared, end = Shared(connection, store.catalog), time.perf_counter() + MOST_SECONDS
         with store.together(connection, [step.dataset for step in steps]):
             for step in steps:
                 began = time.perf_counter()
-                if began > end or not is_small(step, context):
+                if began > end or not is_small(step, own):
                     break
-                written = _write(HANDLERS[type(step)].settle(step, context), context, shared, begun)
+                written = _write(HANDLERS[type(step)].settle(step, own), own, shared, begun)
                 if written is None:
                     break
                 settled, receipt, result = written
                 if receipt is not None:
                     shared.fresh.add(step.dataset)
                     receipts[step.dataset] = receipt
-                    note(step.dataset, receipt)
+                    if receipt.state is not None:
+                        own.catalogue.note_written(step.dataset, receipt)
                 done.append((settled, replace(result, duration_s=time.perf_counter() - began)))
     for dataset, receipt in receipts.items():
         context.catalogue.note_commit(dataset, receipt)
@@ -102,26 +103,6 @@ def _show_inputs(steps: Sequence[Step], context: RunContext) -> list[Step]:
         found.append(step)
         together.add(step.dataset)
     return found
-
-
-@contextmanager
-def _provisional(context: RunContext) -> Iterator[Callable[[str, Receipt], None]]:
-    """Lend a note of what is written and not committed yet: the steps that follow see it for the time of the block."""
-    before: dict[str, TableState | None] = {}
-
-    def note(dataset: str, receipt: Receipt) -> None:
-        before[dataset] = context.catalogue.states.get(dataset)
-        if receipt.state is not None:
-            context.catalogue.states[dataset] = receipt.state
-
-    try:
-        yield note
-    finally:
-        for dataset, state in before.items():
-            if state is None:
-                context.catalogue.states.pop(dataset, None)
-            else:
-                context.catalogue.states[dataset] = state
 
 
 def _write(

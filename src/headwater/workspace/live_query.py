@@ -15,7 +15,7 @@ import struct
 import threading
 import time
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from headwater.core.commit import Column, Commit, TableState
@@ -112,14 +112,13 @@ class Questions:
     def _reply(self, question: dict[str, Any], asking: socket.socket) -> None:
         """Answer from a copy of what the run knows, through views of its own: nothing of the run itself is touched."""
         _send(asking, {"heard": True})
-        catalogue = self.catalogue
-        states = dict(catalogue.states)
+        own = self.catalogue.apart()
         if question.get("ask") == "states":
-            _send(asking, {"states": [_pack(state) for state in states.values()], "orphans": self.orphans})
+            _send(asking, {"states": [_pack(state) for state in own.states.values()], "orphans": self.orphans})
             return
         try:
-            with catalogue.session.aside() as session, session.cursor() as connection, self._asked(connection):
-                own = replace(catalogue, session=session, states=states)
+            with own.session.aside() as session, session.cursor() as connection, self._asked(connection):
+                own = own.apart(session)
                 form = question.get("form")
                 answer = run_query(own, connection, str(question.get("sql")), form if form in FORMS else FORMS[0])
                 _send(asking, {"answer": True})

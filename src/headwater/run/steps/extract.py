@@ -92,7 +92,7 @@ def run_extract(step: ExtractStep, context: RunContext) -> StepResult:
     notes = tuple(redact(note, context.project.secrets) for note in ingestion.reading.notes)
     for note in notes:
         context.emit(EventName.WARNING, step.node, text=note)
-    context.ingestions[step.dataset] = ingestion
+    context.keep_ingestion(step.dataset, ingestion)
     return StepResult(
         step.node, Status.DONE, rows_inserted=end.good, rejected=end.rejected, reason=step.reason, notes=notes
     )

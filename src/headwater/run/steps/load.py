@@ -31,7 +31,7 @@ def settle_load(step: LoadStep, context: RunContext) -> LoadStep:
 
 def run_load(step: LoadStep, context: RunContext) -> StepResult:
     """Decide over the whole load, then commit it, or nothing."""
-    ingestion = context.ingestions.pop(step.dataset)
+    ingestion = context.take_ingestion(step.dataset)
     try:
         return _load(step, context, ingestion)
     finally:
