@@ -447,6 +447,14 @@ def test_readers_of_what_is_broken_are_not_blamed(errors_of: Errors) -> None:
     ]
 
 
+def test_who_names_a_store_is_not_blamed_for_another_word(errors_of: Errors) -> None:
+    files = {
+        "headwater.yaml": "name: demo\nversion: 3\nstores:\n  gold: {kind: warehouse, path: data/gold.duckdb}\n",
+        "models/marts/a.sql": "/* headwater\nstore: gold\n*/\nselect 1 as a\n",
+    }
+    assert [error.partition("\n")[0] for error in errors_of(files)] == ["headwater.yaml:2:1: unknown word 'version'"]
+
+
 def test_a_test_may_give_what_is_below_a_view(errors_of: Errors) -> None:
     found = errors_of(
         {

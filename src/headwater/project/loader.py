@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
 
 from headwater.core.graph import Graph, Location
 from headwater.core.near import suggest
@@ -20,7 +24,7 @@ from headwater.project.checks import judge_checks
 from headwater.project.names import folded, name_problem
 from headwater.project.readers import READERS, LoadContext
 from headwater.project.references import References
-from headwater.project.stores import read_stores
+from headwater.project.stores import PROJECT_FOLDERS, read_stores
 from headwater.project.unit_tests import read_unit_tests
 from headwater.project.validate import validate
 from headwater.project.wiring import build_graph
@@ -37,8 +41,6 @@ RESERVED_NAMESPACES = {
     "system", "_system", "quarantine", "information_schema", "pg_catalog", "temp", "memory", "_hw", "_headwater",
 }  # fmt: skip
 _FIX_NAME = "name it with letters, digits, - and _"
-_FOLDERS = ("products", "metrics", "dashboards", "ml", "apps", "domains")
-"""Folders of the architecture. A file in one that nothing reads yet is an error, never silently accepted."""
 
 
 def find_root(folder: str | os.PathLike[str]) -> Path:
@@ -83,6 +85,16 @@ def read_project(
     root = find_root(folder)
     chosen = os.environ.get("HEADWATER_ENV", "") if environment is None else environment
     return _Loader(root, chosen).load()
+
+
+def _keep_right(data: Any) -> ProjectSpec:
+    """Return of a headwater.yaml that is wrong somewhere what is right in it: who names its stores is not to blame."""
+    kept: dict[str, Any] = {"name": "project"}
+    for key in ("stores", "defaults") if isinstance(data, Mapping) else ():
+        with suppress(ValidationError):
+            ProjectSpec.model_validate({**kept, key: data.get(key, {})})
+            kept[key] = data.get(key, {})
+    return ProjectSpec.model_validate(kept)
 
 
 class _Loader:
@@ -139,6 +151,8 @@ class _Loader:
             return None
         data = self.context.references.resolve(document, document.data, (), self.context.errors)
         spec = validate(ProjectSpec, data, document, (), self.context.errors)
+        if spec is None:
+            self.context.spec = _keep_right(data)
         self._check_environments(spec.environments if spec else (), document)
         self._check_engines(spec, document)
         for name, value in spec.vars.items() if spec else ():
@@ -197,8 +211,9 @@ class _Loader:
         return chosen.engine or spec.engine
 
     def _check_folders(self) -> None:
-        for folder in _FOLDERS:
-            if folder in {reader.folder for reader in READERS}:
+        """A file in a folder that nothing reads yet is an error, never silently accepted."""
+        for folder in PROJECT_FOLDERS:
+            if folder.startswith(".") or folder == "tests" or folder in {reader.folder for reader in READERS}:
                 continue
             if found := [file for file in self.context.files(folder) if not file.name.startswith(".")]:
                 place = Location(self.context.path_of(found[0]))

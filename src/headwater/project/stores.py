@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headwater.core.near import suggest
@@ -14,12 +16,18 @@ from headwater.plugins import list_kinds, load_store
 from headwater.project.names import name_problem
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
     from headwater.core.specs import ProjectSpec
     from headwater.project.documents import Document, Key
 
 _FIX_NAME = "name it with letters, digits, - and _"
+_FIX_PLACE = "give it a path of its own, like data/gold"
+
+PROJECT_FOLDERS = (
+    ".headwater", "sources", "models", "tests", "products", "metrics", "dashboards", "ml", "apps", "domains",
+)  # fmt: skip
+"""Folders of a project that hold what people declare, and what Headwater notes of its work."""
 
 
 def read_stores(
@@ -39,21 +47,97 @@ def read_stores(
             what = f"{name} is of the unknown kind {kind!r}" if store.kind else f"{name} has no kind"
             errors.append(ProjectError.at(place, f"stores: {what}", suggest(kind, known)))
     if document is not None:
-        _check_places(found, document, errors)
+        _check_places(spec, root, found, document, errors)
         _check_names(spec, found, document, errors)
     return found
 
 
-def _check_places(stores: dict[str, DeclaredStore], document: Document, errors: list[ProjectError]) -> None:
-    """A store's name is part of messages and notes, and its place is its own."""
-    seen: dict[str, str] = {}
-    for name, store in stores.items():
-        place, twin = document.place(("stores", name)), seen.setdefault(os.path.realpath(store.path), name)
+def _check_places(
+    spec: ProjectSpec, root: Path, stores: dict[str, DeclaredStore], document: Document, errors: list[ProjectError]
+) -> None:
+    """A store's name is part of messages and notes, and its place is its own, in every environment."""
+    for name in stores:
         if problem := name_problem(name):
-            errors.append(ProjectError.at(place, f"the store {visible(name)!r} {problem}", _FIX_NAME))
-        elif twin != name:
-            what = f"the stores {twin} and {name} are in one place"
-            errors.append(ProjectError.at(place, what, "give each its own path"))
+            errors.append(
+                ProjectError.at(document.place(("stores", name)), f"the store {visible(name)!r} {problem}", _FIX_NAME)
+            )
+    places = [*_places(spec, root, stores)]
+    for place in places:
+        if what := _misplaced(place, root):
+            errors.append(
+                ProjectError.at(document.place(place.key), f"the store {place.store.name} {what}", _FIX_PLACE)
+            )
+    for number, one in enumerate(places):
+        for other in places[:number]:
+            what = _collide(one, other) or _collide(other, one)
+            if what and (one.environment == other.environment or one.path != other.path or one.store != other.store):
+                errors.append(ProjectError.at(document.place(one.key), what, "give each its own path"))
+                break
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a store is in an environment; `path` is real and absolute, `key` where it is written."""
+
+    store: DeclaredStore
+    environment: str
+    written: str
+    path: str
+    key: Key
+
+    def __str__(self) -> str:
+        return f"{self.store} (environment {self.environment})" if self.environment else str(self.store)
+
+
+def _places(spec: ProjectSpec, root: Path, stores: dict[str, DeclaredStore]) -> Iterator[_Place]:
+    declared = {**DEFAULT_STORES, **spec.stores}
+    for name, store in stores.items():
+        written = declared[name].path
+        yield _Place(store, "", written, os.path.realpath(os.path.join(root, written)), ("stores", name, "path"))
+    for environment, chosen in spec.environments.items():
+        for name, place in chosen.stores.items():
+            if name in stores:
+                path = os.path.realpath(os.path.join(root, place.path))
+                key: Key = ("environments", environment, "stores", name)
+                yield _Place(stores[name], environment, place.path, path, key)
+
+
+def _misplaced(place: _Place, root: Path) -> str:
+    """Say why a store cannot be where it is; "" when it can."""
+    path, home = place.path, os.path.realpath(root)
+    if place.written.startswith("~") or "://" in place.written or place.written.startswith(":"):
+        return f"has the path {place.written!r}, which is no plain path of this machine"
+    if path == home or _is_within(home, path):
+        return "is where the project is"
+    first = os.path.relpath(path, home).split(os.sep)[0]
+    if first in PROJECT_FOLDERS:
+        return f"is in the project's folder {first}/"
+    above = next((str(parent) for parent in Path(path).parents if parent.exists() and not parent.is_dir()), "")
+    if above or (not place.store.capabilities.is_file and os.path.isfile(path)):
+        return f"cannot be there: {above or path} is a file"
+    return ""
+
+
+def _collide(one: _Place, other: _Place) -> str:
+    """Say why one store cannot stand where it stands beside another; "" when it can."""
+    if one.path == other.path or _is_same_file(one.path, other.path):
+        return f"the stores {other} and {one} are in one place"
+    if _is_within(one.path, other.path):
+        return f"the store {one} is inside of the store {other}, which removes what it does not know"
+    if other.store.capabilities.is_file and one.path.startswith(f"{other.path}."):
+        return f"the store {one} has a name that the store {other} needs for its own files"
+    return ""
+
+
+def _is_same_file(one: str, other: str) -> bool:
+    try:
+        return os.path.samefile(one, other)
+    except OSError:
+        return False
+
+
+def _is_within(path: str, folder: str) -> bool:
+    return path.startswith(folder.rstrip(os.sep) + os.sep)
 
 
 def _check_names(
