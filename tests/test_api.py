@@ -12,6 +12,7 @@ import pytest
 
 import headwater as hw
 from headwater.api import load
+from headwater.core.plan import Orphan
 from headwater.core.run import Event, Status
 from headwater.processing.duckdb import session
 from headwater.state import Lease
@@ -187,7 +188,7 @@ def test_an_orphan_is_dropped_only_when_asked(folder: Path) -> None:
     for file in ("models/m/a.sql", "models/v/b.sql"):
         (folder / file).unlink()
     loaded = load(folder)
-    assert loaded.plan().orphans == ("m.a (warehouse)",)
+    assert loaded.plan().orphans == (Orphan("m.a", "warehouse"),)
     assert set(loaded.maintain()) == {"shop.orders"}
     assert loaded.maintain(drop_orphans=True)["m.a (warehouse)"].dropped
     assert loaded.plan().orphans == ()

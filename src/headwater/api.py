@@ -281,8 +281,7 @@ class LoadedProject:
 
     def states(self) -> dict[str, TableState]:
         """Return the state of every table, as the stores say."""
-        with self._access.reading() as (_, connectors):
-            return self._access.read_stored(connectors)[0]
+        return self._access.held()[0]
 
     def lineage(self) -> Lineage:
         """Return the column lineage of every dataset, by what sources were last observed to hold.
@@ -324,13 +323,13 @@ class LoadedProject:
         """Return the status of every node, for the diagram; from the journal and, when it can be had, the stores."""
         from headwater.diagram.overlay import describe_nodes
 
-        states: dict[str, TableState] | None = None
-        rejects: dict[str, int] = {}
+        held, rejects = None, dict[str, int]()
         with suppress(HeadwaterError):
-            states = self.states()
-            rejects = self._count_rejects(states)
+            held = self._access.held()
+            rejects = self._count_rejects(held[0])
+        states, orphans = held or (None, ())
         results, clock = self._access.history(Journal.last_results) or {}, aware_clock(now)
-        return describe_nodes(self.project, results, states or {}, rejects, clock, asked=states is not None)
+        return describe_nodes(self.project, results, states, rejects, clock, orphans)
 
     def write_schemas(self) -> list[str]:
         """Write JSON Schemas of the project's YAML files for editors; return their paths."""

@@ -36,7 +36,7 @@ def result(step: str, status: Status = Status.DONE, **more: object) -> StepResul
 
 
 def test_before_anything_ran_every_node_is_never(project: Project) -> None:
-    found = describe_nodes(project, {}, {}, {}, NOW)
+    found = describe_nodes(project, {}, None, {}, NOW)
     assert set(found.values()) == {NodeStatus("never")}
     assert set(project.graph.nodes) - set(found) == {"m.v/transform"}
 
@@ -68,7 +68,7 @@ def test_a_dataset_below_a_failed_step_is_stale_and_without_rows_failed(project:
     found = describe_nodes(project, results, {"m.t": committed(made("m.t"), rows=3)}, {}, NOW)
     assert (found["m.t"].status, found["m.t"].error) == ("stale", "")
     assert (found["m.t/transform"].status, found["m.t/transform"].error) == (Status.FAILED, "no")
-    assert describe_nodes(project, results, {}, {}, NOW)["m.t"].status == Status.FAILED
+    assert describe_nodes(project, results, None, {}, NOW)["m.t"].status == Status.FAILED
 
 
 def test_a_dataset_whose_extract_failed_is_as_old_as_its_rows(project: Project) -> None:
@@ -76,7 +76,7 @@ def test_a_dataset_whose_extract_failed_is_as_old_as_its_rows(project: Project) 
         found.step: found
         for found in (result("shop.orders/extract", Status.FAILED, error="no"), result("shop.orders/load", rows=3))
     }
-    assert describe_nodes(project, results, {}, {}, NOW)["shop.orders"].status == Status.FAILED
+    assert describe_nodes(project, results, None, {}, NOW)["shop.orders"].status == Status.FAILED
     state = committed(made("shop.orders"), rows=3)
     assert state.commit is not None
     older = replace(state, commit=replace(state.commit, now=(NOW - timedelta(days=3)).isoformat()))
@@ -87,7 +87,7 @@ def test_a_dataset_whose_extract_failed_is_as_old_as_its_rows(project: Project) 
 @pytest.mark.parametrize("status", [Status.UNCHANGED, Status.SKIPPED])
 def test_a_dataset_that_did_not_change_is_done(status: Status, project: Project) -> None:
     results = {"m.t/transform": result("m.t/transform", status, rows=4, version=2)}
-    found = describe_nodes(project, results, {}, {}, NOW)["m.t"]
+    found = describe_nodes(project, results, None, {}, NOW)["m.t"]
     assert (found.status, found.rows, found.version) == (Status.DONE, 4, 2)
 
 

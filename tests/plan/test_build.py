@@ -11,7 +11,7 @@ import pytest
 
 from headwater.contracts import TableDescription
 from headwater.core.commit import TableState
-from headwater.core.plan import Decision, ExtractStep, Interval, LoadStep, TransformStep
+from headwater.core.plan import Decision, ExtractStep, Interval, LoadStep, Orphan, TransformStep
 from headwater.core.project import Project, SourceTable
 from headwater.errors import PlanError
 from headwater.plan.planning import RunRequest
@@ -227,8 +227,8 @@ def test_state_modified_selects_what_differs_from_its_last_commit(load_files: Lo
 
 def test_tables_that_nothing_declares_are_orphans(project: Project) -> None:
     states = all_made(project, **{"old.a": made("old.a")})
-    plan = plan_of(project, states, orphans=("old.a (warehouse)",))
-    assert plan.orphans == ("old.a (warehouse)",)
+    plan = plan_of(project, states, orphans=(Orphan("old.a", "warehouse"),))
+    assert plan.orphans == (Orphan("old.a", "warehouse"),)
     assert "old.a" not in {step.dataset for step in plan.steps}
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from headwater.contracts import TableDescription
 from headwater.core.commit import Column, TableState
+from headwater.core.plan import Orphan
 from headwater.core.project import Project, SourceTable
 from headwater.errors import ConnectorError, ProjectError, ProjectErrors, Terminal
 from headwater.plan.observe import (
@@ -159,7 +160,7 @@ def test_tables_that_nothing_declares_there_are_orphans(load_files: Load) -> Non
     lakehouse = FakeStore(made("shop.orders"), made("m.a"), made("old.x"), TableState("only.staged"))
     warehouse = FakeStore(made("m.a", version=2))
     seen = observe(project, connect({"shop": FakeSource()}, {"lakehouse": lakehouse, "warehouse": warehouse}))
-    assert seen.orphans == ("m.a (lakehouse)", "old.x (lakehouse)")
+    assert seen.orphans == (Orphan("m.a", "lakehouse"), Orphan("old.x", "lakehouse"))
     assert {name: state.version for name, state in seen.states.items()} == {"shop.orders": 1, "m.a": 2, "old.x": 1}
 
 

@@ -9,6 +9,7 @@ import duckdb
 import pytest
 
 from headwater.api import load
+from headwater.core.plan import Orphan
 from headwater.errors import ProjectErrors
 from tests.run.projects import write
 from tests.run.runner import HEADER, put, rows, run, run_well, source, statuses
@@ -80,8 +81,18 @@ def test_a_dataset_that_moves_leaves_an_orphan_with_the_stores_name(project: Pat
     run_well(project)
     write(project, {"models/marts/top.sql": model("warehouse", "select count(*) as n from marts.base")})
     loaded = load(project)
-    assert loaded.plan().orphans == ("marts.top (gold)",)
-    run_well(project)
+    plan = loaded.plan()
+    assert plan.orphans == (Orphan("marts.top", "gold"),)
+    told = (
+        "marts.top has moved from gold to warehouse, where it is made anew; its 1 rows stay in gold until "
+        "`headwater maintain --drop-orphans`"
+    )
+    assert told in plan.notes
+    assert "marts.top is in gold, and not yet in warehouse" in loaded.node_statuses()["marts.top"].error
+    warned: list[Any] = []
+    run_well(project, listeners=[lambda event: warned.append(event.data.get("text"))])
+    assert told in warned
+    assert told not in load(project).plan().notes
     assert names_in(project / "data/warehouse.duckdb", "table") == {"marts.base", "marts.top"}
     assert "marts.top (gold)" in loaded.maintain(drop_orphans=True)
     assert names_in(project / "data/gold.duckdb", "table") == {"shop.orders"}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from headwater.api import load
+from headwater.core.plan import Orphan
 from headwater.errors import ProjectError
 from headwater.sql.parse import Parsed
 from tests.run.projects import STORES
@@ -127,7 +128,7 @@ def test_orphans_are_readable_and_listed(tmp_path: Path, store: str) -> None:
     run_well(tmp_path)
     (tmp_path / "sources/shop.yaml").unlink()
     loaded = load(tmp_path)
-    assert loaded.plan().orphans == (f"shop.orders ({store})",)
+    assert loaded.plan().orphans == (Orphan("shop.orders", store),)
     assert loaded.query("from shop.orders").column_names == ["id", "item", "price"]
     loaded.maintain(drop_orphans=True)
     assert "no dataset is named shop.orders" in refused(tmp_path, "from shop.orders")

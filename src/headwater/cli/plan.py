@@ -73,7 +73,8 @@ def print_plan(plan: Plan) -> None:
     for note in plan.notes:
         say(f"note: {note}")
     for orphan in plan.orphans:
-        say(f"orphan: {orphan} is no longer declared there; `headwater maintain --drop-orphans` drops it")
+        rows = "" if orphan.rows is None else f", {orphan.rows:,} rows,"
+        say(f"orphan: {orphan}{rows} is no longer declared there; `headwater maintain --drop-orphans` drops it")
 
 
 def _size(step: Step) -> str:
@@ -108,6 +109,6 @@ def plan_as_json(plan: Plan) -> dict[str, Any]:
             for step in plan.steps
         ],
         "breaks": [{**asdict(one), "hits": [asdict(hit) for hit in one.hits]} for one in plan.breaks],
-        "orphans": list(plan.orphans),
+        "orphans": [str(orphan) for orphan in plan.orphans],
         "notes": list(plan.notes),
     }

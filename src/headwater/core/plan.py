@@ -273,6 +273,18 @@ class Break:
         return f"{self.dataset}: column {self.column} {self.change}; {told}"
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Orphan:
+    """A table that nothing declares in the store that holds it; `rows` is None when they are not known."""
+
+    dataset: str
+    store: str
+    rows: int | None = field(default=None, compare=False)
+
+    def __str__(self) -> str:
+        return f"{self.dataset} ({self.store})"
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """The steps in an order in which every step comes after those it waits for.
@@ -281,7 +293,7 @@ class Plan:
         steps: All steps of the selected nodes.
         now: The run's clock, UTC.
         states: What the stores said of every dataset when the plan was made.
-        orphans: Tables in the stores that nothing declares there, as `name (store)`.
+        orphans: Tables in the stores that nothing declares there.
         notes: Remarks for people (sources not reached, models bound at run).
         breaks: Columns that the run takes away or retypes, and what reads them.
         selected: Somebody asked for these steps by name, tag and so on.
@@ -290,7 +302,7 @@ class Plan:
     steps: tuple[Step, ...]
     now: datetime
     states: dict[str, TableState] = field(default_factory=dict)
-    orphans: tuple[str, ...] = ()
+    orphans: tuple[Orphan, ...] = ()
     notes: tuple[str, ...] = ()
     breaks: tuple[Break, ...] = ()
     selected: bool = False

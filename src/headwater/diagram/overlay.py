@@ -10,9 +10,10 @@ from headwater.core.run import Status
 from headwater.diagram.status import NodeStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from headwater.core.commit import TableState
+    from headwater.core.plan import Orphan
     from headwater.core.project import Project
     from headwater.core.run import StepResult
 
@@ -22,24 +23,34 @@ _UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
 def describe_nodes(
     project: Project,
     results: Mapping[str, StepResult],
-    states: Mapping[str, TableState],
+    states: Mapping[str, TableState] | None,
     rejects: Mapping[str, int],
     now: datetime,
-    *,
-    asked: bool = False,
+    orphans: Iterable[Orphan] = (),
 ) -> dict[str, NodeStatus]:
     """Return the status of every node that has one: a view is never run.
 
     Args:
         project: The project.
         results: Newest result of each step.
-        states: State of each table; empty when the stores cannot be asked.
+        states: State of each table; None when the stores cannot be asked.
         rejects: Rows in the quarantine of each table that has one.
         now: The clock that freshness is told by, with zone.
-        asked: The stores were asked, so a table without a state is not there.
+        orphans: Tables that nothing declares in the store that holds them.
     """
+    elsewhere = {orphan.dataset: orphan.store for orphan in orphans}
+    gone = {
+        name: f"{name} is in {elsewhere[name]}, and not yet in {dataset.store}: the next run makes it anew there"
+        if name in elsewhere
+        else f"{name} was made and is gone from its store: the next run makes it anew"
+        for name, dataset in project.datasets.items()
+        if states is not None
+    }
+    known = states or {}
     return {
-        node.name: _describe(node, project, results, states.get(node.dataset), rejects.get(node.dataset, 0), now, asked)
+        node.name: _describe(
+            node, project, results, known.get(node.dataset), rejects.get(node.dataset, 0), now, gone.get(node.dataset)
+        )
         for node in project.graph.nodes.values()
         if project.datasets[node.dataset].is_stored
     }
@@ -52,7 +63,7 @@ def _describe(
     state: TableState | None,
     rejects: int,
     now: datetime,
-    asked: bool,
+    gone: str | None,
 ) -> NodeStatus:
     result = results.get(_step_of(node, project))
     if node.role is Role.DATASET:
@@ -68,8 +79,8 @@ def _describe(
         rows = commit.rows if commit else (result.rows if result else None)
         version = commit.version if commit else (result.version if result else None)
         error = state.foreign if state else ""
-        if asked and commit is None and result is not None and result.version is not None:
-            error = error or f"{node.dataset} was made and is gone from its store: the next run makes it anew"
+        if gone is not None and commit is None and result is not None and result.version is not None:
+            error = error or gone
         kept = _kept(status, rows)
         fresh = tell_age(commit.now if commit and kept != Status.DONE else at, now)
         return NodeStatus(Status.FAILED if error else kept, rows, rejects, fresh, error, version, warned)

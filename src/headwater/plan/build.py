@@ -9,6 +9,7 @@ from headwater.core.graph import Role
 from headwater.core.plan import Cause, Plan
 from headwater.errors import PlanError
 from headwater.plan.clocks import tell_clocks
+from headwater.plan.moves import tell_moves
 from headwater.plan.planning import Observed, Planning, RunRequest
 from headwater.plan.select import select_datasets
 from headwater.plan.steps.ingest import plan_extract, plan_load
@@ -49,6 +50,7 @@ def build_plan(project: Project, observed: Observed, now: datetime, request: Run
     notes = (
         *observed.notes,
         *observed.lost,
+        *tell_moves(project, observed.states, observed.orphans),
         *tell_clocks(steps.values(), observed.states, now),
     )
     if not chosen and (request.select or request.exclude):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from headwater.core.commit import Column, TableState
+from headwater.core.plan import Orphan
 from headwater.core.policies import Materialization
 from headwater.core.project import Model, SourceTable
 from headwater.core.secrets import redact
@@ -58,6 +59,10 @@ class Connectors:
     sources: Mapping[str, Source] = field(default_factory=dict)
 
 
+Held = tuple[dict[str, TableState], tuple[Orphan, ...]]
+"""What the stores hold: the state of every table, and the orphans."""
+
+
 def open_stores(project: Project, session: Session) -> dict[str, Store]:
     """Return the stores that datasets live in, or once did, by name; nothing is created yet.
 
@@ -81,26 +86,25 @@ def open_sources(project: Project) -> dict[str, Source]:
     return found
 
 
-def read_states(project: Project, stores: Mapping[str, Store]) -> tuple[dict[str, TableState], tuple[str, ...]]:
+def read_states(project: Project, stores: Mapping[str, Store]) -> Held:
     """Ask the stores, the truth: the state of every table, and which tables are orphans.
 
     An orphan is a table that nothing declares, or not in this store: its state is there too, unless the dataset now
-    lives elsewhere. Orphans are named as `name (store)`.
+    lives elsewhere.
     """
     with ThreadPoolExecutor(max_workers=max(len(stores), 1)) as pool:
         answers = list(pool.map(lambda kind: _describe_store(project, kind, stores[kind]), stores))
     states: dict[str, TableState] = {}
-    orphans = []
-    for kind, answer in zip(stores, answers, strict=True):
+    orphans: dict[Orphan, TableState] = {}
+    for store, answer in zip(stores, answers, strict=True):
         for name, state in answer.items():
-            if project.stores_in(name, kind):
+            if project.stores_in(name, store):
                 states[name] = state
             elif state.commit is not None:
-                orphans.append(f"{name} ({kind})")
-    for kind, answer in zip(stores, answers, strict=True):
-        for name in answer:
-            if f"{name} ({kind})" in orphans and name not in project.datasets:
-                states.setdefault(name, answer[name])
+                orphans[Orphan(name, store, state.commit.rows)] = state
+    for orphan, state in orphans.items():
+        if orphan.dataset not in project.datasets:
+            states.setdefault(orphan.dataset, state)
     return states, tuple(sorted(orphans))
 
 
@@ -112,10 +116,6 @@ def _describe_store(project: Project, kind: str, store: Store) -> dict[str, Tabl
         told = f"{error.what}; {error.fix}" if error.fix else error.what
         declared = [name for name, dataset in project.datasets.items() if dataset.store == kind]
         return {name: TableState(name, foreign=f"{name}: {told}", mend=error.fix) for name in declared}
-
-
-Held = tuple[dict[str, "TableState"], tuple[str, ...]]
-"""What the stores hold: the state of every table, and the orphans."""
 
 
 def observe(

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from headwater.contracts import TableDescription
     from headwater.core.commit import TableState
     from headwater.core.fingerprint import Fingerprint
-    from headwater.core.plan import Interval, Step
+    from headwater.core.plan import Interval, Orphan, Step
     from headwater.core.project import Project
 
 
@@ -25,7 +25,7 @@ class Observed:
         sources: Description of every source table that answered, or as it was last observed (see `stale`).
         time_sources: Per incremental model, (dataset, column) its `time` comes from, None when unknown.
         notes: Remarks for people.
-        orphans: Tables in the stores that nothing declares there, as `name (store)`.
+        orphans: Tables in the stores that nothing declares there.
         stale: Tables whose source says nothing now: their description is an earlier one, and their version not known.
         unchecked: Which sources and tables said nothing, and why, for people.
         lost: Which stores are gone that were there, for people.
@@ -35,7 +35,7 @@ class Observed:
     sources: Mapping[str, TableDescription] = field(default_factory=dict)
     time_sources: Mapping[str, tuple[str, str] | None] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-    orphans: tuple[str, ...] = ()
+    orphans: tuple[Orphan, ...] = ()
     stale: frozenset[str] = frozenset()
     unchecked: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()

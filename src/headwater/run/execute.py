@@ -13,6 +13,7 @@ from headwater.core.plan import Decision
 from headwater.core.run import Event, EventName, Run, Status, StepResult
 from headwater.core.secrets import redact
 from headwater.plan.clocks import tell_clocks
+from headwater.plan.moves import tell_moves
 from headwater.run.boundary import place_failure
 from headwater.run.compaction import compact_tables
 from headwater.run.context import RunContext, StopRunError, utc_now
@@ -83,6 +84,7 @@ class _Walk:
         )
         for text in (
             *context.observed.lost,
+            *tell_moves(context.project, context.catalogue.states, context.observed.orphans),
             *tell_clocks(self.plan.steps, context.catalogue.states, context.now),
         ):
             context.emit(EventName.WARNING, text=text)

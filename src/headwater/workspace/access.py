@@ -148,6 +148,11 @@ class Access:
         """Return the newest results of a step, none when the journal is damaged."""
         return [result for _, result in self.history(lambda journal: journal.step_history(step, limit)) or ()]
 
+    def held(self) -> Held:
+        """Open the stores to read, and say what they hold."""
+        with self.reading() as (_, connectors):
+            return self.read_stored(connectors)
+
     def read_stored(self, connectors: Connectors) -> Held:
         """Read what the stores hold; while a run holds the warehouse, ask the run.
 

@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from headwater.core.commit import Column, Commit, TableState
+from headwater.core.plan import Orphan
 from headwater.core.secrets import redact
 from headwater.errors import HeadwaterError, ProjectError
 from headwater.temporary import folder_named, temporary_folder
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyConnection
 
+    from headwater.plan.observe import Held
     from headwater.run.catalogue import Catalogue
     from headwater.state import Lease
 
@@ -58,7 +60,7 @@ class Questions:
     """
 
     catalogue: Catalogue
-    orphans: tuple[str, ...]
+    orphans: tuple[Orphan, ...]
     ending: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _askers: dict[threading.Thread, socket.socket] = field(default_factory=dict)
@@ -114,7 +116,8 @@ class Questions:
         _send(asking, {"heard": True})
         own = self.catalogue.apart()
         if question.get("ask") == "states":
-            _send(asking, {"states": [_pack(state) for state in own.states.values()], "orphans": self.orphans})
+            states, orphans = [_pack(state) for state in own.states.values()], [asdict(one) for one in self.orphans]
+            _send(asking, {"states": states, "orphans": orphans})
             return
         try:
             with own.session.aside() as session, session.cursor() as connection, self._asked(connection):
@@ -151,7 +154,7 @@ class Questions:
 
 
 @contextmanager
-def answer_questions(catalogue: Catalogue, orphans: tuple[str, ...], lease: Lease) -> Iterator[Questions]:
+def answer_questions(catalogue: Catalogue, orphans: tuple[Orphan, ...], lease: Lease) -> Iterator[Questions]:
     """Answer questions while a run is on its way; without a place for a socket it is not asked."""
     questions = Questions(catalogue, orphans)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener, ExitStack() as stack:
@@ -241,7 +244,7 @@ def _unpack(data: dict[str, Any]) -> TableState:
 # --------------------------------------------------------------------------------------------------------- asking
 
 
-def ask_states(root: str, folder: str) -> tuple[dict[str, TableState], tuple[str, ...]] | None:
+def ask_states(root: str, folder: str) -> Held | None:
     """Ask a run for the state of every table and for the orphans; None when nobody answers.
 
     The states can be compared and shown, not scanned: `scan` is empty.
@@ -253,7 +256,8 @@ def ask_states(root: str, folder: str) -> tuple[dict[str, TableState], tuple[str
     with _ask(root, folder, {"ask": "states"}) as (header, _):
         if header is None:
             return None
-        return {data["name"]: _unpack(data) for data in header["states"]}, tuple(header["orphans"])
+        states = {data["name"]: _unpack(data) for data in header["states"]}
+        return states, tuple(Orphan(**orphan) for orphan in header["orphans"])
 
 
 def ask_query(root: str, folder: str, sql: str, form: str, stack: ExitStack) -> Answer | None:

@@ -1,0 +1,34 @@
+"""Datasets that are declared in another store than the one that holds them: they are made anew, which is said."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from headwater.core.policies import Materialization
+from headwater.core.project import Model
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from headwater.core.commit import TableState
+    from headwater.core.plan import Orphan
+    from headwater.core.project import Project
+
+
+def tell_moves(project: Project, states: Mapping[str, TableState], orphans: Iterable[Orphan]) -> list[str]:
+    """Say which datasets a run makes anew in another store, a line for each, and what then is only in the old one."""
+    models = project.declared(Model)
+    told = []
+    for orphan in orphans:
+        dataset, state = project.datasets.get(orphan.dataset), states.get(orphan.dataset)
+        if dataset is None or not dataset.is_stored or (state is not None and state.commit is not None):
+            continue
+        model = models.get(orphan.dataset)
+        rows = "its rows" if orphan.rows is None else f"its {orphan.rows:,} rows"
+        history = model is not None and model.spec.materialize == Materialization.SNAPSHOT
+        more = " and its history" if history else ", and those that its source no longer has," if model is None else ""
+        told.append(
+            f"{orphan.dataset} has moved from {orphan.store} to {dataset.store}, where it is made anew; {rows}{more} "
+            f"stay in {orphan.store} until `headwater maintain --drop-orphans`"
+        )
+    return told
