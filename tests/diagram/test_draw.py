@@ -29,9 +29,9 @@ def test_the_default_is_datasets_as_svg() -> None:
 @pytest.mark.parametrize(
     ("level", "format", "what", "fix"),
     [
-        ("dataset", "svg", "unknown level of a drawing: 'dataset'", "did you mean datasets?"),
-        ("rows", "svg", "unknown level of a drawing: 'rows'", "one of architecture, domains, datasets"),
-        ("datasets", "pgn", "unknown format of a drawing: 'pgn'", "did you mean png?"),
+        ("dataset", "svg", "unknown level of a drawing: 'dataset'", "did you mean 'datasets'?"),
+        ("rows", "svg", "unknown level of a drawing: 'rows'", "known: architecture, datasets, domains"),
+        ("datasets", "pgn", "unknown format of a drawing: 'pgn'", "did you mean 'png'?"),
     ],
 )
 def test_an_unknown_word_is_an_error_with_the_way_out(level: str, format: str, what: str, fix: str) -> None:

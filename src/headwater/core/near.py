@@ -20,10 +20,12 @@ def find_near(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     return next(iter(list_near(word, known, 1, cutoff)), "")
 
 
-def suggest(word: str, known: Iterable[str]) -> str:
-    """Return "did you mean …?" with the nearest known word, or the list of them."""
+def suggest(word: str, known: Iterable[str], otherwise: str = "") -> str:
+    """Return "did you mean …?" with the nearest known word; when none is near `otherwise`, or the list of them."""
     words = sorted(set(known))
     near = find_near(word, words)
     if near:
         return f"did you mean {near!r}?"
+    if otherwise:
+        return otherwise
     return f"known: {', '.join(words[:20])}{', …' if len(words) > 20 else ''}" if words else "nothing is allowed here"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from headwater.core.near import find_near
+from headwater.core.near import suggest
 from headwater.diagram.dot import write_dot
 from headwater.diagram.html import write_html
 from headwater.diagram.lanes import place_in_lanes
@@ -110,6 +110,4 @@ def _place(picture: Picture) -> PictureLayout:
 
 def _expect(what: str, word: str, known: tuple[str, ...]) -> None:
     if word not in known:
-        near = find_near(word, known)
-        fix = f"did you mean {near}?" if near else f"one of {', '.join(known)}"
-        raise HeadwaterError(f"unknown {what} of a drawing: {word!r}", fix=fix)
+        raise HeadwaterError(f"unknown {what} of a drawing: {word!r}", fix=suggest(word, known))

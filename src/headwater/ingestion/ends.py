@@ -10,6 +10,8 @@ from headwater.core.commit import merge_positions
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+_REJECTS = "rejects"
+
 
 @dataclass(frozen=True, slots=True)
 class PreparedEnd:
@@ -42,10 +44,19 @@ class PreparedEnd:
             **({"resume": dict(self.resume)} if self.resume else {}),
         }
 
-    @classmethod
-    def unpack(cls, data: Mapping[str, Any]) -> PreparedEnd | None:
-        """Read what `pack` wrote; None when the part holds the rejects of a chunk, which end with nothing."""
-        return cls(**data) if data else None
+
+@dataclass(frozen=True, slots=True)
+class StagedRejects:
+    """The end of a part that holds the rejects of a chunk: its rows are for the quarantine, and move no position."""
+
+    def pack(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {_REJECTS: True}
+
+
+def unpack_end(data: Mapping[str, Any]) -> PreparedEnd | StagedRejects:
+    """Read what `pack` of either wrote; rejects that an earlier version staged say nothing."""
+    return PreparedEnd(**data) if data and _REJECTS not in data else StagedRejects()
 
 
 def add_up(ends: Iterable[PreparedEnd]) -> PreparedEnd:

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from headwater.core.fragments import SelectSql, quote_identifier
+from headwater.core.fragments import SelectSql, quote_identifier, quote_text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -155,6 +155,5 @@ def raw_row_sql(columns: Sequence[Column]) -> str:
         name = quote_identifier(column.name)
         plain = column.type in ("BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "BIGINT")
         nested = column.type.endswith("]") or column.type.startswith(("STRUCT", "MAP", "UNION"))
-        text = column.name.replace("'", "''")
-        parts.append(f"'{text}', {name if plain or nested else f'CAST({name} AS VARCHAR)'}")
+        parts.append(f"{quote_text(column.name)}, {name if plain or nested else f'CAST({name} AS VARCHAR)'}")
     return f"CAST(json_object({', '.join(parts)}) AS VARCHAR)"

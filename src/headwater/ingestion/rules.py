@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from headwater.core.fragments import IdentifierSql, SelectSql, quote_identifier, quote_text
+from headwater.core.near import suggest
 from headwater.errors import ProjectError
 from headwater.ingestion.layers import DEDUPED, INTERNAL, cast_layer, replace_layer
 from headwater.ingestion.masking import mask_sql
@@ -86,10 +86,9 @@ class RuleCompiler:
             if column.name.lower() == name.lower():
                 return column
         names = [column.name for column in self.columns]
-        near = difflib.get_close_matches(name, names, 1)
         raise ProjectError(
             f"{self.table}: {where} names column {name!r}, which is not there",
-            fix=f"did you mean {near[0]}?" if near else f"columns at this point: {', '.join(names)}",
+            fix=suggest(name, names, f"columns at this point: {', '.join(names)}"),
         )
 
     def bind(self, expressions: Mapping[str, str], where: str) -> dict[str, str]:

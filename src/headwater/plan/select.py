@@ -6,7 +6,7 @@ import fnmatch
 import re
 from typing import TYPE_CHECKING
 
-from headwater.core.near import find_near
+from headwater.core.near import find_near, suggest
 from headwater.core.project import SourceTable
 from headwater.errors import PlanError
 
@@ -113,8 +113,8 @@ def _hint(graph: Graph, piece: str) -> str:
     method, _, value = (match["body"] if match else piece).partition(":")
     if not value:
         datasets = sorted({node.dataset for node in graph.nodes.values()})
-        near = find_near(method, [*datasets, *(name.partition(".")[2] for name in datasets)])
-        return f"did you mean {near!r}?" if near else "`headwater status` lists the names"
+        names = [*datasets, *(name.partition(".")[2] for name in datasets)]
+        return suggest(method, names, "`headwater status` lists the names")
     known = sorted({word for node in graph.nodes.values() for word in _words(node, method)})
     if near := find_near(value, known):
         return f"did you mean '{method}:{near}'?"

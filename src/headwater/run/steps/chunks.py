@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from headwater.core.fragments import NO_SELECT, IdentifierSql, SelectSql
 from headwater.core.run import EventName
 from headwater.errors import CheckFailedError
-from headwater.ingestion.ends import PreparedEnd, add_up
+from headwater.ingestion.ends import PreparedEnd, StagedRejects, add_up
 from headwater.sql.placeholders import timestamp_literal
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ def _stage(ingestion: Ingestion, context: RunContext, step: str, prepared: _Prep
         rejected = ingestion.preparation.rejected_rows(table)
         both = SelectSql(" UNION ALL ".join(filter(None, [rejected, prepared.reader_rejects])))
         staged = store.stage(load, manifest, f"{chunk.id}/rejects", both)
-        staged.finish_chunk({})
+        staged.finish_chunk(StagedRejects().pack())
         ingestion.rejects.append(staged.query)
     staged = store.stage(load, manifest, chunk.id, _rows_of(ingestion, table))
     staged.finish_chunk(end.pack())

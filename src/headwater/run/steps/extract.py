@@ -14,7 +14,7 @@ from headwater.core.secrets import redact
 from headwater.core.specs import missing_columns
 from headwater.errors import CheckFailedError, ConnectorError, HeadwaterError, ProjectError, Retryable, StateError
 from headwater.ingestion import Preparation, compile_prepare, decide_schema, set_mask_keys
-from headwater.ingestion.ends import PreparedEnd
+from headwater.ingestion.ends import PreparedEnd, StagedRejects, unpack_end
 from headwater.plan.bind import declared_columns, typed_as_declared
 from headwater.plan.steps.ingest import settle_extract as plan_again
 from headwater.project.cache import digest
@@ -110,7 +110,7 @@ def _begin(
     failed = read_failure(context.project, table.name)
     load_id = digest(table.name, str(previous), table.fingerprint, str(step.full), str(version), failed)[:16]
     staging = state.staging if state and state.staging and state.staging.load_id == load_id else None
-    finished = {part.chunk: end for part, end in _staged_ends(staging) if end is not None}
+    finished = {part.chunk: end for part, end in _staged_ends(staging) if isinstance(end, PreparedEnd)}
     manifest = dict(staging.manifest) if staging else {}
     columns = declared_columns(table) or _describe(table, described, context)
     fresh = step.full or table.ingest.load == LoadMode.FULL
@@ -143,7 +143,7 @@ def _begin(
     )
     ingestion = Ingestion(table, connection, load, state, step.full, preparation, reading, manifest=manifest)
     for part, end in _staged_ends(staging):
-        if end is None:
+        if isinstance(end, StagedRejects):
             ingestion.rejects.append(part.query)
         else:
             ingestion.good.append(part.query)
@@ -152,8 +152,8 @@ def _begin(
     return ingestion
 
 
-def _staged_ends(staging: Staging | None) -> list[tuple[StagedPart, PreparedEnd | None]]:
-    return [(part, PreparedEnd.unpack(part.end)) for part in staging.parts] if staging else []
+def _staged_ends(staging: Staging | None) -> list[tuple[StagedPart, PreparedEnd | StagedRejects]]:
+    return [(part, unpack_end(part.end)) for part in staging.parts] if staging else []
 
 
 def _refuse_missing(table: SourceTable, described: TableDescription | None) -> None:

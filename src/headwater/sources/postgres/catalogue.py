@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.contracts import TableDescription
 from headwater.core.fragments import quote_identifier
-from headwater.core.near import find_near, list_near
+from headwater.core.near import list_near, suggest
 from headwater.sources.postgres.connect import PostgresError
 from headwater.sources.postgres.types import ServerColumn, ServerType, unfit_sql
 
@@ -141,9 +141,7 @@ def search_path(session: psycopg.Connection[Any], schema: str) -> str:
     rows = session.execute("SELECT nspname, current_setting('search_path') FROM pg_catalog.pg_namespace").fetchall()
     names = [str(name) for name, _ in rows]
     if schema not in names:
-        near = find_near(schema, names)
-        fix = f"did you mean {near!r}?" if near else "check database_schema"
-        raise PostgresError(f"there is no schema {schema!r}", fix=fix)
+        raise PostgresError(f"there is no schema {schema!r}", fix=suggest(schema, names, "check database_schema"))
     return ", ".join([quote_identifier(schema), *([str(rows[0][1])] if rows[0][1] else [])])
 
 

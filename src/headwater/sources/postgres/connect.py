@@ -7,6 +7,7 @@ from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from headwater.core.near import find_near
+from headwater.core.secrets import redact
 from headwater.errors import ConnectorError, ProjectError, Retryable, Terminal
 from headwater.sources.postgres.holders import reader_name
 
@@ -194,9 +195,7 @@ class Server:
         return isinstance(error, psycopg.OperationalError) or bool(_BROKEN.search(text))
 
     def _redact(self, text: str) -> str:
-        for secret in self._secrets():
-            text = text.replace(secret, "***")
-        return text
+        return redact(text, self._secrets())
 
     def _secrets(self) -> Iterator[str]:
         yield self._make("", **self._parameters)

@@ -10,6 +10,8 @@ import time
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote, quote_plus, unquote_plus, urlencode, urlsplit, urlunsplit
 
+from headwater.core.secrets import HIDDEN, redact
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -20,7 +22,6 @@ _EARLY_S = 30.0
 
 _SENSITIVE = re.compile(r"key|token|secret|password|passwd|signature|sig$|auth|credential|session", re.IGNORECASE)
 _MIN_SECRET_LENGTH = 4
-_HIDDEN = "***"
 
 
 class Credentials:
@@ -67,16 +68,14 @@ class Credentials:
 
     def hide(self, text: str) -> str:
         """Take every secret out of a text."""
-        for secret in sorted(self._secrets, key=len, reverse=True):
-            text = text.replace(secret, _HIDDEN)
-        return text
+        return redact(text, self._secrets)
 
     def show_url(self, url: str, *, query: bool = True) -> str:
         """Return a URL for people: no secret in it, and no query at all where values are hidden."""
         parts = urlsplit(url)
         named = self._auth.name if self._auth is not None else ""
         pairs = [
-            (name, _HIDDEN if name == named or _SENSITIVE.search(name) else value)
+            (name, HIDDEN if name == named or _SENSITIVE.search(name) else value)
             for name, value in parse_qsl(parts.query, keep_blank_values=True)
         ]
         shown = urlencode(pairs, safe="*[]:/,$") if query else ""
