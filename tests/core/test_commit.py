@@ -92,5 +92,5 @@ def test_a_plan_counts_decisions_and_steps_say_what_they_do() -> None:
     )
     plan = Plan((step, replace(step, decision=Decision.SKIP)), datetime(2024, 1, 1, tzinfo=UTC))
     assert (plan.count(Decision.RUN), plan.count(Decision.IF_INPUTS_CHANGED)) == (1, 0)
-    assert (step.dataset, step.action) == ("m.a", "transform")
+    assert (step.dataset, step.role.value) == ("m.a", "transform")
     assert Interval(datetime(2024, 1, 1), datetime(2024, 1, 2)) < Interval(datetime(2024, 1, 1), datetime(2024, 1, 3))

@@ -51,7 +51,7 @@ def test_the_first_plan_builds_everything_in_order(project: Project) -> None:
         ("shop.orders",),
         ("marts.totals",),
     ]
-    assert [step.action for step in plan.steps] == ["extract", "load", "transform", "transform"]
+    assert [step.role.value for step in plan.steps] == ["extract", "load", "transform", "transform"]
     assert (plan.now, plan.orphans, plan.notes) == (NOW, (), ())
 
 

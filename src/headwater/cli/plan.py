@@ -99,7 +99,7 @@ def plan_as_json(plan: Plan) -> dict[str, Any]:
         "steps": [
             {
                 "node": step.node,
-                "action": step.action,
+                "action": step.role.value,
                 "decision": step.decision.value,
                 "reason": step.reason,
                 "upstream": list(step.upstream),

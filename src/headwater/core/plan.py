@@ -5,10 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from headwater.core.fingerprint import NO_FINGERPRINT
-from headwater.core.graph import dataset_of
+from headwater.core.graph import Role, dataset_of
 from headwater.core.policies import Materialization
 
 if TYPE_CHECKING:
@@ -79,6 +79,8 @@ class Step(ABC):
         full: What is there is not built upon: everything is read or computed anew.
     """
 
+    role: ClassVar[Role]
+
     node: str
     decision: Decision
     cause: Cause
@@ -138,11 +140,6 @@ class Step(ABC):
         """The dataset the step is about."""
         return dataset_of(self.node)
 
-    @property
-    def action(self) -> str:
-        """The step's action: extract, load, transform and so on."""
-        return type(self).__name__.removesuffix("Step").lower()
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExtractStep(Step):
@@ -151,6 +148,8 @@ class ExtractStep(Step):
     `source_rows` is how many rows the source says its table has, about; None when it does not, or when only what is
     new is read.
     """
+
+    role: ClassVar[Role] = Role.EXTRACT
 
     table: SourceTable
     source_rows: int | None = None
@@ -180,6 +179,8 @@ class ExtractStep(Step):
 class LoadStep(Step):
     """Decide over the whole staged load and commit it."""
 
+    role: ClassVar[Role] = Role.LOAD
+
     table: SourceTable
 
     @property
@@ -204,6 +205,8 @@ class TransformStep(Step):
 
     `intervals` are the ones known to be due; those in `pending` are due as well, and not to be computed now.
     """
+
+    role: ClassVar[Role] = Role.TRANSFORM
 
     model: Model
     intervals: tuple[Interval, ...] = ()

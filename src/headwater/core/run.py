@@ -56,7 +56,10 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """One check's outcome: `failing` rows (or 1 for a whole-table check) of `rows`."""
+    """One check's outcome: `failing` rows (or 1 for a whole-table check) of `rows`.
+
+    `kind` is which of the kinds of checks it is, `column` the one column that it is about, "" for several or the table.
+    """
 
     check: str
     severity: Severity
@@ -64,6 +67,8 @@ class CheckResult:
     failing: int = 0
     rows: int = 0
     detail: str = ""
+    kind: str = ""
+    column: str = ""
 
     def __str__(self) -> str:
         return f"{self.check}: {self.detail or f'{self.failing:,} of {self.rows:,} rows'}"

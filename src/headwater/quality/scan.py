@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,8 @@ class Measure:
         sample: SELECT of some wrong rows, or "".
         shown: SQL aggregate whose value belongs in the message, or "NULL".
         columns: The columns it is about, in lower case.
+        kind: Which of the kinds of checks it is.
+        column: The one column that it is about; "" for several or the table.
     """
 
     name: str
@@ -39,6 +41,8 @@ class Measure:
     sample: str = ""
     shown: str = "NULL"
     columns: frozenset[str] = frozenset()
+    kind: str = ""
+    column: str = ""
 
     def choose(self, names: Sequence[str], limit: int) -> list[int]:
         """Return the places of so many of a sample's columns, among them those that the check is about."""
@@ -60,7 +64,9 @@ def compile_scan(checks: Sequence[CheckSpec], this: SelectSql, now: datetime) ->
     key column is NULL. `pattern` must match the whole value.
     """
     probes: list[str] = []
-    measures = tuple(_measure(check, probes, now) for check in checks)
+    measures = tuple(
+        replace(_measure(check, probes, now), kind=check.kind, column=_one_column(check)) for check in checks
+    )
     probed = f"SELECT *, {', '.join(probes)} FROM this" if probes else "SELECT * FROM this"
     parts = ["count(*)", *(part for measure in measures for part in (measure.count, measure.shown))]
     query = f"WITH this AS NOT MATERIALIZED ({this}) SELECT {', '.join(parts)} FROM ({probed}) AS this"
@@ -73,7 +79,8 @@ def read_scan(scan: Scan, row: Sequence[Any]) -> tuple[CheckResult, ...]:
     for index, measure in enumerate(scan.measures):
         failing, shown = int(row[1 + 2 * index] or 0), row[2 + 2 * index]
         detail = f"{shown}" if shown is not None and failing else ""
-        results.append(CheckResult(measure.name, measure.severity, failing == 0, failing, int(row[0]), detail))
+        counted = (failing == 0, failing, int(row[0]), detail, measure.kind, measure.column)
+        results.append(CheckResult(measure.name, measure.severity, *counted))
     return tuple(results)
 
 
@@ -83,6 +90,13 @@ def sample_query(measure: Measure, this: SelectSql, limit: int = 5) -> SelectSql
         return NO_SELECT
     rows = f"SELECT * FROM ({measure.sample}) LIMIT {limit}"
     return SelectSql(f"WITH this AS NOT MATERIALIZED ({this}) SELECT COLUMNS(*)::VARCHAR FROM ({rows})")
+
+
+def _one_column(check: CheckSpec) -> str:
+    if check.kind in ("sql", "row_count"):
+        return ""
+    listed = check.not_null or check.unique or ()
+    return listed[0] if len(listed) == 1 else "" if listed else check.column or ""
 
 
 def _measure(check: CheckSpec, probes: list[str], now: datetime) -> Measure:

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from headwater.core.plan import Plan, Step
     from headwater.core.run import CheckResult
-    from headwater.core.specs import DescribedSpec
     from headwater.plan.describe import DatasetDescription
     from headwater.run.context import RunContext
 
@@ -111,8 +110,8 @@ class OpenLineage:
 
     def _tell_checks(self, step: Step, checks: tuple[CheckResult, ...], at: str) -> None:
         """Tell of the checks as a job that reads the result."""
-        spec, name = self.project.datasets[step.dataset].spec, f"{step.dataset}/checks"
-        facet = self._facet("dataQualityAssertions", assertions=[_assertion(check, spec) for check in checks])
+        name = f"{step.dataset}/checks"
+        facet = self._facet("dataQualityAssertions", assertions=[_assertion(check) for check in checks])
         read = {**self._dataset(step.dataset), "inputFacets": {"dataQualityAssertions": facet}}
         held = all(check.passed or check.severity != Severity.ERROR for check in checks)
         self._write("START", at, name, [self._dataset(step.dataset)])
@@ -162,7 +161,7 @@ class OpenLineage:
 
     def _job_facets(self, name: str) -> Json:
         step = self._steps.get(name)
-        job = step.action.upper() if step else "CHECK" if name else "PROJECT"
+        job = step.role.value.upper() if step else "CHECK" if name else "PROJECT"
         kind = self._facet("jobType", processingType="BATCH", integration="HEADWATER", jobType=job)
         facets = {"jobType": kind}
         if step and step.sql:
@@ -250,18 +249,13 @@ class OpenLineage:
         return {"namespace": namespace, "name": name, "field": leaf[1], "transformations": list(how)}
 
 
-def _assertion(check: CheckResult, spec: DescribedSpec) -> Json:
-    """Return a check's outcome; its kind and column are those of the declaration."""
-    declared = next((one for one in spec.all_checks() if one.name == check.check), None)
-    kind, _, inside = check.check.partition("(")
-    column = declared.column if declared else inside.rstrip(")").split(", ")[0].partition(" ->")[0]
-    kind = declared.kind if declared else kind
+def _assertion(check: CheckResult) -> Json:
+    """Return a check's outcome."""
     found: Json = {
-        "assertion": kind if kind in CHECK_KINDS else "custom",
+        "assertion": check.kind if check.kind in CHECK_KINDS else "custom",
         "success": check.passed,
         "severity": "error" if check.severity == Severity.ERROR else "warn",
         "name": check.check,
         "actual": f"{check.failing} of {check.rows} rows",
     }
-    one = kind not in ("sql", "row_count") and not (kind in ("not_null", "unique") and ", " in inside)
-    return {**found, "column": column} if column and one else found
+    return {**found, "column": check.column} if check.column else found
