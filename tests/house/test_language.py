@@ -8,6 +8,10 @@ import re
 from .code import Module, classes, modules
 
 _VAGUE = re.compile(r"(Manager|Helper|Util|Utils|Utility|Service)s?$")
+_RETIRED = frozenset({"wish", "wishes", "journalist", "beside", "unsteady", "doomed", "upkeep"})
+"""Words that names had once, and that nobody would look for."""
+_SPOKEN = re.compile(r"\b(told|hears?|heard)\b")
+"""Messages say "shows", "says" and "is reported"."""
 _UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX|NotImplementedError)\b")
 
 
@@ -35,6 +39,35 @@ def unfinished(module: Module) -> list[str]:
     return [f"{module.path}:{number}: {line.strip()}" for number, line in lines if _UNFINISHED.search(line)]
 
 
+def retired_names(module: Module) -> list[str]:
+    found = []
+    for node in ast.walk(module.tree):
+        name = getattr(node, "name", None) or getattr(node, "id", None) or getattr(node, "arg", None)
+        if isinstance(name, str) and _RETIRED & {part.lower() for part in re.findall(r"[A-Z]?[a-z]+", name)}:
+            found.append(module.at(node, name))
+    return found
+
+
+def spoken_messages(module: Module) -> list[str]:
+    docs = {
+        id(node.body[0].value)
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and node.body
+        and isinstance(node.body[0], ast.Expr)
+    }  # fmt: skip
+    docs |= {id(node.value) for node in ast.walk(module.tree) if isinstance(node, ast.Expr)}
+    texts = (node for node in ast.walk(module.tree) if isinstance(node, ast.Constant) and isinstance(node.value, str))
+    return [module.at(n, n.value) for n in texts if id(n) not in docs and " " in n.value and _SPOKEN.search(n.value)]
+
+
+def test_no_name_is_one_that_nobody_would_look_for() -> None:
+    assert [finding for module in modules() for finding in retired_names(module)] == []
+
+
+def test_messages_do_not_speak_of_hearing() -> None:
+    assert [finding for module in modules() for finding in spoken_messages(module)] == []
+
+
 def test_no_class_is_named_for_nothing_in_particular() -> None:
     assert [finding for module in modules() for finding in vague_names(module)] == []
 
@@ -59,4 +92,8 @@ def test_the_rules_see_what_they_are_for() -> None:
     assert len(catch_all(Module("a.py", "try:\n    x\nexcept Exception:\n    raise ValueError\n"))) == 1
     assert catch_all(Module("a.py", "try:\n    x\nexcept BaseException:\n    y\n    raise\n")) == []
     assert catch_all(Module("a.py", "try:\n    x\nexcept (OSError, ValueError):\n    y\n")) == []
+    assert (
+        len(retired_names(Module("a.py", "class Wish: ...\ndef f(doomed_files): ...\nupkeep = 1\nbesides = 2\n"))) == 3
+    )
+    assert len(spoken_messages(Module("a.py", '"""A told doc."""\nraise E(f"{x} was told", "never heard of")\n'))) == 2
     assert len(unfinished(Module("a.py", "x = 1  # TODO later\nraise NotImplementedError\nTODOS = 1\n"))) == 2

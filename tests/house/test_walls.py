@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.house.code import Module, modules
+from tests.house.code import ROOT, Module, classes, entry_points, functions, modules
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,7 +37,7 @@ def _is_declared(node: ast.expr) -> bool:
     return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "declared"
 
 
-STEPS = ("Step", "ExtractStep", "LoadStep", "TransformStep")
+STEPS = {node.name for module in modules() if module.path == "headwater/core/plan.py" for node in classes(module)}
 
 
 def asks_which_step(module: Module) -> Iterator[str]:
@@ -69,7 +69,8 @@ def _last_name(node: ast.expr) -> str:
     return node.id if isinstance(node, ast.Name) else ""
 
 
-KINDS = frozenset({"logs", "sqlite", "postgres", "rest", "lake", "lakehouse", "warehouse"})
+KINDS = frozenset({*entry_points("sources"), *entry_points("stores")}) - {"files"}
+"""The registered kinds; `files` is a word of its own, of positions too."""
 
 
 def asks_which_kind(module: Module) -> Iterator[str]:
@@ -133,10 +134,54 @@ def test_every_connector_has_a_room() -> None:
     assert halls == ["headwater/sources/__init__.py", "headwater/storage/__init__.py"]
 
 
+def _type_names(node: ast.stmt) -> list[str]:
+    """The public types that a statement makes: classes and aliases."""
+    if isinstance(node, ast.ClassDef):
+        names = [node.name]
+    elif isinstance(node, ast.Assign):
+        names = [target.id for target in node.targets if isinstance(target, ast.Name)]
+    else:
+        names = []
+    return [name for name in names if re.fullmatch(r"[A-Z][a-z]\w*", name)]
+
+
 def test_one_name_has_one_meaning() -> None:
     places: dict[str, list[str]] = {}
     for module in modules():
         for node in module.tree.body:
-            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-                places.setdefault(node.name, []).append(module.path)
+            for name in _type_names(node):
+                places.setdefault(name, []).append(module.path)
     assert {name: found for name, found in places.items() if len(found) > 1} == {}
+
+
+PAGE = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+WAYS = PAGE.partition("## The ways")[2].partition("## One table per question")[0]
+
+
+def ways() -> Iterator[tuple[str, str, str]]:
+    """The (room, file, name) of each line of the ways that names functions right behind a file."""
+    for room, cell in re.findall(r"^\| `(\w+)/` \| ([^|]+) \|", WAYS, re.MULTILINE):
+        for file, names in re.findall(r"`([\w/]+\.py)`((?:,? `[\w.]+`)+)", cell):
+            for name in re.findall(r"[\w.]+", names):
+                yield room, file, name
+
+
+def test_the_ways_name_what_is_there() -> None:
+    found = list(ways())
+    assert len(found) > 20
+    by_path = {module.path: module for module in modules()}
+    missing = []
+    for room, file, name in found:
+        module = by_path.get(f"headwater/{room}/{file}")
+        names = {node.name for node in (*classes(module), *functions(module))} if module else set()
+        if not set(name.split(".")) <= names:
+            missing.append(f"{room}/{file}: {name}")
+    assert missing == []
+
+
+def test_no_room_is_entered_twice_for_one_thing() -> None:
+    """The rows between two of `run/`, which calls the others, name each room once."""
+    for table in WAYS.split("\n\n"):
+        rooms = re.findall(r"^\| `(\w+)/` \|", table, re.MULTILINE)
+        for part in " ".join(rooms).split("run"):
+            assert len(part.split()) == len(set(part.split())), table

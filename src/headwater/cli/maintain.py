@@ -19,7 +19,7 @@ from headwater.core.values import parse_duration
 @click.option("--wait", is_flag=True, help="Wait for a run to end.")
 @json_option
 @click.pass_context
-def command(ctx: click.Context, /, keep: str, as_json: bool, **wishes: Any) -> None:
+def command(ctx: click.Context, /, keep: str, as_json: bool, **options: Any) -> None:
     """Remove what nobody can read any more (old versions, unreferenced files, staging), and join small files."""
 
     def body() -> int:
@@ -29,7 +29,7 @@ def command(ctx: click.Context, /, keep: str, as_json: bool, **wishes: Any) -> N
             age_s = parse_duration(keep).total_seconds()
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint="--keep") from None
-        results = load(ctx).maintain(age_s=age_s, tell=lambda text: say(text, err=True), **wishes)
+        results = load(ctx).maintain(age_s=age_s, tell=lambda text: say(text, err=True), **options)
         broken = {name: result.problem for name, result in results.items() if result.problem}
         if as_json:
             print_json({name: asdict(result) for name, result in results.items()})

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from headwater.core.stores import DeclaredStore
 
 
-Declared = TypeVar("Declared")
+DeclaredT = TypeVar("DeclaredT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +186,7 @@ class Project:
         """The folders of the stores that keep objects, in the chosen environment, absolute."""
         return tuple(store.path for store in self.stores.values() if store.capabilities.keeps_objects)
 
-    def declared(self, kind: type[Declared]) -> dict[str, Declared]:
+    def declared(self, kind: type[DeclaredT]) -> dict[str, DeclaredT]:
         """Return what is declared of one kind, by dataset name."""
         return {
             name: dataset.declaration

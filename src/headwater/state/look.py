@@ -15,13 +15,13 @@ from headwater.state.lease import Lease, find_holder
 if TYPE_CHECKING:
     from pathlib import Path
 
-Look = tuple[str, str, bool]
+Noticed = tuple[str, str, bool]
 """What is worth telling, what mends it, whether it is damage; all empty when there is nothing."""
 
-_NOTHING: Look = ("", "", False)
+_NOTHING: Noticed = ("", "", False)
 
 
-def look_at_journal(folder: Path, environment: str = "") -> Look:
+def look_at_journal(folder: Path, environment: str = "") -> Noticed:
     """Check the whole file of the journal, and that every entry can be read back."""
     file = Journal(folder, environment).file
     mend = f"delete {file}: that loses history only"
@@ -39,7 +39,7 @@ def look_at_journal(folder: Path, environment: str = "") -> Look:
     return (f"{file}: {broken} entries cannot be read", mend, True) if broken else _NOTHING
 
 
-def look_at_lease(folder: Path, environment: str = "") -> Look:
+def look_at_lease(folder: Path, environment: str = "") -> Noticed:
     """Tell who holds the lease; it is not tried, so that nobody finds it taken meanwhile."""
     file = Lease(folder, environment).file
     if (kind := _kind_of(file)) is not None:

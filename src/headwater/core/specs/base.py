@@ -129,7 +129,7 @@ def _column(value: Any) -> Any:
     return {"type": value} if isinstance(value, str) else value
 
 
-Columns = dict[str, Annotated[ColumnSpec, BeforeValidator(_column, json_schema_input_type=str | ColumnSpec)]]
+ColumnSpecs = dict[str, Annotated[ColumnSpec, BeforeValidator(_column, json_schema_input_type=str | ColumnSpec)]]
 SourceColumns = dict[
     str, Annotated[SourceColumnSpec, BeforeValidator(_column, json_schema_input_type=str | SourceColumnSpec)]
 ]
@@ -141,7 +141,7 @@ class DescribedSpec(Spec):
     description: str = ""
     owner: str = ""
     tags: Words = Field(default_factory=list)
-    columns: Columns = Field(default_factory=dict)
+    columns: ColumnSpecs = Field(default_factory=dict)
     checks: list[CheckSpec] = Field(default_factory=list)
 
     @model_validator(mode="after")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _BATCH_ROWS = 20_000
 _REASONS = {rule: reason for _, rule, reason in files_scan.RULES}
 
-Record = tuple[int, str, str, list[str | None], int]
+LooseRow = tuple[int, str, str, list[str | None], int]
 """Line, rule ("" when good), raw text, fields, how many lines it takes."""
 
 
@@ -48,7 +48,7 @@ def scan_loosely(scan: CsvScan, file: File, layout: Layout, rows: str, rejects: 
     connection.execute(f"DROP TABLE {text}")
 
 
-def read_records(scan: CsvScan, file: File, layout: Layout) -> Iterator[Record]:
+def read_records(scan: CsvScan, file: File, layout: Layout) -> Iterator[LooseRow]:
     """Yield the records of a file after its header."""
     taken: list[str] = []
 
@@ -98,8 +98,8 @@ def _judge(record: list[str] | str, raw: str, width: int) -> tuple[str, str, lis
     return ("too_many_fields" if len(fields) > width else ""), shown, fields[:width]
 
 
-def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:
-    batch: list[Record] = []
+def _batches(records: Iterable[LooseRow]) -> Iterator[list[LooseRow]]:
+    batch: list[LooseRow] = []
     for record in records:
         batch.append(record)
         if len(batch) == _BATCH_ROWS:

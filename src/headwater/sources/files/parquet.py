@@ -45,7 +45,7 @@ class Field:
     source_type: str = ""
 
 
-Layout = tuple[Field, ...]
+ParquetFields = tuple[Field, ...]
 
 
 Nodes = dict[str, list[tuple[Any, ...]]]
@@ -54,7 +54,7 @@ Nodes = dict[str, list[tuple[Any, ...]]]
 
 def read_layouts(
     base: str, files: Sequence[File], connection: DuckDBPyConnection, nodes: Nodes | None = None
-) -> dict[Layout, list[File]]:
+) -> dict[ParquetFields, list[File]]:
     """Read the columns of files from their footers (or take the `nodes` that were read); return files by their columns.
 
     Raises:
@@ -66,14 +66,14 @@ def read_layouts(
     shapes: dict[tuple[Any, ...], list[File]] = {}
     for file in files:
         shapes.setdefault(tuple(nodes[os.path.join(base, file.path)]), []).append(file)
-    found: dict[Layout, list[File]] = {}
+    found: dict[ParquetFields, list[File]] = {}
     for shape, alike in shapes.items():
         with explain_errors(base, alike[:1]):
             found.setdefault(_fields(base, alike[0], shape, connection), []).extend(alike)
     return found
 
 
-def parquet_columns(layouts: Mapping[Layout, Sequence[File]], connection: DuckDBPyConnection) -> list[Column]:
+def parquet_columns(layouts: Mapping[ParquetFields, Sequence[File]], connection: DuckDBPyConnection) -> list[Column]:
     """Return the columns of all files, by name; a type that differs between files is the one DuckDB gives both."""
     found: dict[str, list[Field]] = {}
     for layout in layouts:
@@ -97,8 +97,8 @@ def parquet_rows(base: str, files: Sequence[File], connection: DuckDBPyConnectio
 
 
 def parquet_query(
-    base: str, layouts: Mapping[Layout, Sequence[File]], columns: Sequence[Column], unknown: Sequence[str], token: str,
-    connection: DuckDBPyConnection, *, absolute: bool = False, lenient: bool = False, shown: bool = False,
+    base: str, layouts: Mapping[ParquetFields, Sequence[File]], columns: Sequence[Column], unknown: Sequence[str],
+    token: str, connection: DuckDBPyConnection, *, absolute: bool = False, lenient: bool = False, shown: bool = False,
 ) -> SelectSql:  # fmt: skip
     """Return a SELECT of the columns, `_file`, `_line`, `_rule` and `_reason`; it may run once.
 
@@ -158,7 +158,7 @@ def read_nodes(base: str, files: Sequence[File], connection: DuckDBPyConnection)
     return found
 
 
-def _fields(base: str, file: File, shape: Sequence[Any], connection: DuckDBPyConnection) -> Layout:
+def _fields(base: str, file: File, shape: Sequence[Any], connection: DuckDBPyConnection) -> ParquetFields:
     """Return the columns of a file from the nodes of its schema, in depth-first order, the root first."""
     typed: list[Any] = []
     if any(children for _, children, *_ in shape[1:]):  # the schema's nodes do not say what nested types are
@@ -229,7 +229,7 @@ def _common_type(types: Sequence[str], connection: DuckDBPyConnection) -> str:
     return str(connection.execute(f"DESCRIBE {union}").fetchall()[0][1])
 
 
-def _scan(base: str, layout: Layout, files: Sequence[File], view: str, connection: DuckDBPyConnection) -> str:
+def _scan(base: str, layout: ParquetFields, files: Sequence[File], view: str, connection: DuckDBPyConnection) -> str:
     """Return a SELECT of the columns as they are carried, named `_hw_c<n>`, `_hw_path` and `_hw_row`, from 0."""
     own = any(field.name.lower() in _OWN for field in layout)
     if not own and not any(field.source_type for field in layout):
@@ -254,7 +254,7 @@ def _chain(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
     yield from rest
 
 
-def _batches(base: str, layout: Layout, files: Sequence[File]) -> Iterator[Any]:
+def _batches(base: str, layout: ParquetFields, files: Sequence[File]) -> Iterator[Any]:
     """Yield the files' rows as Arrow, each column as it is carried; an empty file has one empty batch."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -285,7 +285,7 @@ def _carried(array: Any, field: Field) -> Any:
 
 def _select(
     scan: str,
-    layout: Layout,
+    layout: ParquetFields,
     columns: Sequence[Column],
     unknown: Sequence[str],
     path: str,

@@ -124,7 +124,7 @@ def _hold_back(
             return upper, False, ""
         return upper, True, f"{_STAYS}: transactions of the primary that had written are still open"
     if not is_time_type(landed_type(cursor.type)):
-        return _beside_writers(session, table, upper)
+        return _wait_for_writers(session, table, upper)
     holders = list_holders(session)
     passing = [holder for holder in holders if holder.is_passing]
     if _wait(session, open_sql(passing)):
@@ -132,13 +132,13 @@ def _hold_back(
     elif unknown := [holder for holder in holders if holder.start is None]:
         return upper, True, f"{_STAYS}: {_UNSEEN}: {tell_holders(unknown)}"
     if _row(session, _writers_sql(table))[1]:  # asked last: a transaction is open, then prepared, then ended
-        bound, held, note = _beside_writers(session, table, upper)
+        bound, held, note = _wait_for_writers(session, table, upper)
         if held:
             return bound, held, note
     return _below(session, cursor, upper, holders) if holders else (upper, False, "")
 
 
-def _beside_writers(session: psycopg.Connection[Any], table: ServerTable, upper: str) -> tuple[str, bool, str]:
+def _wait_for_writers(session: psycopg.Connection[Any], table: ServerTable, upper: str) -> tuple[str, bool, str]:
     """Wait until nobody writes to the table; the position has to stay when somebody still does."""
     if _wait(session, _writers_sql(table)):
         return upper, False, ""

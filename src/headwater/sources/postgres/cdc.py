@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from headwater.core.commit import Column
     from headwater.sources.postgres.catalogue import ServerTable
     from headwater.sources.postgres.connect import Server
-    from headwater.sources.postgres.pgoutput import RowChange, Value
+    from headwater.sources.postgres.pgoutput import RowChange, SentValue
     from headwater.sources.postgres.types import ServerColumn
 
 _ROWS = (pgoutput.INSERT, pgoutput.UPDATE, pgoutput.DELETE)
@@ -264,7 +264,7 @@ class _LogRead:
         kept = names if gaps and not moved and not change.whole else None
         self._add("upsert", new, kept)
 
-    def _fill_identity(self, old: list[Value] | None, new: list[Value], gaps: list[int]) -> None:
+    def _fill_identity(self, old: list[SentValue] | None, new: list[SentValue], gaps: list[int]) -> None:
         """A value of the key that is stored apart comes with the old key."""
         for place in gaps if old is not None and self._relation is not None else ():
             if self._relation is not None and old is not None and self._relation.columns[place].identifies:
@@ -274,7 +274,7 @@ class _LogRead:
         if self._relation is not None and self._relation.oid in pgoutput.read_truncated(message):
             self._add("truncate", [None] * len(self._relation.columns))
 
-    def _add(self, operation: str, row: Sequence[Value], unchanged: list[str] | None = None) -> None:
+    def _add(self, operation: str, row: Sequence[SentValue], unchanged: list[str] | None = None) -> None:
         self._number += 1
         self._in_chunk += 1
         self._batch.add(operation, self._number, row, unchanged)

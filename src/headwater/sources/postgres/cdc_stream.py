@@ -13,7 +13,7 @@ from headwater.core.fragments import quote_identifier, quote_text
 from headwater.sources.postgres.catalogue import ServerTable, resolve_columns
 from headwater.sources.postgres.cdc_slot import in_use
 from headwater.sources.postgres.connect import PostgresError
-from headwater.sources.postgres.pgoutput import UNCHANGED, Relation, Value
+from headwater.sources.postgres.pgoutput import UNCHANGED, Relation, SentValue
 from headwater.sources.postgres.rows import RowPlan
 
 if TYPE_CHECKING:
@@ -123,14 +123,14 @@ class ChangeBatch:
         missing: Rows (by number) that lack values that no change before them can tell: their key is new.
     """
 
-    rows: list[Sequence[Value]] = field(default_factory=list)
+    rows: list[Sequence[SentValue]] = field(default_factory=list)
     operations: list[str] = field(default_factory=list)
     numbers: list[int] = field(default_factory=list)
     unchanged: list[list[str] | None] = field(default_factory=list)
     missing: list[int] = field(default_factory=list)
     size_bytes: int = 0
 
-    def add(self, operation: str, number: int, row: Sequence[Value], unchanged: list[str] | None = None) -> None:
+    def add(self, operation: str, number: int, row: Sequence[SentValue], unchanged: list[str] | None = None) -> None:
         """Add a change."""
         self.rows.append(row)
         self.operations.append(operation)

@@ -23,7 +23,7 @@ _COLUMN = Struct(">Ii")
 _HEAD = 5
 """Bytes of a row message before its first tuple: the kind, and the relation."""
 
-Value = bytes | None
+SentValue = bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +55,8 @@ class RowChange(NamedTuple):
         whole: `old` has every column (REPLICA IDENTITY FULL).
     """
 
-    old: list[Value] | None
-    new: list[Value] | None
+    old: list[SentValue] | None
+    new: list[SentValue] | None
     whole: bool
 
 
@@ -120,11 +120,11 @@ def read_row(message: bytes) -> RowChange:
     return RowChange(None, read_tuple(message, _HEAD + 1)[0], whole=False)
 
 
-def read_tuple(message: bytes, at: int) -> tuple[list[Value], int]:
+def read_tuple(message: bytes, at: int) -> tuple[list[SentValue], int]:
     """Read a tuple's values as text: (values, where it ends)."""
     count = _SHORT.unpack_from(message, at)[0]
     at += 2
-    values: list[Value] = []
+    values: list[SentValue] = []
     add, length_at = values.append, _INT.unpack_from
     for _ in range(count):
         kind = message[at]

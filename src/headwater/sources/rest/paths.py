@@ -24,17 +24,17 @@ _COMPARE = {
 EACH = None
 """The step that goes through a list."""
 
-Step = str | int | None
+PathStep = str | int | None
 
 
-def parse_path(text: str) -> tuple[Step, ...]:
+def parse_path(text: str) -> tuple[PathStep, ...]:
     """Read a path into its steps.
 
     Raises:
         ValueError: It is not of the subset.
     """
     stripped = text.strip()
-    steps: list[Step] = []
+    steps: list[PathStep] = []
     at = 1
     while stripped.startswith("$") and at < len(stripped):
         match = _STEP.match(stripped, at)
@@ -56,7 +56,7 @@ def parse_path(text: str) -> tuple[Step, ...]:
 class Condition:
     """A path alone, or compared with a literal."""
 
-    path: tuple[Step, ...]
+    path: tuple[PathStep, ...]
     compare: str
     literal: Any
 
@@ -96,7 +96,7 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON")
 
 
-def find_all(body: bytes, path: tuple[Step, ...]) -> Iterator[bytes]:
+def find_all(body: bytes, path: tuple[PathStep, ...]) -> Iterator[bytes]:
     """Yield the text of every value that a path leads to."""
     import msgspec
 
@@ -118,7 +118,7 @@ def find_all(body: bytes, path: tuple[Step, ...]) -> Iterator[bytes]:
             yield from find_all(bytes(items[step]), rest)
 
 
-def find_text(body: bytes, path: tuple[Step, ...]) -> str | None:
+def find_text(body: bytes, path: tuple[PathStep, ...]) -> str | None:
     """Return the one value of a path as it is to be sent: text without quotes, a number with the digits it came with.
 
     None when it is not there, null, or empty text.
@@ -132,12 +132,12 @@ def find_text(body: bytes, path: tuple[Step, ...]) -> str | None:
     return None
 
 
-def find_value(body: bytes, path: tuple[Step, ...]) -> Any:
+def find_value(body: bytes, path: tuple[PathStep, ...]) -> Any:
     """Return the one value of a path as Python has it, numbers with every digit, or None."""
     return next((json.loads(found, parse_float=Decimal) for found in find_all(body, path)), None)
 
 
-def find_records(body: bytes, path: tuple[Step, ...]) -> list[bytes] | None:
+def find_records(body: bytes, path: tuple[PathStep, ...]) -> list[bytes] | None:
     """Return the text of every record at a path: the items of a list, or one object; None when nothing is there."""
     import msgspec
 

@@ -59,7 +59,7 @@ def _ending(value: Any) -> Any:
 JsonPath = Annotated[str, AfterValidator(_path)]
 """A path into a body: $, $.a.b, $['a b'], [n] from the start, [-1] from the end."""
 
-Condition = Annotated[str, AfterValidator(_condition)]
+ConditionText = Annotated[str, AfterValidator(_condition)]
 """A path alone (true unless null, false, 0 or empty), or compared with a JSON literal by == != < <= > >=."""
 
 _SCALAR = {"type": ["string", "number", "boolean"]}
@@ -157,7 +157,7 @@ class PaginateSpec(Spec):
     size_as: str = ""
     total: JsonPath | None = None
     total_pages: JsonPath | None = None
-    stop_when: Condition | None = None
+    stop_when: ConditionText | None = None
     end_on: list[Annotated[Literal[404, "missing_records"], BeforeValidator(_ending)]] = Field(default_factory=list)
 
     @model_validator(mode="after")

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-Value = int | float | str | bytes | None
+SqliteValue = int | float | str | bytes | None
 
 _EPOCH = datetime(1970, 1, 1)
 _TRUE, _FALSE = ("1", "t", "true", "yes", "y"), ("0", "f", "false", "no", "n")
@@ -83,7 +83,7 @@ def expected_storage(type_text: str) -> frozenset[str]:
     return frozenset({"blob"}) if type_text == "BLOB" else frozenset({"text"})
 
 
-def convert_column(values: list[Any], type_text: str) -> tuple[pa.Array, dict[int, Value]]:
+def convert_column(values: list[Any], type_text: str) -> tuple[pa.Array, dict[int, SqliteValue]]:
     """Convert the cells of a column: the Arrow array, and by row the cells that do not fit (NULL in the array)."""
     import pyarrow as pa
 
@@ -141,7 +141,7 @@ def converter(type_text: str) -> Callable[[Any], object]:
     }.get(type_text, _text)
 
 
-def _text(value: Value) -> str:
+def _text(value: SqliteValue) -> str:
     if isinstance(value, bytes):
         raise ValueError("a blob is not text")
     text = repr(value) if isinstance(value, float) else str(value)
@@ -149,7 +149,7 @@ def _text(value: Value) -> str:
     return text
 
 
-def _whole(value: Value) -> int:
+def _whole(value: SqliteValue) -> int:
     if isinstance(value, str) and _WHOLE.fullmatch(value):
         value = int(value.partition(".")[0])
     if isinstance(value, float) and value.is_integer():
@@ -159,7 +159,7 @@ def _whole(value: Value) -> int:
     return value
 
 
-def _double(value: Value) -> float:
+def _double(value: SqliteValue) -> float:
     if isinstance(value, bytes):
         raise ValueError("a blob is not a number")
     if isinstance(value, str) and not (_NUMBER.fullmatch(value) or _ENDLESS.fullmatch(value)):
@@ -172,20 +172,20 @@ def _double(value: Value) -> float:
     return number
 
 
-def _blob(value: Value) -> bytes:
+def _blob(value: SqliteValue) -> bytes:
     if isinstance(value, int | float):
         raise ValueError("a number is not a blob")
     return value.encode() if isinstance(value, str) else value or b""
 
 
-def _boolean(value: Value) -> bool:
+def _boolean(value: SqliteValue) -> bool:
     word = str(value).strip().lower()
     if isinstance(value, bytes | float) or word not in (*_TRUE, *_FALSE):
         raise ValueError("neither true nor false")
     return word in _TRUE
 
 
-def _decimal(value: Value, *, digits: int, scale: int) -> Decimal:
+def _decimal(value: SqliteValue, *, digits: int, scale: int) -> Decimal:
     if isinstance(value, bytes):
         raise ValueError("a blob is not a number")
     if isinstance(value, str) and not _NUMBER.fullmatch(value):
@@ -198,7 +198,7 @@ def _decimal(value: Value, *, digits: int, scale: int) -> Decimal:
         return fixed
 
 
-def moment(value: Value) -> datetime:
+def moment(value: SqliteValue) -> datetime:
     """Read a cell as a point in time without zone (UTC where the cell has an offset).
 
     Raises:
@@ -219,11 +219,11 @@ def moment(value: Value) -> datetime:
     return found.astimezone(UTC).replace(tzinfo=None) if found.tzinfo else found
 
 
-def _instant(value: Value) -> datetime:
+def _instant(value: SqliteValue) -> datetime:
     return moment(value).replace(tzinfo=UTC)
 
 
-def _date(value: Value) -> date:
+def _date(value: SqliteValue) -> date:
     found = moment(value)
     if found != datetime(found.year, found.month, found.day):
         raise ValueError("a date with a time of day")
