@@ -35,6 +35,9 @@ CASES: list[tuple[str, str, str]] = [
     ("small models", "warehouse", "together"),
 ]
 
+SETTINGS = {"small models": {"headwater.run.execute.MOST_STEPS": 2}}
+"""Groups of two, so that some of the boundaries lie between two groups."""
+
 
 def make(kind: str, store: str, mode: str, folder: Path) -> tuple[Path, Callable[[Path], None]]:
     """Return a project and what changes its source."""
@@ -53,24 +56,26 @@ def undisturbed(
     """Run twice without a kill; return the project fresh and before its second run, its tables, and event counts."""
     fresh, change = make(kind, store, mode, tmp_path / "fresh")
     whole = copy_project(fresh, tmp_path / "whole")
-    first = run_child(whole)
+    first = run_child(whole, settings=SETTINGS.get(kind, {}))
     assert first.code == 0
     tables = [first.tables]
     change(whole)
     changed = copy_project(whole, tmp_path / "changed")
-    second = run_child(whole, now=LATER)
+    second = run_child(whole, now=LATER, settings=SETTINGS.get(kind, {}))
     assert second.code == 0
     tables.append(second.tables)
     assert tables[0] != tables[1]
     return fresh, changed, tables, [first.events, second.events]
 
 
-def kill_and_compare(base: Path, work: Path, at: int, now: Any, wanted: dict[str, list[Any]]) -> None:
+def kill_and_compare(
+    base: Path, work: Path, at: int, now: Any, wanted: dict[str, list[Any]], settings: dict[str, int]
+) -> None:
     """Kill a run at an event, run once more, compare."""
     folder = copy_project(base, work)
-    killed = run_child(folder, at=at, now=now)
+    killed = run_child(folder, at=at, now=now, settings=settings)
     assert killed.code == -9, f"event {at} was not reached: {killed}"
-    again = run_child(folder, now=now)
+    again = run_child(folder, now=now, settings=settings)
     assert again.code == 0, f"the run after a kill at event {at} failed"
     assert again.tables == wanted, f"killed at event {at}"
 
@@ -79,7 +84,7 @@ def kill_and_compare(base: Path, work: Path, at: int, now: Any, wanted: dict[str
 def test_killed_at_every_boundary_of_the_second_run(kind: str, store: str, mode: str, tmp_path: Path) -> None:
     _, changed, tables, events = undisturbed(kind, store, mode, tmp_path)
     for at in range(1, events[1] + 1):
-        kill_and_compare(changed, tmp_path / "work", at, LATER, tables[1])
+        kill_and_compare(changed, tmp_path / "work", at, LATER, tables[1], SETTINGS.get(kind, {}))
 
 
 @pytest.mark.parametrize(
@@ -93,7 +98,7 @@ def test_killed_at_every_boundary_of_the_second_run(kind: str, store: str, mode:
 def test_killed_at_every_boundary_of_the_first_run(kind: str, store: str, mode: str, tmp_path: Path) -> None:
     fresh, _, tables, events = undisturbed(kind, store, mode, tmp_path)
     for at in range(1, events[0] + 1):
-        kill_and_compare(fresh, tmp_path / "work", at, NOW, tables[0])
+        kill_and_compare(fresh, tmp_path / "work", at, NOW, tables[0], SETTINGS.get(kind, {}))
 
 
 @pytest.mark.kill
@@ -109,8 +114,9 @@ def test_a_hundred_random_kills(kind: str, store: str, mode: str, tmp_path: Path
         base, now = (fresh, changed)[stage], (NOW, LATER)[stage]
         folder = copy_project(base, tmp_path / "work")
         for _ in range(chance.choice([1, 1, 2, 3])):
-            if run_child(folder, at=chance.randrange(1, events[stage] + 1), now=now).code == -9:
+            at = chance.randrange(1, events[stage] + 1)
+            if run_child(folder, at=at, now=now, settings=SETTINGS.get(kind, {})).code == -9:
                 kills += 1
-        again = run_child(folder, now=now)
+        again = run_child(folder, now=now, settings=SETTINGS.get(kind, {}))
         assert again.code == 0
         assert again.tables == tables[stage], f"differs after {kills} kills"
