@@ -24,7 +24,7 @@ class ChangeQueries:
         last: The last change of every key, its missing values filled in from earlier changes and the table.
     """
 
-    last: str
+    last: SelectSql
     _names: tuple[str, ...]
     _keys: tuple[str, ...]
 
@@ -39,7 +39,7 @@ class ChangeQueries:
 
 def compile_changes(
     rows: SelectSql,
-    current: str | None,
+    current: SelectSql | None,
     columns: Sequence[Column],
     key: Sequence[str],
     *,
@@ -75,22 +75,23 @@ def compile_changes(
         for index, (name, said) in enumerate(unchanged.items())
     ]
     rank = f"row_number() OVER {window} DESC) AS _hw_rank"
-    last = f"SELECT * FROM (SELECT {', '.join(['*', *known, rank])} FROM ({rows}) WHERE {counted}) WHERE _hw_rank = 1"
+    ranked = f"SELECT {', '.join(['*', *known, rank])} FROM ({rows}) WHERE {counted}"
+    last = SelectSql(f"SELECT * FROM ({ranked}) WHERE _hw_rank = 1")
     if unchanged:
         last = _filled(last, current, names, keys, unchanged, {name.lower() for name in current_columns})
     else:
-        last = f"SELECT {', '.join(names)}, {_OP} FROM ({last})"
+        last = SelectSql(f"SELECT {', '.join(names)}, {_OP} FROM ({last})")
     return ChangeQueries(last, names, tuple(keys))
 
 
 def _filled(
-    last: str,
-    current: str | None,
+    last: SelectSql,
+    current: SelectSql | None,
     names: Sequence[str],
     keys: Sequence[str],
     unchanged: Mapping[str, str],
     there: Collection[str],
-) -> str:
+) -> SelectSql:
     """Fill in the values that an upsert does not repeat."""
     filled: dict[str, str] = {}
     for index, (name, said) in enumerate(unchanged.items()):
@@ -101,7 +102,7 @@ def _filled(
     selected = ", ".join(filled.get(name, f"n.{name}") for name in names)
     joined = " AND ".join(f"n.{name} = c.{name}" for name in keys)
     table = f" LEFT JOIN ({current}) AS c ON {joined}" if current else ""
-    return f"SELECT {selected}, n.{_OP} FROM ({last}) AS n{table}"
+    return SelectSql(f"SELECT {selected}, n.{_OP} FROM ({last}) AS n{table}")
 
 
 def _repeats(said: str, prefix: str = "") -> str:

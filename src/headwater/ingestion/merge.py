@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from headwater.core.fragments import SelectSql, quote_identifier, quote_text
+from headwater.core.fragments import NO_PREDICATE, PredicateSql, SelectSql, quote_identifier, quote_text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -22,7 +22,7 @@ class MergeQueries:
         classified: Every incoming row with `_outcome`: new, changed, unchanged, superseded or duplicate.
     """
 
-    classified: str
+    classified: SelectSql
     _names: tuple[str, ...]
     _columns: tuple[Column, ...]
     _located: bool
@@ -51,7 +51,7 @@ class MergeQueries:
 
 def compile_merge(
     rows: SelectSql,
-    current: str | None,
+    current: SelectSql | None,
     columns: Sequence[Column],
     key: Sequence[str],
     cursor: str = "",
@@ -59,7 +59,7 @@ def compile_merge(
     system_columns: Sequence[Column] = (),
     current_columns: Collection[str] | None = None,
     located: bool = False,
-    leaving: str = "",
+    leaving: PredicateSql = NO_PREDICATE,
 ) -> MergeQueries:
     """Compile a merge (or a full load with a key, when `current` is None).
 
@@ -91,7 +91,7 @@ def compile_merge(
     ranked = f"SELECT *, {rank} FROM ({rows})"
     if current is None:
         outcome = f"CASE WHEN _rank > 1 THEN '{loser}' ELSE 'new' END"
-        classified = f"SELECT * EXCLUDE (_rank), {outcome} AS _outcome FROM ({ranked})"
+        classified = SelectSql(f"SELECT * EXCLUDE (_rank), {outcome} AS _outcome FROM ({ranked})")
     else:
         placed = [quote_identifier(column.name) for column in system_columns if column.name == "_file"]
         left = f"coalesce({leaving}, FALSE)" if leaving else "FALSE"
@@ -109,7 +109,7 @@ def _compared(
     loser: str,
     current_columns: Collection[str] | None,
     cursor: str,
-) -> str:
+) -> SelectSql:
     """Classify the winners by comparing them with the table's rows."""
     there = None if current_columns is None else {quote_identifier(name.lower()) for name in current_columns}
     old = [name if there is None or name.lower() in there else f"NULL AS {name}" for name in quoted]
@@ -123,7 +123,7 @@ def _compared(
         f"CASE WHEN _rank > 1 THEN '{loser}' WHEN c._found IS NULL THEN 'new' {older}"
         f"WHEN {differs} THEN 'changed' ELSE 'unchanged' END"
     )
-    return (
+    return SelectSql(
         f"SELECT n.* EXCLUDE (_rank), {outcome} AS _outcome FROM ({ranked}) AS n LEFT JOIN ({known}) AS c ON {joined}"
     )
 

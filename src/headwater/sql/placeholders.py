@@ -9,7 +9,7 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from headwater.core.fragments import quote_text
+from headwater.core.fragments import SelectSql, quote_text
 from headwater.core.types import normalize_type
 from headwater.core.values import resolve_scalar
 
@@ -163,7 +163,7 @@ def column_before(shifts: Sequence[Shift], line: int, column: int) -> int:
     return column - sum(by for other, start, by in shifts if other == line and start <= column)
 
 
-def fill_clock(text: str, now: datetime, interval: tuple[datetime, datetime] | None = None) -> str:
+def fill_clock(text: str, now: datetime, interval: tuple[datetime, datetime] | None = None) -> SelectSql:
     """Fill in `$now`, and `$interval_start` and `$interval_end` as TIMESTAMP (without zone, UTC)."""
     values: Mapping[str, str] = {"now": timestamp_literal(now)}
     if interval:
@@ -172,4 +172,4 @@ def fill_clock(text: str, now: datetime, interval: tuple[datetime, datetime] | N
             "interval_start": timestamp_literal(interval[0]),
             "interval_end": timestamp_literal(interval[1]),
         }
-    return replace_placeholders(text, values.get)
+    return SelectSql(replace_placeholders(text, values.get))

@@ -122,6 +122,8 @@ def _stores(project: Project) -> Iterator[Finding]:
             place = project.stores[kind].path
             try:
                 states = access.read_stored(Connectors({kind: store}))[0]
+                if not states:  # of a store in which nothing is declared, nobody has said whether it can be read
+                    store.describe()
             except BusyError as error:
                 yield Finding("store", kind, "note", f"{place} cannot be looked at: {error.what}", error.fix)
                 continue

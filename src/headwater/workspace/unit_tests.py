@@ -168,7 +168,7 @@ def _query(connection: DuckDBPyConnection, project: Project, model: Model, test:
         return call_user_model(model, project, connection)
     span = test.spec.interval
     interval = (parse_moment(span[0]), parse_moment(span[1])) if span else None
-    return SelectSql(fill_clock(model.text, _clock(test), interval)), None
+    return fill_clock(model.text, _clock(test), interval), None
 
 
 def _compare(

@@ -186,7 +186,7 @@ def _rewritten(facts: LoadFacts, rows: SelectSql, changed: list[str]) -> SelectS
 def _merge(facts: LoadFacts, changed: list[str]) -> tuple[Change, dict[str, Any], SelectSql]:
     """Return the merge of a load with a key: rows equal to the table's are left out, vanished keys are removed."""
     rows, rejects = _one_per_key(
-        facts, current=facts.current, leaving="TRUE" if facts.flags_whole_load else _in_files(changed)
+        facts, current=facts.current, leaving=PredicateSql("TRUE") if facts.flags_whole_load else _in_files(changed)
     )
     keys = ", ".join(quote_identifier(name) for name in facts.ingest.key)
     deletes = [find_deleted(facts)]
@@ -221,7 +221,9 @@ def _flagged(facts: LoadFacts, gone: SelectSql, rows: SelectSql) -> SelectSql:
     return SelectSql(f"{rows} UNION ALL {_FLAGGED}") if more else rows
 
 
-def _one_per_key(facts: LoadFacts, current: SelectSql | None, leaving: str = "") -> tuple[SelectSql, SelectSql]:
+def _one_per_key(
+    facts: LoadFacts, current: SelectSql | None, leaving: PredicateSql = NO_PREDICATE
+) -> tuple[SelectSql, SelectSql]:
     preparation = facts.preparation
     merge = compile_merge(
         facts.rows,

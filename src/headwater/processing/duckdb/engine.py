@@ -43,7 +43,7 @@ def _query(asked: Computation) -> tuple[SelectSql, Any]:
     if model.language == "python":
         return call_model(model, asked.root, asked.connection, asked.object_folders)
     interval = (asked.span.start, asked.span.end) if asked.span else None
-    return SelectSql(fill_clock(model.text, asked.now, interval) if model.uses else model.text), None
+    return (fill_clock(model.text, asked.now, interval) if model.uses else SelectSql(model.text)), None
 
 
 def _change(asked: Computation, query: SelectSql, columns: tuple[Column, ...]) -> Change:

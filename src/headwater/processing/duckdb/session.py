@@ -9,7 +9,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from headwater.contracts import SYSTEM_COLUMNS
-from headwater.core.fragments import quote_dataset, quote_identifier, quote_text
+from headwater.core.fragments import SelectSql, quote_dataset, quote_identifier, quote_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -135,14 +135,14 @@ class DuckDBSession:
             return
         hidden = set(SYSTEM_COLUMNS) if loaded else set()
         columns = ", ".join(quote_identifier(column.name) for column in state.columns if column.name not in hidden)
-        self.show_query(state.name, f"SELECT {columns} FROM ({state.scan})")
+        self.show_query(state.name, SelectSql(f"SELECT {columns} FROM ({state.scan})"))
         if loaded:
-            flat = quote_identifier(state.name.replace(".", "__"))
-            self._replace_view(WHOLE, f"{WHOLE}.{flat}", state.scan)
+            whole, quarantine = _system_names(state.name)
+            self._replace_view(WHOLE, whole, state.scan)
             if state.rejects:
-                self._replace_view("quarantine", f"quarantine.{flat}", state.rejects)
+                self._replace_view("quarantine", quarantine, state.rejects)
 
-    def show_query(self, dataset: str, query: str) -> None:
+    def show_query(self, dataset: str, query: SelectSql) -> None:
         """Make a query readable under a dataset's name: a view model, or a table seen through its columns."""
         self._replace_view(dataset.partition(".")[0], quote_dataset(dataset), query)
 
@@ -157,9 +157,16 @@ class DuckDBSession:
             self._shown[name] = query
 
     def forget(self, dataset: str) -> None:
-        """Have the dataset's view made again when it is next shown (its table was rewritten)."""
+        """Have the dataset's views made again when it is next shown (its table was rewritten)."""
         with self._lock:
-            self._shown.pop(quote_dataset(dataset), None)
+            for name in (quote_dataset(dataset), *_system_names(dataset)):
+                self._shown.pop(name, None)
+
+
+def _system_names(dataset: str) -> tuple[str, str]:
+    """Return the names under which a loaded table is whole, and its rejects are."""
+    flat = quote_identifier(dataset.replace(".", "__"))
+    return f"{WHOLE}.{flat}", f"quarantine.{flat}"
 
 
 class _Aside(DuckDBSession):

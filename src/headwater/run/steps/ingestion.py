@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from headwater.core.fragments import SelectSql
 from headwater.ingestion.ends import PreparedEnd, add_up
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ class Ingestion:
     preparation: Preparation
     reading: Reading
     ends: list[PreparedEnd] = field(default_factory=list)
-    good: list[str] = field(default_factory=list)
-    rejects: list[str] = field(default_factory=list)
+    good: list[SelectSql] = field(default_factory=list)
+    rejects: list[SelectSql] = field(default_factory=list)
     parts: list[str] = field(default_factory=list)
     manifest: dict[str, Any] = field(default_factory=dict)
 

@@ -116,7 +116,7 @@ class Postgres(Source):
     @classmethod
     def check_table(cls, table: PostgresTable) -> dict[str, ProjectError]:
         """Return that a query has no log to follow."""
-        if table.query and getattr(table, "load", "full") == "cdc":
+        if table.query and getattr(table, "load", LoadMode.FULL) == LoadMode.CDC:
             fix = "name a table instead of query, or use load: incremental"
             return {"load": ProjectError("load: cdc follows the log of a table, and a query has none", fix=fix)}
         return {}
@@ -128,7 +128,7 @@ class Postgres(Source):
         Raises:
             ProjectError: Its name is too long.
         """
-        if not table.slot or getattr(table, "load", "cdc") != "cdc":
+        if not table.slot or getattr(table, "load", LoadMode.CDC) != LoadMode.CDC:
             return ()
         name = f"{table.slot}{environment_suffix(environment)}"
         if too_long(name):

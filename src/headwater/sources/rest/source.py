@@ -12,6 +12,7 @@ from headwater.contracts import Reading, Source, TableDescription
 from headwater.core.commit import Column
 from headwater.core.fragments import quote_text
 from headwater.core.layers import Family
+from headwater.core.policies import LoadMode
 from headwater.errors import ProjectError
 from headwater.sources.common.json_rows import proposed_type
 from headwater.sources.rest.auth import Credentials
@@ -115,7 +116,7 @@ class Rest(Source):
     def _describe(self, name: str, tables: Mapping[str, Any]) -> TableDescription:
         table = tables[name]
         declared = getattr(table, "columns", {})
-        full = getattr(table, "load", "full") == "full"
+        full = getattr(table, "load", LoadMode.FULL) == LoadMode.FULL
         known = bool(declared) and all(column.type is not None for column in declared.values())
         if known and not (full and table.single):
             return TableDescription()
