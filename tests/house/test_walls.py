@@ -185,3 +185,15 @@ def test_no_room_is_entered_twice_for_one_thing() -> None:
         rooms = re.findall(r"^\| `(\w+)/` \|", table, re.MULTILINE)
         for part in " ".join(rooms).split("run"):
             assert len(part.split()) == len(set(part.split())), table
+
+
+def test_a_package_of_others_needs_what_is_offered() -> None:
+    """The test packages, which stand for those of others, import no room that is the product's own."""
+    offered = ("headwater.contracts", "headwater.core", "headwater.errors", "headwater.testing")
+    imported = {
+        name
+        for file in (ROOT / "tests/plugins").rglob("headwater_*/*.py")
+        for name in re.findall(r"^from (headwater\.[\w.]+) import", file.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    assert imported
+    assert [name for name in sorted(imported) if not name.startswith(offered)] == []

@@ -379,7 +379,7 @@ def test_any_column_name_works_in_every_rule(con, name):
 
 
 WRONG = [
-    (spec(prepare=[{"trim": ["aa"]}]), "did you mean a"),
+    (spec(prepare=[{"trim": ["aa"]}]), "did you mean 'a'"),
     (spec(prepare=[{"rename": {"a": "b"}}]), "another name"),
     (spec(prepare=[{"rename": {"a": "_file"}}]), "reserved"),
     (spec(prepare=[{"sql": {"_hw_x": "1"}}]), "reserved"),

@@ -6,9 +6,14 @@ without importing a driver, so heavy imports belong inside methods.
 
 Rows travel as one of a few kinds (`Rows`), each of which a DuckDB connection of the session reads: a store that can
 read SQL writes `rows.on(connection)` natively, any other store takes `stream_rows`.
+
+What every store does alike with a commit is here as well: `evolve_columns`, `read_ranges`, `seal_commit` and
+`make_receipt`.
 """
 
+from headwater.contracts.commits import Effect, evolve_columns, make_receipt, seal_commit
 from headwater.contracts.engine import Computation, Computed, Engine, Target
+from headwater.contracts.ranges import list_time_columns, read_ranges
 from headwater.contracts.rows import (
     CHANGE_COLUMNS,
     DELETED_AT,
@@ -51,6 +56,7 @@ __all__ = [
     "ChunkEnd",
     "Computation",
     "Computed",
+    "Effect",
     "Engine",
     "FileStore",
     "GroupingStore",
@@ -71,5 +77,10 @@ __all__ = [
     "Target",
     "ViewStore",
     "WrittenFiles",
+    "evolve_columns",
+    "list_time_columns",
+    "make_receipt",
+    "read_ranges",
+    "seal_commit",
     "stream_rows",
 ]

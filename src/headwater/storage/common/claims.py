@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from headwater.contracts.commits import merges_positions
 from headwater.core.commit import Commit, merge_positions
-from headwater.storage.common.commits import merges_positions
 from headwater.storage.common.disk import DamagedFileError, create_json, read_json, remove_tree
 from headwater.storage.common.folders import decode_name, encode_name, own_folder
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headwater.contracts import MaintainResult
+from headwater.contracts.commits import WEEK_S
 from headwater.storage.common.claims import list_claims, retire_claims
-from headwater.storage.common.commits import WEEK_S
 from headwater.storage.common.disk import DamagedFileError, remove_tree
 from headwater.storage.common.folders import decode_name, is_used, is_written, own_folder
 from headwater.storage.common.staging import remove_staging

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from headwater.contracts.commits import Effect
 from headwater.errors import ConnectorError, StateError
-from headwater.storage.common.commits import Effect
 from headwater.storage.common.parquet import cast_rows, scan_files, write_parquet
 from headwater.storage.delta.log import compact_delta, list_live_files
 from headwater.storage.delta.versions import LostVersionError, check_written, note_version, write_version

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from headwater.contracts import MaintainResult, StageResult, Store
+from headwater.contracts.commits import damaged_table, foreign_table, make_receipt, seal_commit, stale_commit
 from headwater.core.commit import TableState
 from headwater.core.fragments import NO_SELECT, SelectSql
 from headwater.core.run import EventName
@@ -26,7 +27,6 @@ from headwater.storage.common.claims import (
     read_chain,
     read_record,
 )
-from headwater.storage.common.commits import damaged_table, foreign_table, make_receipt, seal_commit, stale_commit
 from headwater.storage.common.disk import DamagedFileError, link_file, report_full_disk, sync_folder
 from headwater.storage.common.folders import dataset_folder, list_datasets, own_folder, report_removed, scratch_folder
 from headwater.storage.common.parquet import find_damaged, name_part, scan_files

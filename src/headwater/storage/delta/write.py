@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from headwater.contracts.commits import Effect, evolve_columns, spell_as
+from headwater.contracts.ranges import group_ranges, list_time_columns, ranges_of_files, read_ranges
 from headwater.core.fragments import PredicateSql, SelectSql, quote_identifiers
 from headwater.errors import StateError
-from headwater.storage.common.commits import Effect, evolve_columns, spell_as
 from headwater.storage.common.disk import link_file, sync_folder
 from headwater.storage.common.parquet import DataFile, cast_rows, name_part, scan_files, write_parquet
 from headwater.storage.common.staging import take_parts
-from headwater.storage.common.times import group_ranges, list_time_columns, ranges_of_files, read_ranges
 from headwater.storage.delta.log import DeltaChange, LiveFile, make_schema, read_columns
 
 if TYPE_CHECKING:

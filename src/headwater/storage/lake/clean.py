@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from headwater.contracts import MaintainResult
-from headwater.storage.common.commits import WEEK_S
+from headwater.contracts.commits import WEEK_S
 from headwater.storage.common.disk import DamagedFileError, remove_tree
 from headwater.storage.common.folders import is_used, is_written, own_folder
 from headwater.storage.common.parquet import find_damaged

@@ -11,15 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from headwater.contracts import MaintainResult, StageResult, Store
-from headwater.core.commit import Column, Commit, TableState
-from headwater.core.fragments import NO_SELECT, SelectSql, quote_identifier
-from headwater.core.layers import Family
-from headwater.core.run import EventName
-from headwater.core.stores import Capabilities
-from headwater.core.types import FILE_TYPES
-from headwater.errors import ConnectorError, StateError
-from headwater.storage.common.claims import Record, complete_position, merge_chain, read_record, record_json
-from headwater.storage.common.commits import (
+from headwater.contracts.commits import (
     Effect,
     damaged_table,
     evolve_columns,
@@ -29,6 +21,15 @@ from headwater.storage.common.commits import (
     spell_as,
     stale_commit,
 )
+from headwater.contracts.ranges import list_time_columns, ranges_of_files
+from headwater.core.commit import Column, Commit, TableState
+from headwater.core.fragments import NO_SELECT, SelectSql, quote_identifier
+from headwater.core.layers import Family
+from headwater.core.run import EventName
+from headwater.core.stores import Capabilities
+from headwater.core.types import FILE_TYPES
+from headwater.errors import ConnectorError, StateError
+from headwater.storage.common.claims import Record, complete_position, merge_chain, read_record, record_json
 from headwater.storage.common.disk import (
     DamagedFileError,
     link_file,
@@ -48,7 +49,6 @@ from headwater.storage.common.folders import (
 from headwater.storage.common.parquet import DataFile, cast_rows, find_damaged, name_part, scan_files, write_parquet
 from headwater.storage.common.rejects import scan_rejects, write_rejects
 from headwater.storage.common.staging import drop_staging, read_staging, stage_chunk, take_parts
-from headwater.storage.common.times import list_time_columns, ranges_of_files
 from headwater.storage.lake.clean import clean_table, drop_table
 from headwater.storage.lake.loads import Loads, list_numbers, load_folder, note_number, read_dropped, read_number
 from headwater.storage.lake.objects import Objects, find_damaged_objects, find_lost, has_objects, name_objects

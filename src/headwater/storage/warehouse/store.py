@@ -10,12 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from headwater.contracts import MaintainResult, StageResult, Store
-from headwater.core.commit import Commit, TableState, merge_positions
-from headwater.core.fragments import SelectSql, quote_text
-from headwater.core.layers import Family
-from headwater.core.run import EventName
-from headwater.core.stores import Capabilities
-from headwater.storage.common.commits import (
+from headwater.contracts.commits import (
     WEEK_S,
     foreign_table,
     make_receipt,
@@ -23,6 +18,11 @@ from headwater.storage.common.commits import (
     seal_commit,
     stale_commit,
 )
+from headwater.core.commit import Commit, TableState, merge_positions
+from headwater.core.fragments import SelectSql, quote_text
+from headwater.core.layers import Family
+from headwater.core.run import EventName
+from headwater.core.stores import Capabilities
 from headwater.storage.common.sql import split_dataset
 from headwater.storage.warehouse.file import WarehouseFile
 from headwater.storage.warehouse.read import compare_content, read_table_states, read_taken_names

@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headwater.contracts import RAW_COLUMN, REJECT_COLUMNS
+from headwater.contracts.commits import Effect, evolve_columns
+from headwater.contracts.ranges import Ranges, list_time_columns, read_ranges, read_ranges_and
 from headwater.core.commit import Column
 from headwater.core.fragments import quote_identifier, quote_identifiers, quote_text
 from headwater.errors import ConnectorError, StateError
-from headwater.storage.common.commits import Effect, evolve_columns
 from headwater.storage.common.sql import match_keys
-from headwater.storage.common.times import Ranges, list_time_columns, read_ranges, read_ranges_and
 from headwater.storage.warehouse.content import hash_of, hash_rows, pack_content, unpack_total
 
 if TYPE_CHECKING:

@@ -9,14 +9,22 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from headwater.contracts import REJECT_COLUMNS, MaintainResult, StageResult
+from headwater.contracts import (
+    REJECT_COLUMNS,
+    Effect,
+    MaintainResult,
+    StageResult,
+    evolve_columns,
+    list_time_columns,
+    make_receipt,
+    read_ranges,
+    seal_commit,
+)
 from headwater.core.commit import Column, Commit, StagedPart, Staging, TableState, merge_positions
 from headwater.core.layers import Family
 from headwater.core.stores import Capabilities
 from headwater.core.types import FILE_TYPES
 from headwater.errors import ConnectorError, StateError
-from headwater.storage.common.commits import Effect, evolve_columns, make_receipt, seal_commit
-from headwater.storage.common.times import list_time_columns, read_ranges
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

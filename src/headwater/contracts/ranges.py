@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from headwater.contracts import SYSTEM_COLUMNS
+from headwater.contracts.rows import SYSTEM_COLUMNS
 from headwater.core.fragments import quote_identifier
 from headwater.core.types import is_time_type
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from duckdb import DuckDBPyConnection
 
     from headwater.core.commit import Column
-    from headwater.storage.common.parquet import DataFile
 
 Ranges = dict[str, tuple[str, str] | None]
 """Lowest and highest value per column, as ISO text; None when a value has no such text (infinity, years before 1)."""
@@ -60,7 +59,16 @@ def _ranges_of(found: Sequence[str | None], timed: Iterable[Column]) -> Ranges:
     return ranges
 
 
-def ranges_of_files(files: Iterable[DataFile], columns: Iterable[Column]) -> list[Ranges]:
+class MeasuredFile(Protocol):
+    """A Parquet file with the statistics of its columns, as DuckDB's COPY returns them."""
+
+    @property
+    def statistics(self) -> Mapping[str, Mapping[str, str]]:
+        """By quoted name: `min`, `max` and others, as text."""
+        ...
+
+
+def ranges_of_files(files: Iterable[MeasuredFile], columns: Iterable[Column]) -> list[Ranges]:
     """Return the ranges per file of the time columns, from the files' footers: they are exact for these types."""
     timed = list_time_columns(columns)
     found = []

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
+from headwater.contracts.commits import Effect, evolve_columns, merges_positions, seal_commit, spell_as
+from headwater.contracts.ranges import group_ranges, join_ranges, list_time_columns, ranges_of_files, read_ranges
 from headwater.core.commit import Column, Commit
-from headwater.storage.common.commits import Effect, evolve_columns, merges_positions, seal_commit, spell_as
 from headwater.storage.common.parquet import DataFile
-from headwater.storage.common.times import group_ranges, join_ranges, list_time_columns, ranges_of_files, read_ranges
 from headwater.testing.stores import MemorySession
 
 COLUMNS = [Column("day", "DATE"), Column('a"t', "TIMESTAMP WITH TIME ZONE"), Column("n", "BIGINT")]

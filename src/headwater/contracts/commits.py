@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from headwater.contracts.ranges import Ranges, join_ranges
 from headwater.core.commit import Commit, Receipt, TableState
 from headwater.errors import StateError
-from headwater.storage.common.times import Ranges, join_ranges
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
