@@ -95,7 +95,7 @@ class ProjectError(HeadwaterError, Terminal):
     exit_code = 2
 
 
-class ProjectErrors(ProjectError):
+class ProjectErrors(ProjectError):  # noqa: N818 - it holds several
     """Every problem found in a project, in the order of files and lines."""
 
     def __init__(self, errors: Sequence[HeadwaterError]) -> None:

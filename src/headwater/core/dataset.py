@@ -27,6 +27,11 @@ class Declaration(Protocol):
         ...
 
     @property
+    def source(self) -> str:
+        """The source that it is a table of; "" for what the project makes itself."""
+        ...
+
+    @property
     def location(self) -> Location:
         """Where it is declared."""
         ...

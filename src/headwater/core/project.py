@@ -107,6 +107,11 @@ class Model:
     mentions: tuple[tuple[int, str], ...] = field(default=(), repr=False)
 
     @property
+    def source(self) -> str:
+        """It is made by the project itself."""
+        return ""
+
+    @property
     def inputs(self) -> tuple[str, ...]:
         """Names of the datasets it reads."""
         return tuple(reference.name for reference in self.references)

@@ -7,7 +7,6 @@ import re
 from typing import TYPE_CHECKING
 
 from headwater.core.near import find_near, suggest
-from headwater.core.project import SourceTable
 from headwater.errors import PlanError
 
 if TYPE_CHECKING:
@@ -92,7 +91,7 @@ def _matches(node: Node, body: str, modified: Callable[[str], bool]) -> bool:
     if method == "tag":
         return value in _tags(node)
     if method == "source":
-        return value in (node.dataset, node.dataset.partition(".")[0]) and isinstance(node.spec, SourceTable)
+        return bool(node.spec.source) and value in (node.dataset, node.spec.source)
     if method == "layer":
         return node.layer.value == value
     if method == "domain":
@@ -126,7 +125,7 @@ def _words(node: Node, method: str) -> Iterable[str]:
     if method == "tag":
         return _tags(node)
     if method == "source":
-        return (node.dataset.partition(".")[0],) if isinstance(node.spec, SourceTable) else ()
+        return (node.spec.source,) if node.spec.source else ()
     if method == "path":
         parts = node.location.path.split("/")
         return ("/".join(parts[:length]) for length in range(1, len(parts) + 1))

@@ -29,7 +29,7 @@ _MADE_UP = re.compile(r"_col_\d+$")
 _TWIN = re.compile(r"[_:]\d+$")
 
 
-class _Unknown(Exception):
+class _UnknownError(Exception):
     """A column or a query that cannot be traced; its text says why."""
 
 
@@ -50,10 +50,10 @@ def trace_columns(
     try:
         root = build_scope(_qualify(query, schemas))
         if root is None:
-            raise _Unknown(_GIVEN_UP)
+            raise _UnknownError(_GIVEN_UP)
         walk = _Walk(root, schemas)
         return walk.trace(names)
-    except _Unknown as why:
+    except _UnknownError as why:
         return unknown_lineage(names or (), str(why))
     except (SqlglotError, ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
         said = str(error).partition("\n")[0]
@@ -71,17 +71,17 @@ def _qualify(query: str, schemas: Mapping[str, Sequence[Column]]) -> exp.Expr:
     try:
         tree = replace_pivots(tree, schemas)
     except ValueError as error:
-        raise _Unknown(f"{_PIVOT} ({error})") from None
+        raise _UnknownError(f"{_PIVOT} ({error})") from None
     refused: dict[type, str] = {
         exp.Columns: "COLUMNS(…) is not followed",
         exp.Command: _GIVEN_UP,
     }
     for node in tree.walk():
         if type(node) in refused:
-            raise _Unknown(refused[type(node)])
+            raise _UnknownError(refused[type(node)])
         renamed = node.parent if isinstance(node, exp.TableAlias) and node.columns else None
         if isinstance(renamed, exp.Table) and not isinstance(renamed.this, exp.Func):
-            raise _Unknown("a table whose columns are renamed by its alias is not followed")
+            raise _UnknownError("a table whose columns are renamed by its alias is not followed")
     nested: dict[str, Any] = {}
     for dataset, columns in schemas.items():
         namespace, _, name = dataset.lower().partition(".")
@@ -108,15 +108,15 @@ class _Walk:
         own = self.outputs(self.root)
         names = own if names is None else names
         if len(own) != len(names):
-            raise _Unknown(f"the parser for lineage sees {len(own)} columns, DuckDB {len(names)}")
+            raise _UnknownError(f"the parser for lineage sees {len(own)} columns, DuckDB {len(names)}")
         shifted = any(not _same_name(mine, theirs) for mine, theirs in zip(own, names, strict=True))
         if shifted:
-            raise _Unknown("the parser for lineage names the columns otherwise than DuckDB")
+            raise _UnknownError("the parser for lineage names the columns otherwise than DuckDB")
         columns = []
         for index, name in enumerate(names):
             try:
                 columns.append(TracedColumn(name, _in_order(self.closure([(self.root, index)]))))
-            except _Unknown as why:
+            except _UnknownError as why:
                 columns.append(TracedColumn(name, (), str(why)))
         indirect, unknown = self.influences()
         return ColumnLineage(tuple(columns), indirect, unknown)
@@ -132,7 +132,7 @@ class _Walk:
                 try:
                     leaves, outputs = self._clause(inner, part)
                     found.setdefault(kind, set()).update(leaves | self.closure(outputs))
-                except _Unknown as why:
+                except _UnknownError as why:
                     unknown = unknown or str(why)
         return {kind: _in_order(leaves) for kind, leaves in sorted(found.items()) if leaves}, unknown
 
@@ -185,7 +185,7 @@ class _Walk:
             return self.read(scope, [expression.selects[index]], values_only=True)
         if isinstance(expression, exp.Values | exp.Unnest | exp.Lateral):
             return self.read(scope, [expression])
-        raise _Unknown(f"{type(expression).__name__} is not followed")
+        raise _UnknownError(f"{type(expression).__name__} is not followed")
 
     def _branches(self, scope: Scope, index: int) -> list[_Output]:
         from sqlglot import exp
@@ -211,7 +211,7 @@ class _Walk:
             return [*given, *inner[len(given) :]]
         if isinstance(expression, exp.Select):
             if expression.is_star:
-                raise _Unknown("a * whose columns are not known")
+                raise _UnknownError("a * whose columns are not known")
             return [select.alias_or_name.lower() for select in expression.selects]
         return [name.lower() for name in getattr(expression, "alias_column_names", ())]
 
@@ -234,11 +234,11 @@ class _Walk:
                 elif isinstance(node, exp.UNWRAPPED_QUERIES) and node is not top:
                     outputs += self._subquery(scope, node)
                 elif isinstance(node, exp.Anonymous) and node.name.lower() == MADE:
-                    raise _Unknown(_PIVOT)
+                    raise _UnknownError(_PIVOT)
                 elif isinstance(node, exp.TableColumn):
-                    raise _Unknown("a whole row as one value is not followed")
+                    raise _UnknownError("a whole row as one value is not followed")
                 elif isinstance(node, exp.Star) and not isinstance(node.parent, exp.Count | exp.Column):
-                    raise _Unknown("a * whose columns are not known")
+                    raise _UnknownError("a * whose columns are not known")
         return leaves, outputs
 
     def _subquery(self, scope: Scope, node: exp.Expr) -> list[_Output]:
@@ -246,7 +246,7 @@ class _Walk:
 
         inner = self.by_expression.get(id(node))
         if inner is None:
-            raise _Unknown(_GIVEN_UP)
+            raise _UnknownError(_GIVEN_UP)
         parent = node.parent.parent if isinstance(node.parent, exp.Subquery) else node.parent
         if isinstance(parent, exp.Exists):
             return []
@@ -259,11 +259,11 @@ class _Walk:
         from sqlglot import exp
 
         if isinstance(column.this, exp.Star):
-            raise _Unknown("a * whose columns are not known")
+            raise _UnknownError("a * whose columns are not known")
         name = column.name.lower()
         source = _find_source(scope, column.table) if column.table else self._whole(scope)
         if source is None:
-            raise _Unknown(f"{column.table}.{name} cannot be known")
+            raise _UnknownError(f"{column.table}.{name} cannot be known")
         if isinstance(source, exp.Table) and isinstance(source.this, exp.Func):
             made_of, more = self.read(scope, [source.this])
             leaves |= made_of
@@ -272,7 +272,7 @@ class _Walk:
         if isinstance(source, exp.Table):
             leaf = self.columns.get(f"{source.db or 'main'}.{source.name}".lower(), {}).get(name)
             if leaf is None:
-                raise _Unknown(f"{source.name}.{name} is not a known column")
+                raise _UnknownError(f"{source.name}.{name} is not a known column")
             leaves.add(leaf)
             return
         source = self._whole(source)
@@ -281,7 +281,7 @@ class _Walk:
             return
         places = [place for place, output in enumerate(self.outputs(source)) if output == name]
         if len(places) != 1:
-            raise _Unknown(f"{column.sql('duckdb')} cannot be known")
+            raise _UnknownError(f"{column.sql('duckdb')} cannot be known")
         outputs.append((source, places[0]))
 
     def _whole(self, scope: Scope) -> Scope:
