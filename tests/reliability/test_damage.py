@@ -192,6 +192,7 @@ def test_a_damaged_store_gives_the_right_answer_or_an_error(base: Damaging, tmp_
 
 
 @pytest.mark.kill
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("part", range(20))
 def test_a_damaged_store_many_times(base: Damaging, tmp_path: Path, part: int) -> None:
     for number in range(52):

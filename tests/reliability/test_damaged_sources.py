@@ -302,6 +302,7 @@ def test_a_damaged_source_gives_what_another_reader_gives_or_an_error(
 
 
 @pytest.mark.kill
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("form", list(TOLD))
 def test_a_damaged_source_many_times(con: DuckDBPyConnection, tmp_path: Path, form: str) -> None:
     good = FORMATS[form](tmp_path)
