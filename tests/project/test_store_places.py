@@ -37,7 +37,6 @@ def refusal(folder: Path, text: str) -> str:
         ("~/gold.duckdb", "no plain path"),
         ("s3://bucket/gold", "no plain path"),
         (":memory:", "no plain path"),
-        ("headwater.yaml/gold.duckdb", "is a file"),
     ],
 )
 @pytest.mark.parametrize("kind", ["warehouse", "lakehouse", "lake"])
@@ -45,12 +44,6 @@ def test_a_store_has_a_place_of_its_own(tmp_path: Path, kind: str, path: str, wh
     told = refusal(tmp_path / "p", f"stores:\n  gold: {{kind: {kind}, path: '{path}'}}\n")
     assert why in told
     assert "headwater.yaml:" in told
-
-
-@pytest.mark.parametrize("kind", ["lakehouse", "lake"])
-def test_a_folder_is_no_file(tmp_path: Path, kind: str) -> None:
-    put(tmp_path / "p", {"data/gold": "x"})
-    assert "data/gold is a file" in refusal(tmp_path / "p", f"stores:\n  gold: {{kind: {kind}, path: data/gold}}\n")
 
 
 def test_two_names_of_one_file_are_one_place(tmp_path: Path) -> None:

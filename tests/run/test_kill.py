@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from datetime import timedelta
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,7 +21,7 @@ from tests.run.projects import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 LATER = NOW + timedelta(days=1)
@@ -69,7 +70,12 @@ def undisturbed(
 
 
 def kill_and_compare(
-    base: Path, work: Path, at: int, now: Any, wanted: dict[str, list[Any]], settings: dict[str, int]
+    base: Path,
+    work: Path,
+    at: int,
+    now: Any,
+    wanted: dict[str, list[Any]],
+    settings: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
     """Kill a run at an event, run once more, compare."""
     folder = copy_project(base, work)

@@ -73,8 +73,8 @@ def print_plan(plan: Plan) -> None:
     for note in plan.notes:
         say(f"note: {note}")
     for orphan in plan.orphans:
-        rows = "" if orphan.rows is None else f", {orphan.rows:,} rows,"
-        say(f"orphan: {orphan}{rows} is no longer declared there; `headwater maintain --drop-orphans` drops it")
+        rows = "it" if orphan.rows is None else f"its {orphan.rows:,} rows"
+        say(f"orphan: {orphan} is no longer declared there; `headwater maintain --drop-orphans` drops {rows}")
 
 
 def _size(step: Step) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headwater.core.near import suggest
@@ -17,6 +16,7 @@ from headwater.project.names import name_problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from headwater.core.specs import ProjectSpec
     from headwater.project.documents import Document, Key
@@ -112,9 +112,6 @@ def _misplaced(place: _Place, root: Path) -> str:
     first = os.path.relpath(path, home).split(os.sep)[0]
     if first in PROJECT_FOLDERS:
         return f"is in the project's folder {first}/"
-    above = next((str(parent) for parent in Path(path).parents if parent.exists() and not parent.is_dir()), "")
-    if above or (not place.store.capabilities.is_file and os.path.isfile(path)):
-        return f"cannot be there: {above or path} is a file"
     return ""
 
 
