@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from datetime import timedelta
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -75,13 +74,13 @@ def kill_and_compare(
     at: int,
     now: Any,
     wanted: dict[str, list[Any]],
-    settings: Mapping[str, Any] = MappingProxyType({}),
+    settings: Mapping[str, Any] | None = None,
 ) -> None:
     """Kill a run at an event, run once more, compare."""
     folder = copy_project(base, work)
-    killed = run_child(folder, at=at, now=now, settings=settings)
+    killed = run_child(folder, at=at, now=now, settings=settings or {})
     assert killed.code == -9, f"event {at} was not reached: {killed}"
-    again = run_child(folder, now=now, settings=settings)
+    again = run_child(folder, now=now, settings=settings or {})
     assert again.code == 0, f"the run after a kill at event {at} failed"
     assert again.tables == wanted, f"killed at event {at}"
 
