@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from headwater.run.catalogue import Catalogue
 
 
-def run_watched(folder: Path, watch: Any = None) -> Catalogue:
+def run_watched(folder: Path, watch: Any = None, **options: Any) -> Catalogue:
     """Run a project; return what the run knew in the end. `watch` is called with that and each event."""
     known: list[Catalogue] = []
 
@@ -27,7 +27,11 @@ def run_watched(folder: Path, watch: Any = None) -> Catalogue:
             watch(known[0], event)
 
     result = load(folder).run(
-        now=NOW, workers=1, listeners=[listen], on_start=lambda _, context: known.append(context.catalogue)
+        now=NOW,
+        workers=1,
+        listeners=[listen],
+        on_start=lambda _, context: known.append(context.catalogue),
+        **options,
     )
     assert not [step.error for step in result.results if step.error]
     return known[0]
@@ -73,3 +77,19 @@ def test_nobody_sees_what_a_group_has_not_committed(
     assert {name: state.version for name, state in known.states.items()} == {
         name: state.version for name, state in load(folder).states().items()
     }
+
+
+@pytest.mark.parametrize("store", ["lakehouse", "warehouse"])
+def test_what_a_position_forgets_stays_forgotten(tmp_path: Path, store: str) -> None:
+    """A full load starts afresh: files that are gone are in no position, of the run or of the store."""
+    folder = put(tmp_path / "p", {"sources/shop.yaml": source(store, "load: incremental\nkey: id\ndeletes: ignore")})
+    put(folder, {f"in/{number}.csv": f"{HEADER}{number},a,1.00\n" for number in range(3)})
+    run_watched(folder)
+    (folder / "in/0.csv").unlink()
+    known: list[Catalogue] = []
+    load(folder).run(
+        now=NOW, workers=1, full=["shop.orders"], on_start=lambda _, context: known.append(context.catalogue)
+    )
+    position = known[0].states["shop.orders"].position
+    assert sorted(position["files"]) == ["in/1.csv", "in/2.csv"]
+    assert position == load(folder).states()["shop.orders"].position

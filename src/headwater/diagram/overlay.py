@@ -38,18 +38,11 @@ def describe_nodes(
         now: The clock that freshness is told by, with zone.
         orphans: Tables that nothing declares in the store that holds them.
     """
-    elsewhere = {orphan.dataset: orphan.store for orphan in orphans}
-    gone = {
-        name: f"{name} is in {elsewhere[name]}, and not yet in {dataset.store}: the next run makes it anew there"
-        if name in elsewhere
-        else f"{name} was made and is gone from its store: the next run makes it anew"
-        for name, dataset in project.datasets.items()
-        if states is not None
-    }
+    elsewhere = {orphan.dataset: orphan.store for orphan in orphans} if states is not None else None
     known = states or {}
     return {
         node.name: _describe(
-            node, project, results, known.get(node.dataset), rejects.get(node.dataset, 0), now, gone.get(node.dataset)
+            node, project, results, known.get(node.dataset), rejects.get(node.dataset, 0), now, elsewhere
         )
         for node in project.graph.nodes.values()
         if project.datasets[node.dataset].is_stored
@@ -63,7 +56,7 @@ def _describe(
     state: TableState | None,
     rejects: int,
     now: datetime,
-    gone: str | None,
+    elsewhere: Mapping[str, str] | None,
 ) -> NodeStatus:
     result = results.get(_step_of(node, project))
     if node.role is Role.DATASET:
@@ -79,8 +72,8 @@ def _describe(
         rows = commit.rows if commit else (result.rows if result else None)
         version = commit.version if commit else (result.version if result else None)
         error = state.foreign if state else ""
-        if gone is not None and commit is None and result is not None and result.version is not None:
-            error = error or gone
+        if elsewhere is not None and commit is None and result is not None and result.version is not None:
+            error = error or _tell_gone(node.dataset, project, elsewhere)
         kept = _kept(status, rows)
         fresh = tell_age(commit.now if commit and kept != Status.DONE else at, now)
         return NodeStatus(Status.FAILED if error else kept, rows, rejects, fresh, error, version, warned)
@@ -88,6 +81,13 @@ def _describe(
     rejected = result.rejected if result and node.role is not Role.SOURCE else 0
     rows = result.rows_inserted if result and node.role is Role.EXTRACT else None
     return NodeStatus(status, rows, rejected, tell_age(at, now), error, warnings=warned)
+
+
+def _tell_gone(dataset: str, project: Project, elsewhere: Mapping[str, str]) -> str:
+    if dataset in elsewhere:
+        place = project.store_of(dataset)
+        return f"{dataset} is in {elsewhere[dataset]}, and not yet in {place}: the next run makes it anew there"
+    return f"{dataset} was made and is gone from its store: the next run makes it anew"
 
 
 def _kept(status: Status, rows: int | None) -> Status | Literal["stale"]:

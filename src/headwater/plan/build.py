@@ -50,7 +50,7 @@ def build_plan(project: Project, observed: Observed, now: datetime, request: Run
     notes = (
         *observed.notes,
         *observed.lost,
-        *tell_moves(project, observed.states, observed.orphans),
+        *tell_moves(project, steps.values(), observed.states, observed.orphans),
         *tell_clocks(steps.values(), observed.states, now),
     )
     if not chosen and (request.select or request.exclude):

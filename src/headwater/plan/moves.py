@@ -11,18 +11,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from headwater.core.commit import TableState
-    from headwater.core.plan import Orphan
+    from headwater.core.plan import Orphan, Step
     from headwater.core.project import Project
 
 
-def tell_moves(project: Project, states: Mapping[str, TableState], orphans: Iterable[Orphan]) -> list[str]:
-    """Say which datasets a run makes anew in another store, a line for each, and what then is only in the old one."""
-    models = project.declared(Model)
+def tell_moves(
+    project: Project, steps: Iterable[Step], states: Mapping[str, TableState], orphans: Iterable[Orphan]
+) -> list[str]:
+    """Say which datasets these steps make anew in another store, and what then is only in the old one; a line each."""
+    models, planned = project.declared(Model), {step.dataset for step in steps}
     told = []
     for orphan in orphans:
-        dataset, state = project.datasets.get(orphan.dataset), states.get(orphan.dataset)
-        if dataset is None or not dataset.is_stored or (state is not None and state.commit is not None):
+        state = states.get(orphan.dataset)
+        if orphan.dataset not in planned or (state is not None and state.commit is not None):
             continue
+        dataset = project.datasets[orphan.dataset]
         model = models.get(orphan.dataset)
         rows = "its rows" if orphan.rows is None else f"its {orphan.rows:,} rows"
         history = model is not None and model.spec.materialize == Materialization.SNAPSHOT

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -78,9 +79,10 @@ class Catalogue:
         Args:
             session: Its own session; without one it shares this one's, and the views in it.
         """
+        own = copy(self)
         with self._lock:
-            own = replace(self, session=session or self.session, states=dict(self.states))
-        own._seen = self._seen
+            own.states = dict(self.states)
+        own.session = session or self.session
         return own
 
     @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -71,8 +72,8 @@ class RunContext:
 
     def apart(self) -> RunContext:
         """Return this run with a catalogue of its own, for what others must not see yet."""
-        own = replace(self, catalogue=self.catalogue.apart())
-        own.engine = self.engine
+        own = copy(self)
+        own.catalogue = self.catalogue.apart()
         return own
 
     def learn(self, dataset: str, description: TableDescription) -> None:

@@ -84,7 +84,7 @@ class _Walk:
         )
         for text in (
             *context.observed.lost,
-            *tell_moves(context.project, context.catalogue.states, context.observed.orphans),
+            *tell_moves(context.project, self.plan.steps, context.catalogue.states, context.observed.orphans),
             *tell_clocks(self.plan.steps, context.catalogue.states, context.now),
         ):
             context.emit(EventName.WARNING, text=text)
