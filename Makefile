@@ -25,7 +25,7 @@ check: setup
 	$(BIN)/python -m pytest -q tests/house
 
 test: setup
-	$(BIN)/python -m pytest -q -n 2 --dist worksteal --ignore=tests/house -m 'not kill'
+	$(BIN)/python -m pytest -q -n 3 --dist worksteal --ignore=tests/house -m 'not kill'
 
 kill: setup
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m kill tests

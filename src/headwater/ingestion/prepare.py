@@ -156,11 +156,11 @@ class Preparation:
 
     def counts(self, table: str) -> SelectSql:
         """Return a SELECT of one row for a projection: `good` (a truncate is no row), `rejected`, `deduped`."""
-        lost = quote_text(DEDUPED)
-        row = f" AND {CHANGE_COLUMNS[0]} <> 'truncate'" if self.changes else ""
+        rejected = f"count(nullif(_rule, {quote_text(DEDUPED)}))"  # a count of a column is quicker than a filter
+        truncates = f" - count(*) FILTER (_rule IS NULL AND {CHANGE_COLUMNS[0]} = 'truncate')" if self.changes else ""
         return SelectSql(
-            f"SELECT count(*) FILTER (_rule IS NULL{row}) AS good, count(*) FILTER (_rule <> {lost}) AS rejected, "
-            f"count(*) FILTER (_rule = {lost}) AS deduped FROM {table}"
+            f"SELECT count(*) - count(_rule){truncates} AS good, {rejected} AS rejected, "
+            f"count(_rule) - {rejected} AS deduped FROM {table}"
         )
 
     def reader_rejects(self, rejects: SelectSql, batch: str, loaded_at_sql: str) -> SelectSql:
