@@ -171,3 +171,25 @@ def test_the_lines_that_an_open_quote_swallows_count_against_max_rejected(
     if fails:
         assert "6 of 20 rows are rejects" in loaded.error
         assert "5 of them lines that others took in: a quote is not closed" in loaded.error
+
+
+@pytest.mark.parametrize("store", ["lakehouse", "warehouse"])
+def test_a_refused_load_shows_the_rows_that_refused_it_and_none_of_an_earlier_one(tmp_path: Path, store: str) -> None:
+    strict = "max_rejected: 0\nkey: id"
+    put(tmp_path, {"sources/shop.yaml": source(store, strict), "in/1.csv": HEADER + "x,a,1\n1,b,2\n"})
+    assert "1 of 2 rows are rejects" in run(tmp_path)["shop.orders/load"].error
+    shown, of_failed_load = load(tmp_path).rejects("shop.orders")
+    assert (shown.column("rule").to_pylist(), of_failed_load) == (["cast"], True)
+
+    put(tmp_path, {"in/1.csv": HEADER + "1,a,1\n1,b,2\n2,c,3\n"})
+    assert "1 of 3 rows are rejects" in run(tmp_path)["shop.orders/load"].error
+    shown, of_failed_load = load(tmp_path).rejects("shop.orders")
+    assert [(row["rule"], row["_file"], row["_line"]) for row in shown.to_pylist()] == [
+        ("duplicate_key", "in/1.csv", 3)
+    ]
+
+    put(tmp_path, {"in/1.csv": HEADER + "1,a,1\n"})
+    put(tmp_path, {"sources/shop.yaml": source(store, f"{strict}\nchecks: [{{row_count: {{min: 2}}}}]")})
+    assert "row_count" in run(tmp_path)["shop.orders/load"].error
+    shown, of_failed_load = load(tmp_path).rejects("shop.orders")
+    assert (shown.num_rows, of_failed_load) == (0, True)

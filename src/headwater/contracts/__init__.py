@@ -17,6 +17,7 @@ from headwater.contracts.ranges import list_time_columns, read_ranges
 from headwater.contracts.rows import (
     CHANGE_COLUMNS,
     DELETED_AT,
+    NO_REJECTS,
     NO_ROWS,
     RAW_COLUMN,
     REJECT_COLUMNS,
@@ -46,6 +47,7 @@ from headwater.contracts.store import (
 __all__ = [
     "CHANGE_COLUMNS",
     "DELETED_AT",
+    "NO_REJECTS",
     "NO_ROWS",
     "RAW_COLUMN",
     "REJECT_COLUMNS",

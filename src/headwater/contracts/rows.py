@@ -33,6 +33,11 @@ REJECT_COLUMNS: tuple[tuple[str, str], ...] = (
 `rule`: one word (too_few_fields, cast, duplicate_key, the name of a `reject_if`, …); `reason`: for people; `raw`: the
 row as it came, without any value that `mask` or `drop` hides."""
 
+NO_REJECTS = SelectSql(
+    f"SELECT {', '.join(f'CAST(NULL AS {type_text}) AS {name}' for name, type_text in REJECT_COLUMNS)} WHERE FALSE"
+)
+"""SELECT of a quarantine without a row."""
+
 
 class Session(Protocol):
     """The engine's DuckDB session: one database instance, many connections.

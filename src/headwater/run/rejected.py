@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from headwater.contracts import NO_REJECTS
 from headwater.core.files import open_regular, read_regular
 from headwater.core.fragments import SelectSql, quote_text
 from headwater.errors import StateError
@@ -60,9 +61,8 @@ def keep_failure(
     with suppress(OSError, duckdb.Error):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.with_suffix(".failed").write_text(run_id, encoding="utf-8")
-        if not rejects:
-            return
-        unique = f"SELECT * FROM ({rejects}) QUALIFY row_number() OVER (PARTITION BY _reject_key) = 1"
+        file.unlink(missing_ok=True)  # an earlier load's
+        unique = f"SELECT * FROM ({rejects or NO_REJECTS}) QUALIFY row_number() OVER (PARTITION BY _reject_key) = 1"
         connection.execute(f"COPY ({unique}) TO {quote_text(str(file))} (FORMAT parquet)")
 
 

@@ -8,8 +8,8 @@ from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from headwater.contracts import REJECT_COLUMNS
-from headwater.core.fragments import SelectSql, quote_identifier
+from headwater.contracts import NO_REJECTS
+from headwater.core.fragments import quote_identifier
 from headwater.core.near import suggest
 from headwater.core.secrets import redact
 from headwater.errors import BusyError, HeadwaterError, ProjectError, StateError
@@ -158,7 +158,6 @@ def _show(catalogue: Catalogue, written: str) -> list[str]:
         if state is None or state.commit is None:
             raise ProjectError(f"{name} holds nothing yet", fix="headwater run")
         if namespace == "quarantine" and not state.rejects:
-            columns = ", ".join(f"CAST(NULL AS {type_text}) AS {column}" for column, type_text in REJECT_COLUMNS)
-            catalogue.states[name] = replace(state, rejects=SelectSql(f"SELECT {columns} WHERE FALSE"))
+            catalogue.states[name] = replace(state, rejects=NO_REJECTS)
     catalogue.show(dataset)
     return read

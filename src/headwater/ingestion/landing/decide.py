@@ -69,6 +69,12 @@ def decide_load(facts: LoadFacts) -> LoadDecision | None:
     return landing
 
 
+def judged_rejects(facts: LoadFacts) -> SelectSql:
+    """Return the rejects of a load that is refused; those that came second with a key, once rows were compared."""
+    judged = "SELECT 1 FROM duckdb_tables() WHERE temporary AND table_name = '_hw_rejects'"
+    return _REJECTS if facts.connection.execute(judged).fetchall() else facts.rejects
+
+
 def _decide(facts: LoadFacts) -> LoadDecision:
     if facts.ingest.load == LoadMode.CDC and facts.rows:
         return _logged(facts)

@@ -10,7 +10,7 @@ from headwater.core.plan import Cause, Decision
 from headwater.core.run import EventName, Status, StepResult
 from headwater.core.secrets import redact
 from headwater.errors import CheckFailedError, ConnectorError
-from headwater.ingestion.landing import LoadFacts, decide_load
+from headwater.ingestion.landing import LoadFacts, decide_load, judged_rejects
 from headwater.run.committing import Proposal, commit_proposal
 from headwater.run.rejected import forget_failure, keep_failure
 from headwater.sql.placeholders import timestamp_literal
@@ -64,7 +64,7 @@ def _load(step: LoadStep, context: RunContext, ingestion: Ingestion) -> StepResu
     try:
         result = _decide_and_commit(step, context, ingestion, facts)
     except CheckFailedError:
-        keep_failure(context.project, table.name, context.run_id, facts.connection, facts.rejects)
+        keep_failure(context.project, table.name, context.run_id, facts.connection, judged_rejects(facts))
         raise
     forget_failure(context.project, table.name)
     return result
