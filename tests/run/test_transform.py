@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -49,6 +51,26 @@ def test_a_python_model_gives_any_kind_of_rows(tmp_path: Path, store: str, to: s
     project(tmp_path, store, f"return orders.filter('id > 0'){to}")
     changed = run_well(tmp_path)
     assert changed["m.py/transform"].reason == "its SQL or header changed"
+    assert rows(tmp_path, "from m.n") == [(2,)]
+
+
+@pytest.mark.parametrize("changed", ["models/m/py.py", "models/m/_shared.py", "helpers/deep/__init__.py"])
+def test_a_changed_file_of_the_same_size_and_second_is_read_anew(
+    tmp_path: Path, changed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    lines = ("from _shared import A", "from helpers.deep import B", "return orders.filter(f'id > 1 - {A} - {B}')")
+    body = "\n    ".join(lines)
+    project(tmp_path, "warehouse", body)
+    put(tmp_path, {"models/m/_shared.py": "A = 0\n", "helpers/deep/__init__.py": "B = 0\n"})
+    run_well(tmp_path)
+    assert rows(tmp_path, "from m.n") == [(1,)]
+    file = tmp_path / changed
+    before = file.stat()
+    file.write_text(file.read_text().replace("id > 1 -", "id > 0 -").replace(" = 0", " = 1"))
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert file.stat().st_size == before.st_size
+    run_well(tmp_path)
     assert rows(tmp_path, "from m.n") == [(2,)]
 
 

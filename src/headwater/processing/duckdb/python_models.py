@@ -6,6 +6,13 @@ import importlib.util
 import sys
 import threading
 from contextlib import contextmanager
+from importlib.machinery import (
+    EXTENSION_SUFFIXES,
+    SOURCE_SUFFIXES,
+    ExtensionFileLoader,
+    FileFinder,
+    SourceFileLoader,
+)
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +23,7 @@ from headwater.sql.binding import tell_apart
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from types import ModuleType
+    from types import CodeType, ModuleType
 
     from duckdb import DuckDBPyConnection
 
@@ -26,6 +33,9 @@ OUTPUT = "_hw_python"
 _LOADING = threading.Lock()
 _FROM_PROJECTS: set[str] = set()
 """Modules that models have imported from their projects: forgotten before the next model is loaded."""
+
+_ROOTS: set[str] = set()
+"""The folders of projects whose models were called."""
 
 
 def call_model(
@@ -98,6 +108,7 @@ def _project_on_path(model: Model, root: str) -> Iterator[None]:
     """
     paths = [str((Path(root) / model.location.path).parent), root]
     with _LOADING:
+        _compile_from_text(root)
         while _FROM_PROJECTS:
             sys.modules.pop(_FROM_PROJECTS.pop(), None)
         before = set(sys.modules)
@@ -114,16 +125,48 @@ def _project_on_path(model: Model, root: str) -> Iterator[None]:
 def _load_function(model: Model, root: str) -> Any:
     """Import the model's file, whatever was imported before."""
     name = f"_headwater_model_{model.name.replace('.', '__')}"
-    spec = importlib.util.spec_from_file_location(name, Path(root) / model.location.path)
+    path = Path(root) / model.location.path
+    loader = _TextLoader(name, str(path))
+    spec = importlib.util.spec_from_file_location(name, path, loader=loader)
     assert spec is not None
-    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     with _LOADING:
         importlib.invalidate_caches()
-        spec.loader.exec_module(module)
+        loader.exec_module(module)
     return getattr(module, model.function)
 
 
+class _TextLoader(SourceFileLoader):
+    """Compiles a file's text, whatever byte code is there: of a text of before it is taken for this one's.
+
+    Python compares size and time in whole seconds only: https://docs.python.org/3/reference/import.html#pyc-invalidation
+    """
+
+    def get_code(self, fullname: str) -> CodeType:
+        path = self.get_filename(fullname)
+        code: CodeType = self.source_to_code(self.get_data(path), path)
+        return code
+
+
+def _compile_from_text(root: str) -> None:
+    """Have what is imported from a project's folder from now on compiled from its text."""
+    if not _ROOTS:
+        sys.path_hooks.insert(0, _find_text)
+    _ROOTS.add(root)
+    for path in [path for path in sys.path_importer_cache if Path(path).is_relative_to(root)]:
+        sys.path_importer_cache.pop(path, None)
+
+
+def _find_text(path: str) -> FileFinder:
+    """Find modules in a folder of a project; any other folder is left to Python's own finders."""
+    if not any(_is_own(Path(path), Path(root)) for root in _ROOTS):
+        raise ImportError(f"{path} is no folder of a project")
+    return FileFinder(path, (ExtensionFileLoader, EXTENSION_SUFFIXES), (_TextLoader, SOURCE_SUFFIXES))
+
+
 def _is_of_project(module: ModuleType, root: Path) -> bool:
-    file = Path(getattr(module, "__file__", None) or "/")
+    return _is_own(Path(getattr(module, "__file__", None) or "/"), root)
+
+
+def _is_own(file: Path, root: Path) -> bool:
     return file.is_relative_to(root) and not file.is_relative_to(sys.prefix) and "site-packages" not in file.parts
