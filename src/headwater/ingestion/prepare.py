@@ -157,10 +157,10 @@ class Preparation:
     def counts(self, table: str) -> SelectSql:
         """Return a SELECT of one row for a projection: `good` (a truncate is no row), `rejected`, `deduped`."""
         rejected = f"count(nullif(_rule, {quote_text(DEDUPED)}))"  # a count of a column is quicker than a filter
-        truncates = f" - count(*) FILTER (_rule IS NULL AND {CHANGE_COLUMNS[0]} = 'truncate')" if self.changes else ""
+        rows = f"_rule IS NULL AND {CHANGE_COLUMNS[0]} <> 'truncate'"
+        good = f"count(*) FILTER ({rows})" if self.changes else "count(*) - count(_rule)"
         return SelectSql(
-            f"SELECT count(*) - count(_rule){truncates} AS good, {rejected} AS rejected, "
-            f"count(_rule) - {rejected} AS deduped FROM {table}"
+            f"SELECT {good} AS good, {rejected} AS rejected, count(_rule) - {rejected} AS deduped FROM {table}"
         )
 
     def reader_rejects(self, rejects: SelectSql, batch: str, loaded_at_sql: str) -> SelectSql:

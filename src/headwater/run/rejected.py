@@ -12,6 +12,8 @@ from headwater.core.fragments import SelectSql, quote_text
 from headwater.errors import StateError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from duckdb import DuckDBPyConnection
 
     from headwater.core.project import Project
@@ -52,9 +54,12 @@ def read_failure(project: Project, dataset: str) -> str:
 
 
 def keep_failure(
-    project: Project, dataset: str, run_id: str, connection: DuckDBPyConnection, rejects: SelectSql
+    project: Project, dataset: str, run_id: str, connection: DuckDBPyConnection, rejects: Callable[[], SelectSql]
 ) -> None:
-    """Keep that a load failed, and its rejects for `show --rejected`; a disk that is full keeps none."""
+    """Keep that a load failed, and its rejects for `show --rejected`; a disk that is full keeps none.
+
+    `rejects` gives the SELECT of them: that they cannot be told hides nothing of why the load failed.
+    """
     import duckdb
 
     file = failed_rejects_file(project, dataset)
@@ -62,7 +67,7 @@ def keep_failure(
         file.parent.mkdir(parents=True, exist_ok=True)
         file.with_suffix(".failed").write_text(run_id, encoding="utf-8")
         file.unlink(missing_ok=True)  # an earlier load's
-        unique = f"SELECT * FROM ({rejects or NO_REJECTS}) QUALIFY row_number() OVER (PARTITION BY _reject_key) = 1"
+        unique = f"SELECT * FROM ({rejects() or NO_REJECTS}) QUALIFY row_number() OVER (PARTITION BY _reject_key) = 1"
         connection.execute(f"COPY ({unique}) TO {quote_text(str(file))} (FORMAT parquet)")
 
 

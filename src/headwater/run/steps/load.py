@@ -64,7 +64,7 @@ def _load(step: LoadStep, context: RunContext, ingestion: Ingestion) -> StepResu
     try:
         result = _decide_and_commit(step, context, ingestion, facts)
     except CheckFailedError:
-        keep_failure(context.project, table.name, context.run_id, facts.connection, judged_rejects(facts))
+        keep_failure(context.project, table.name, context.run_id, facts.connection, lambda: judged_rejects(facts))
         raise
     forget_failure(context.project, table.name)
     return result
