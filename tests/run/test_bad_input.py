@@ -193,3 +193,30 @@ def test_a_refused_load_shows_the_rows_that_refused_it_and_none_of_an_earlier_on
     assert "row_count" in run(tmp_path)["shop.orders/load"].error
     shown, of_failed_load = load(tmp_path).rejects("shop.orders")
     assert (shown.num_rows, of_failed_load) == (0, True)
+
+
+@pytest.mark.parametrize("store", ["lakehouse", "warehouse"])
+@pytest.mark.parametrize(("limit", "refused"), [("60%", "2 of 3 rows are rejects"), ("70%", ""), ("2", "")])
+def test_a_row_with_a_key_that_came_before_counts_once(tmp_path: Path, store: str, limit: str, refused: str) -> None:
+    more = f"load: incremental\nkey: id\nmax_rejected: {limit}"
+    put(tmp_path, {"sources/shop.yaml": source(store, more), "in/1.csv": HEADER + "7,a,1\n"})
+    run_well(tmp_path)
+    put(tmp_path, {"in/2.csv": HEADER + "1,a,1\n1,b,2\n,c,3\n"})
+    assert refused in run(tmp_path)["shop.orders/load"].error
+    assert rows(tmp_path, "select count(*) from shop.orders") == [(1 if refused else 2,)]
+
+
+@pytest.mark.parametrize("store", ["lakehouse", "warehouse"])
+def test_a_full_load_that_compares_keys_removes_no_more_than_it_may(tmp_path: Path, store: str) -> None:
+    more = "key: id\ndeletes: compare_keys\nmax_deleted: 20%"
+    lines = [f"{number},a,1\n" for number in range(10)]
+    put(tmp_path, {"sources/shop.yaml": source(store, more), "in/1.csv": HEADER + "".join(lines)})
+    run_well(tmp_path)
+    put(tmp_path, {"in/1.csv": HEADER + "".join(lines[:7])})
+    assert "3 of 10 rows (30.0%) are gone from the source, 20.0% allowed" in run(tmp_path)["shop.orders/load"].error
+    assert rows(tmp_path, "select count(*) from shop.orders") == [(10,)]
+    run_well(tmp_path, full=["shop.orders"])
+    assert rows(tmp_path, "select count(*) from shop.orders") == [(7,)]
+    put(tmp_path, {"in/1.csv": HEADER + "".join(lines[:6])})
+    run_well(tmp_path)
+    assert rows(tmp_path, "select count(*) from shop.orders") == [(6,)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import zipfile
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -72,6 +73,46 @@ def test_a_changed_file_of_the_same_size_and_second_is_read_anew(
     assert file.stat().st_size == before.st_size
     run_well(tmp_path)
     assert rows(tmp_path, "from m.n") == [(2,)]
+
+
+def model(name: str, lines: str) -> str:
+    return f"import headwater as hw\n\n\n@hw.model(inputs={{}})\ndef {name}():\n    import pyarrow as pa\n    {lines}\n"
+
+
+def test_models_at_once_get_the_helpers_beside_them(tmp_path: Path) -> None:
+    for number in range(8):
+        lines = "import time\n    time.sleep(0.01)\n    from _shared import X\n    return pa.table({'x': [X]})"
+        put(tmp_path, {f"models/m{number}/_shared.py": f"X = {number}\n", f"models/m{number}/a.py": model("a", lines)})
+    put(tmp_path, {"headwater.yaml": "name: p\n"})
+    run_well(tmp_path, workers=4)
+    assert [rows(tmp_path, f"from m{number}.a") for number in range(8)] == [[(number,)] for number in range(8)]
+
+
+@pytest.mark.parametrize("place", ["p", "site-packages/p"])
+def test_a_package_without_a_file_of_its_own_is_read_anew(tmp_path: Path, place: str) -> None:
+    folder = tmp_path / place
+    put(folder, {"headwater.yaml": "name: p\n", "spaces/deep.py": "X = 1\n"})
+    put(folder, {"models/m/a.py": model("a", "from spaces import deep\n    return pa.table({'x': [deep.X]})")})
+    for value in (1, 22, 333):
+        put(folder, {"spaces/deep.py": f"X = {value}\n"})
+        run_well(folder)
+        assert rows(folder, "from m.a") == [(value,)]
+
+
+def test_what_python_knows_beside_text_is_imported_as_ever(tmp_path: Path) -> None:
+    put(tmp_path, {"headwater.yaml": "name: p\n"})
+    with zipfile.ZipFile(tmp_path / "packed.zip", "w") as archive:
+        archive.writestr("packed_module.py", "X = 7\n")
+    lines = f"import sys\n    sys.path.append({str(tmp_path / 'packed.zip')!r})\n    from packed_module import X\n"
+    put(tmp_path, {"models/m/a.py": model("a", f"{lines}    return pa.table({{'x': [X]}})")})
+    header = "from __future__ import annotations\nfrom dataclasses import dataclass\nfrom typing import ClassVar\n"
+    marked = "\n\n@dataclass\nclass Row:\n    kind: ClassVar[str] = 'x'\n    value: int = 5\n\n\n"
+    put(tmp_path, {"models/m/b.py": header + marked + model("b", "return pa.table({'x': [Row().value]})")})
+    try:
+        run_well(tmp_path)
+    finally:
+        sys.path[:] = [path for path in sys.path if not path.endswith("packed.zip")]
+    assert (rows(tmp_path, "from m.a"), rows(tmp_path, "from m.b")) == ([(7,)], [(5,)])
 
 
 @pytest.mark.parametrize(

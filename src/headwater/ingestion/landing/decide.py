@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from headwater.contracts import Change, Select, Staged
 from headwater.core.commit import holds_entries, merge_positions
 from headwater.core.fragments import NO_PREDICATE, NO_SELECT, PredicateSql, SelectSql, quote_identifier, quote_text
-from headwater.core.policies import LoadMode
+from headwater.core.policies import DeletePolicy, LoadMode
 from headwater.errors import CheckFailedError, ConnectorError
 from headwater.ingestion import (
     check_emptied,
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _GONE = SelectSql("SELECT * FROM temp._hw_gone")
 _FLAGGED = SelectSql("SELECT * FROM temp._hw_flagged")
 _REJECTS = SelectSql("SELECT * FROM temp._hw_rejects")
+_DOUBLES = SelectSql("SELECT * FROM temp._hw_merge WHERE _outcome = 'duplicate'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +130,8 @@ def _replacement(facts: LoadFacts) -> LoadDecision:
             check_empty(facts.table, facts.ingest.allow_empty, good=good, rejected=rejected, current_rows=there)
         )
     _raise_first(limits)
+    if facts.ingest.deletes == DeletePolicy.COMPARE_KEYS and not facts.full:
+        find_deleted(facts)  # what is gone goes with the replacement, in the limits that were set
     digest = _digest(facts, rows)
     ties = _first_ties(facts, rows)
     position = {**facts.position, **({"ties": ties} if ties else {}), "complete": True}
@@ -176,7 +179,8 @@ def _addition(facts: LoadFacts) -> LoadDecision:
         if not changed and facts.count(SelectSql(f"SELECT 1 FROM ({rows}) LIMIT 1")) == 0:
             change = Change("record")
     rejects, fresh, _ = _settle_rejects(facts, rejects)
-    _raise_first([_check_rejected(facts, facts.good, fresh)])
+    doubles = facts.count(_DOUBLES) if facts.ingest.key else 0  # they are among the good rows as well
+    _raise_first([_check_rejected(facts, facts.good - doubles, fresh)])
     if ties:
         position = {**position, "ties": ties}
     return LoadDecision(replace(change, rejects=rejects), position, fresh)

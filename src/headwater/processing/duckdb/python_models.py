@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import sysconfig
 import threading
 from contextlib import contextmanager
 from importlib.machinery import (
@@ -30,9 +31,10 @@ if TYPE_CHECKING:
     from headwater.core.project import Model
 
 OUTPUT = "_hw_python"
-_LOADING = threading.Lock()
-_FROM_PROJECTS: set[str] = set()
-"""Modules that models have imported from their projects: forgotten before the next model is loaded."""
+_CALLING = threading.RLock()
+
+_PYTHON = {Path(place) for place in sysconfig.get_paths().values()}
+"""Where Python keeps its own modules and those that are installed."""
 
 _ROOTS: set[str] = set()
 """The folders of projects whose models were called."""
@@ -60,12 +62,12 @@ def call_model(
             name: connection.sql(f"SELECT * FROM {quote_dataset(dataset)}") for name, dataset in model.arguments.items()
         }
         result = function(**inputs)
-    if isinstance(result, duckdb.DuckDBPyRelation):
-        if _runs_on(connection, result.sql_query()):
-            return SelectSql(result.sql_query()), (result, inputs)
-        result = result.to_arrow_table()
-    if hasattr(result, "read_all"):  # a reader over an input runs on the connection that would wait for it
-        result = result.read_all()
+        if isinstance(result, duckdb.DuckDBPyRelation):
+            if _runs_on(connection, result.sql_query()):
+                return SelectSql(result.sql_query()), (result, inputs)
+            result = result.to_arrow_table()
+        if hasattr(result, "read_all"):  # a reader over an input runs on the connection that would wait for it
+            result = result.read_all()
     if not (hasattr(result, "__arrow_c_stream__") or type(result).__module__.split(".")[0] in ("pandas", "polars")):
         raise UserCodeError(
             f"{model.function}() returned {type(result).__name__}",
@@ -104,35 +106,32 @@ def _runs_on(connection: DuckDBPyConnection, query: str) -> bool:
 def _project_on_path(model: Model, root: str) -> Iterator[None]:
     """Let the model import from its own folder and from the project's, afresh: two folders may have files of one name.
 
-    What others had imported before is left alone.
+    What others had imported before is left alone. One model is called at a time: what is imported by a name is one
+    thing in a process, and a model beside it would get this one's.
     """
     paths = [str((Path(root) / model.location.path).parent), root]
-    with _LOADING:
+    with _CALLING:
         _compile_from_text(root)
-        while _FROM_PROJECTS:
-            sys.modules.pop(_FROM_PROJECTS.pop(), None)
         before = set(sys.modules)
-    sys.path[:0] = paths
-    try:
-        yield
-    finally:
-        for path in paths:
-            sys.path.remove(path)
-        new = set(sys.modules) - before
-        _FROM_PROJECTS.update(name for name in new if _is_of_project(sys.modules[name], Path(root)))
+        sys.path[:0] = paths
+        try:
+            yield
+        finally:
+            for path in paths:
+                sys.path.remove(path)
+            for name in [name for name in set(sys.modules) - before if _is_of_project(sys.modules[name], Path(root))]:
+                del sys.modules[name]
 
 
 def _load_function(model: Model, root: str) -> Any:
     """Import the model's file, whatever was imported before."""
-    name = f"_headwater_model_{model.name.replace('.', '__')}"
-    path = Path(root) / model.location.path
+    name, path = f"_headwater_model_{model.name.replace('.', '__')}", Path(root) / model.location.path
     loader = _TextLoader(name, str(path))
     spec = importlib.util.spec_from_file_location(name, path, loader=loader)
     assert spec is not None
-    module = importlib.util.module_from_spec(spec)
-    with _LOADING:
-        importlib.invalidate_caches()
-        loader.exec_module(module)
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    importlib.invalidate_caches()
+    loader.exec_module(module)
     return getattr(module, model.function)
 
 
@@ -158,15 +157,21 @@ def _compile_from_text(root: str) -> None:
 
 
 def _find_text(path: str) -> FileFinder:
-    """Find modules in a folder of a project; any other folder is left to Python's own finders."""
-    if not any(_is_own(Path(path), Path(root)) for root in _ROOTS):
+    """Find modules in a folder of a project; anything else is left to Python's own finders."""
+    folder = Path(path)
+    if not folder.is_dir() or not any(_is_own(folder, Path(root)) for root in _ROOTS):
         raise ImportError(f"{path} is no folder of a project")
     return FileFinder(path, (ExtensionFileLoader, EXTENSION_SUFFIXES), (_TextLoader, SOURCE_SUFFIXES))
 
 
 def _is_of_project(module: ModuleType, root: Path) -> bool:
-    return _is_own(Path(getattr(module, "__file__", None) or "/"), root)
+    """Whether a module, or a package without a file of its own, lies in a project."""
+    places = [getattr(module, "__file__", None), *(getattr(module, "__path__", None) or ())]
+    return any(_is_own(Path(place), root) for place in places if place)
 
 
-def _is_own(file: Path, root: Path) -> bool:
-    return file.is_relative_to(root) and not file.is_relative_to(sys.prefix) and "site-packages" not in file.parts
+def _is_own(place: Path, root: Path) -> bool:
+    """Whether a place is in a project, and not in an environment or in Python itself that lie in it."""
+    if not place.is_relative_to(root) or "site-packages" in place.relative_to(root).parts:
+        return False
+    return not any(place.is_relative_to(other) for other in _PYTHON if not root.is_relative_to(other))
