@@ -131,9 +131,15 @@ class Preparation:
         ]
         return SelectSql(f"SELECT {', '.join([*names, *system, *tail])} FROM ({inner})")
 
-    def good_rows(self, table: str) -> SelectSql:
-        """Return the good rows of a materialized projection: columns, system columns, `_line`, what changes carry."""
-        return SelectSql(f"SELECT {self._row_names(landed=False)} FROM {table} WHERE _rule IS NULL")
+    def good_rows(self, table: str, *, all_good: bool = False) -> SelectSql:
+        """Return the good rows of a materialized projection: columns, system columns, `_line`, what changes carry.
+
+        Args:
+            table: The table or view that holds the projection.
+            all_good: It was counted and holds no other row: a view then need not judge its rows again.
+        """
+        judged = "" if all_good else " WHERE _rule IS NULL"
+        return SelectSql(f"SELECT {self._row_names(landed=False)} FROM {table}{judged}")
 
     def load_rows(self, rows: SelectSql) -> SelectSql:
         """Return what a table takes of good (or staged) rows: columns and system columns."""

@@ -180,14 +180,14 @@ def _keep_reader_rejects(ingestion: Ingestion, context: RunContext, rejects: Sel
     return SelectSql(f"SELECT * FROM temp.{name}")
 
 
-def _rows_of(ingestion: Ingestion, table: str) -> SelectSql:
+def _rows_of(ingestion: Ingestion, table: str, end: PreparedEnd) -> SelectSql:
     """Return the good rows of a projected chunk: with their line while keys have to be compared, else as they land."""
-    good = ingestion.preparation.good_rows(table)
+    good = ingestion.preparation.good_rows(table, all_good=not (end.rejected or end.deduped))
     return good if ingestion.table.ingest.key else ingestion.preparation.load_rows(good)
 
 
 def _keep(ingestion: Ingestion, table: str, end: PreparedEnd) -> None:
-    ingestion.good.append(_rows_of(ingestion, table))
+    ingestion.good.append(_rows_of(ingestion, table, end))
     ingestion.rejects.append(ingestion.preparation.rejected_rows(table))
     ingestion.ends.append(end)
 
@@ -202,7 +202,7 @@ def _stage(ingestion: Ingestion, context: RunContext, step: str, prepared: _Prep
         staged = store.stage(load, manifest, f"{chunk.id}/rejects", both)
         staged.finish_chunk(StagedRejects().pack())
         ingestion.rejects.append(staged.query)
-    staged = store.stage(load, manifest, chunk.id, _rows_of(ingestion, table))
+    staged = store.stage(load, manifest, chunk.id, _rows_of(ingestion, table, end))
     staged.finish_chunk(end.pack())
     ingestion.good.append(staged.query)
     ingestion.parts.append(chunk.id)
