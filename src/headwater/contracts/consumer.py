@@ -1,0 +1,111 @@
+"""What a consumer is: it reads datasets and makes files of them, such as a page or a trained model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+    from pathlib import Path
+
+    from duckdb import DuckDBPyConnection
+
+    from headwater.core.consumer import DeclaredConsumer
+    from headwater.core.fragments import SelectSql
+    from headwater.core.graph import Location
+    from headwater.core.layers import Family
+    from headwater.core.specs import Spec
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerQuery:
+    """One question that a consumer asks of the project's datasets.
+
+    Attributes:
+        name: Its name in the consumer; unique there.
+        sql: The SELECT, datasets named as in models, parameters replaced by typed literals.
+        location: File and line of its first line.
+    """
+
+    name: str
+    sql: SelectSql
+    location: Location
+
+
+@dataclass(frozen=True, slots=True)
+class Consumption:
+    """What a consumer makes its files of.
+
+    Attributes:
+        connection: Every dataset it reads, under its name, all of one set of versions; nothing else may write there.
+        queries: Its own queries by name, as they were bound.
+        versions: The version of every stored dataset it reads, by name.
+        folder: An empty folder; what lies there in the end is committed as a whole.
+        now: The run's clock.
+        previous: The folder of its last commit; None when there is none.
+        details: What `Made.details` of the last commit said.
+        temporary: A folder for what is not kept.
+    """
+
+    connection: DuckDBPyConnection = field(repr=False)
+    queries: Mapping[str, SelectSql]
+    versions: Mapping[str, int]
+    folder: Path
+    now: datetime
+    temporary: Path
+    previous: Path | None = None
+    details: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a consumer has made.
+
+    Attributes:
+        rows: How many rows it has read.
+        details: What `show` tells of it, kept in the commit: JSON values by name.
+        problems: What went wrong in parts of it, each with its place; the files are committed, the step fails.
+        refused: Why it may not be published (a model worse than its baseline): nothing is committed, the step fails.
+    """
+
+    rows: int
+    details: Mapping[str, object] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+    refused: str = ""
+
+
+@runtime_checkable
+class Consumer(Protocol):
+    """A kind of consumer: registered under `headwater.consumers`, made for one declaration.
+
+    Attributes:
+        kind: Its name in declarations.
+        family: The box it stands in.
+        spec: The keys of its declaration.
+    """
+
+    kind: ClassVar[str]
+    family: ClassVar[Family]
+    spec: ClassVar[type[Spec]]
+
+    def __init__(self, declared: DeclaredConsumer) -> None:
+        """Take a declaration; what is wrong in it is a `ProjectError` with file and line."""
+        ...
+
+    def queries(self) -> tuple[ConsumerQuery, ...]:
+        """Return what it asks; each is bound, and traced by column, before it is run."""
+        ...
+
+    def files(self) -> tuple[str, ...]:
+        """Return the project's files, beside its declaration, that it is made by: absolute paths."""
+        ...
+
+    def make(self, consumption: Consumption) -> Made:
+        """Make its files in `consumption.folder`.
+
+        Raises:
+            HeadwaterError: It cannot be made; nothing is committed.
+        """
+        ...
