@@ -14,9 +14,9 @@ from headwater.contracts import MaintainResult
 from headwater.contracts.commits import WEEK_S
 from headwater.storage.common.disk import DamagedFileError, remove_tree
 from headwater.storage.common.folders import is_used, is_written, own_folder
+from headwater.storage.common.numbered import drop_damaged, list_numbers, load_folder, note_dropped
 from headwater.storage.common.parquet import find_damaged
 from headwater.storage.common.staging import remove_staging
-from headwater.storage.lake.loads import drop_damaged, list_numbers, load_folder, note_dropped
 from headwater.storage.lake.objects import list_objects, named_objects, remove_objects
 
 if TYPE_CHECKING:

@@ -46,11 +46,12 @@ from headwater.storage.common.folders import (
     report_removed,
     scratch_folder,
 )
+from headwater.storage.common.numbered import list_numbers, load_folder, note_number, read_dropped, read_number
 from headwater.storage.common.parquet import DataFile, cast_rows, find_damaged, name_part, scan_files, write_parquet
 from headwater.storage.common.rejects import scan_rejects, write_rejects
 from headwater.storage.common.staging import drop_staging, read_staging, stage_chunk, take_parts
 from headwater.storage.lake.clean import clean_table, drop_table
-from headwater.storage.lake.loads import Loads, list_numbers, load_folder, note_number, read_dropped, read_number
+from headwater.storage.lake.loads import Loads
 from headwater.storage.lake.objects import Objects, find_damaged_objects, find_lost, has_objects, name_objects
 
 if TYPE_CHECKING:
