@@ -6,7 +6,7 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, cast
 
-from headwater.contracts import Engine, Source, Store
+from headwater.contracts import Consumer, Engine, Source, Store
 from headwater.core.near import suggest
 from headwater.errors import ProjectError
 
@@ -17,7 +17,7 @@ def _points(group: str) -> dict[str, EntryPoint]:
 
 
 def list_kinds(group: str) -> tuple[str, ...]:
-    """Return the kinds registered in a group ("sources", "stores" or "engines"), in alphabetical order."""
+    """Return the kinds registered in a group ("sources", "stores", "engines" or "consumers"), in alphabetical order."""
     return tuple(sorted(_points(group)))
 
 
@@ -63,3 +63,12 @@ def load_engine(kind: str) -> type[Engine]:
         ProjectError: As for `load_source`.
     """
     return cast("type[Engine]", _load("engines", kind, Engine))
+
+
+def load_consumer(kind: str) -> type[Consumer]:
+    """Return the class of a consumer kind.
+
+    Raises:
+        ProjectError: As for `load_source`.
+    """
+    return cast("type[Consumer]", _load("consumers", kind, Consumer))

@@ -44,8 +44,8 @@ def tell_dataset(loaded: LoadedProject, name: str) -> dict[str, Any]:
     from headwater.plan.describe import describe_dataset
 
     project = loaded.project
-    if name not in project.datasets:
-        raise ProjectError(f"no dataset is named {name}", fix=suggest(name, project.datasets))
+    if project.find(name) is None:
+        raise ProjectError(f"no dataset is named {name}", fix=suggest(name, project.everything))
     state = loaded.states().get(name)
     about = describe_dataset(project, name, state, lineage=loaded.lineage())
     dataset, commit = about.dataset, about.commit

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from headwater.core.run import StepResult
 
 
+_WRITERS = (Role.EXTRACT, Role.LOAD, Role.TRANSFORM, Role.CONSUMER)
+
+
 @click.command()
 @json_option
 @click.pass_context
@@ -29,10 +32,10 @@ def command(ctx: click.Context, as_json: bool) -> None:
         statuses = loaded.node_statuses(now)
         results, runs = _history(loaded)
         rows = []
-        for name, dataset in project.datasets.items():
+        for name, dataset in project.everything.items():
             if not dataset.is_stored:
                 continue
-            steps = [results.get(node_name(name, role)) for role in (Role.EXTRACT, Role.LOAD, Role.TRANSFORM)]
+            steps = [results.get(node_name(name, role)) for role in _WRITERS]
             status = statuses[name]
             rows.append(
                 {

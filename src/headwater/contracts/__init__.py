@@ -1,8 +1,8 @@
 """The contracts: all a connector needs to know.
 
-A connector is one class, registered by one entry point (group `headwater.sources`, `headwater.stores` or
-`headwater.engines`). Built-ins come through the same door. Class attributes are the registration: they must be readable
-without importing a driver, so heavy imports belong inside methods.
+A connector is one class, registered by one entry point (group `headwater.sources`, `headwater.stores`,
+`headwater.engines` or `headwater.consumers`). Built-ins come through the same door. Class attributes are the
+registration: they must be readable without importing a driver, so heavy imports belong inside methods.
 
 Rows travel as one of a few kinds (`Rows`), each of which a DuckDB connection of the session reads: a store that can
 read SQL writes `rows.on(connection)` natively, any other store takes `stream_rows`.
@@ -12,6 +12,7 @@ What every store does alike with a commit is here as well: `evolve_columns`, `re
 """
 
 from headwater.contracts.commits import Effect, evolve_columns, make_receipt, seal_commit
+from headwater.contracts.consumer import Consumer, Consumption, Made
 from headwater.contracts.engine import Computation, Computed, Engine, Target
 from headwater.contracts.ranges import list_time_columns, read_ranges
 from headwater.contracts.rows import (
@@ -43,6 +44,7 @@ from headwater.contracts.store import (
     Store,
     ViewStore,
 )
+from headwater.core.consumer import ConsumerQuery
 
 __all__ = [
     "CHANGE_COLUMNS",
@@ -58,11 +60,15 @@ __all__ = [
     "ChunkEnd",
     "Computation",
     "Computed",
+    "Consumer",
+    "ConsumerQuery",
+    "Consumption",
     "Effect",
     "Engine",
     "FileStore",
     "GroupingStore",
     "Load",
+    "Made",
     "MaintainResult",
     "ObjectCopy",
     "ObjectStore",

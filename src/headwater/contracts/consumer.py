@@ -12,26 +12,10 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyConnection
 
-    from headwater.core.consumer import DeclaredConsumer
+    from headwater.core.consumer import ConsumerQuery, DeclaredConsumer
     from headwater.core.fragments import SelectSql
-    from headwater.core.graph import Location
     from headwater.core.layers import Family
     from headwater.core.specs import Spec
-
-
-@dataclass(frozen=True, slots=True)
-class ConsumerQuery:
-    """One question that a consumer asks of the project's datasets.
-
-    Attributes:
-        name: Its name in the consumer; unique there.
-        sql: The SELECT, datasets named as in models, parameters replaced by typed literals.
-        location: File and line of its first line.
-    """
-
-    name: str
-    sql: SelectSql
-    location: Location
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ class Change:
         deletes: SELECT of key columns to remove in a merge, or "".
         where: SQL predicate on the table's columns for `overwrite_where`.
         rejects: SELECT of quarantine rows (`REJECT_COLUMNS`) that become visible with this commit, or "".
+        files: Folder whose files become the artefact, instead of rows, with `replace`; "" for a table.
     """
 
     mode: Literal["append", "replace", "merge", "overwrite_where", "record"]
@@ -44,6 +45,7 @@ class Change:
     deletes: SelectSql = NO_SELECT
     where: PredicateSql = NO_PREDICATE
     rejects: SelectSql = NO_SELECT
+    files: str = ""
 
 
 def _ignore(_: str) -> None:

@@ -5,9 +5,36 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from headwater.core.fingerprint import NO_FINGERPRINT
+from headwater.core.graph import Location
+from headwater.core.specs import DescribedSpec
+
 if TYPE_CHECKING:
-    from headwater.core.graph import Location
+    from headwater.core.fingerprint import Fingerprint
+    from headwater.core.fragments import SelectSql
     from headwater.core.specs import Spec
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerQuery:
+    """One question that a consumer asks of the project's datasets.
+
+    Attributes:
+        name: Its name in the consumer; unique there.
+        sql: The SELECT, datasets named as in models, parameters replaced by typed literals.
+        location: File and line of its first line.
+        reads: The datasets it reads, in the order of first mention; filled in when the project is loaded.
+    """
+
+    name: str
+    sql: SelectSql
+    location: Location
+    reads: tuple[str, ...] = ()
+
+    def place(self, line: int, column: int = 0) -> Location:
+        """Return the place in the file of a line and column (from 1) of the query; its first line without one."""
+        first = self.location
+        return Location(first.path, first.line + line - 1, column) if line else first
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +50,9 @@ class DeclaredConsumer:
         text: The Markdown below the head of a `.md` file, its first line the file's first line (the head is blanked);
             "" for a YAML file.
         folder: The folder of its file, absolute: files that it names lie there.
+        queries: What it asks.
+        fingerprint: Hash of its declaration, its text and the files it is made by.
+        spec: What it says of itself: description, owner, tags.
     """
 
     name: str
@@ -32,3 +62,11 @@ class DeclaredConsumer:
     root: str
     text: str = field(default="", repr=False)
     folder: str = ""
+    queries: tuple[ConsumerQuery, ...] = ()
+    fingerprint: Fingerprint = NO_FINGERPRINT
+    spec: DescribedSpec = field(default_factory=lambda: DescribedSpec(), repr=False)
+
+    @property
+    def source(self) -> str:
+        """It is made by the project itself."""
+        return ""

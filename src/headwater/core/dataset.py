@@ -1,4 +1,4 @@
-"""A dataset: what a project knows by one name, whatever writes it."""
+"""A dataset: what a project knows by one name, whatever writes it; consumers are known in the same way."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Dataset:
     Attributes:
         declaration: What declares it.
         kind: The connector its rows come through, or how a model is materialized.
-        role: What writes it: `Role.LOAD`, `Role.TRANSFORM`.
+        role: What writes it: `Role.LOAD`, `Role.TRANSFORM`; a consumer is `Role.CONSUMER`.
         store: Name of the store that holds it; "" when it holds no rows of its own and its query stands in its place.
         inputs: The datasets it reads, in the order of first mention.
         origin: Where its rows come from when they come from outside, for people; "" when they are made of `inputs`.

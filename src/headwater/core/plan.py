@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from headwater.core.commit import TableState
+    from headwater.core.consumer import DeclaredConsumer
     from headwater.core.fingerprint import Fingerprint
     from headwater.core.graph import Location
     from headwater.core.project import Model, SourceTable
@@ -45,6 +46,8 @@ class Cause(StrEnum):
     """The same query over the same inputs may give other rows."""
     INPUTS = "inputs"
     """What it reads has changed, or may change while the run goes on."""
+    INCOMPLETE = "incomplete"
+    """Part of what was made last went wrong."""
     DUE = "due"
     """Intervals are due."""
     UNKNOWN = "unknown"
@@ -238,6 +241,20 @@ class TransformStep(Step):
         return self.intervals
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsumeStep(Step):
+    """Have a consumer make its files, and commit them."""
+
+    role: ClassVar[Role] = Role.CONSUMER
+
+    consumer: DeclaredConsumer
+
+    @property
+    def location(self) -> Location:
+        """Where the consumer is declared."""
+        return self.consumer.location
+
+
 _SHOWN_HITS = 20
 """Hits that a line for people names; JSON has all."""
 
@@ -250,14 +267,21 @@ class Hit:
         dataset: The dataset.
         column: Its column; "" when the changed column decides over its rows, or its columns are unknown.
         how: value, filter, join, group, sort or window; unknown when it reads the dataset in a way that is not known.
+        kind: What it is: how a model is materialized, the kind of a consumer; "" when it is not declared any more.
+        domain: The domain that owns it.
+        owner: Who answers for it, "" when nobody is named.
     """
 
     dataset: str
     column: str
     how: str
+    kind: str = ""
+    domain: str = "main"
+    owner: str = ""
 
     def __str__(self) -> str:
-        return f"{self.dataset}{'.' if self.column else ''}{self.column} ({self.how})"
+        owned = f", {self.owner}" if self.owner else ""
+        return f"{self.dataset}{'.' if self.column else ''}{self.column} ({self.how}{owned})"
 
 
 @dataclass(frozen=True, slots=True)

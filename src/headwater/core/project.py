@@ -157,7 +157,8 @@ class Project:
         environment: The chosen environment, "" for the default one.
         stores: The stores by name, in the chosen environment.
         engine: The engine, in the chosen environment.
-        datasets: Everything that is declared, by name: tables of sources, then models.
+        datasets: Every dataset that is declared, by name: tables of sources, then models.
+        consumers: Every consumer that is declared, by name.
         tests: Unit tests in the order of their files.
         graph: The one graph.
         warnings: Problems that do not stop a run, as text with file and line.
@@ -174,6 +175,7 @@ class Project:
     environment: str = ""
     warnings: tuple[str, ...] = ()
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
+    consumers: dict[str, Dataset] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -191,11 +193,20 @@ class Project:
         """The folders of the stores that keep objects, in the chosen environment, absolute."""
         return tuple(store.path for store in self.stores.values() if store.capabilities.keeps_objects)
 
+    @property
+    def everything(self) -> dict[str, Dataset]:
+        """Everything that is written and stored under a name: datasets, then consumers."""
+        return {**self.datasets, **self.consumers}
+
+    def find(self, name: str) -> Dataset | None:
+        """Return the dataset or the consumer of a name."""
+        return self.datasets.get(name) or self.consumers.get(name)
+
     def declared(self, kind: type[DeclaredT]) -> dict[str, DeclaredT]:
         """Return what is declared of one kind, by dataset name."""
         return {
             name: dataset.declaration
-            for name, dataset in self.datasets.items()
+            for name, dataset in self.everything.items()
             if isinstance(dataset.declaration, kind)
         }
 
@@ -206,25 +217,26 @@ class Project:
         return found if isinstance(found, Model) else None
 
     def store_of(self, dataset: str) -> str:
-        """Return the name of the store that holds a dataset; "" for a view."""
-        return self.datasets[dataset].store
+        """Return the name of the store that holds a dataset, or what a consumer makes; "" for a view."""
+        return self._get(dataset).store
 
     def place_of(self, dataset: str) -> DeclaredStore | None:
         """Return the store that holds a dataset; None for a view."""
-        return self.stores.get(self.datasets[dataset].store)
+        return self.stores.get(self._get(dataset).store)
 
     def stores_in(self, dataset: str, store: str) -> bool:
-        """Whether a dataset is declared and lives in a store."""
-        return dataset in self.datasets and self.datasets[dataset].store == store
+        """Whether a dataset, or a consumer, is declared and lives in a store."""
+        found = self.find(dataset)
+        return found is not None and found.store == store
 
     def readers_of(self, dataset: str) -> tuple[str, ...]:
-        """Return the datasets that read a dataset themselves, sorted."""
-        return tuple(sorted(other.name for other in self.datasets.values() if dataset in other.inputs))
+        """Return the datasets and consumers that read a dataset themselves, sorted."""
+        return tuple(sorted(other.name for other in self.everything.values() if dataset in other.inputs))
 
     def physical_inputs(self, dataset: str) -> tuple[str, ...]:
-        """Return the stored datasets that a dataset is made of, the views among its inputs replaced by theirs."""
+        """Return the stored datasets that a dataset or consumer is made of, views replaced by what they read."""
         found: dict[str, None] = {}
-        queue = list(self.datasets[dataset].inputs)
+        queue = list(self._get(dataset).inputs)
         while queue:
             name = queue.pop(0)
             view = self.datasets.get(name)
@@ -233,3 +245,9 @@ class Project:
             else:
                 found[name] = None
         return tuple(found)
+
+    def _get(self, name: str) -> Dataset:
+        found = self.find(name)
+        if found is None:
+            raise KeyError(name)
+        return found

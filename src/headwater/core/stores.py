@@ -22,12 +22,14 @@ class Capabilities:
         keeps_objects: It keeps files as they are, beside the table that lists them (`ObjectStore`).
         keeps_views: A view model can stand in it, for tools that open it alone.
         has_row_ids: It tells rows apart by DuckDB's `rowid`, which a column of that name hides.
+        keeps_tables: Tables can be kept in it; else it keeps the files that consumers make.
         is_file: Its path is one file; those whose names begin like it, with a dot after it, are its own as well.
     """
 
     modes: frozenset[str] = frozenset({"append", "replace", "merge", "overwrite_where"})
     types: Mapping[str, Landing] = field(default_factory=dict)
     widens: bool = True
+    keeps_tables: bool = True
     keeps_objects: bool = False
     keeps_views: bool = False
     has_row_ids: bool = False

@@ -50,7 +50,7 @@ def describe_datasets(
         history: Results by step, newest first.
     """
     found = {}
-    for name, dataset in project.datasets.items():
+    for name, dataset in project.everything.items():
         about = describe_dataset(project, name, states.get(name), schemas.get(name), lineage)
         results = history.get(dataset.writer, ())
         told = {

@@ -45,7 +45,7 @@ def describe_nodes(
             node, project, results, known.get(node.dataset), rejects.get(node.dataset, 0), now, elsewhere
         )
         for node in project.graph.nodes.values()
-        if project.datasets[node.dataset].is_stored
+        if project.everything[node.dataset].is_stored
     }
 
 
@@ -68,7 +68,7 @@ def _describe(
     at = (result.started if result else "") or (commit.now if commit else "")
     status = result.status if result else Status.DONE
     warned = tuple(str(check) for check in result.warnings) if result else ()
-    if node.role is Role.DATASET:
+    if node.role in (Role.DATASET, Role.CONSUMER):
         rows = commit.rows if commit else (result.rows if result else None)
         version = commit.version if commit else (result.version if result else None)
         error = state.foreign if state else ""
@@ -101,7 +101,7 @@ def _step_of(node: Node, project: Project) -> str:
     if node.role is Role.SOURCE:
         return node_name(node.dataset, Role.EXTRACT)
     if node.role is Role.DATASET:
-        return project.datasets[node.dataset].writer
+        return project.everything[node.dataset].writer
     return node.name
 
 

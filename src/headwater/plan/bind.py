@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.contracts import SYSTEM_COLUMNS
 from headwater.core.commit import SNAPSHOT_COLUMNS, Column
+from headwater.core.consumer import DeclaredConsumer
 from headwater.core.fragments import SelectSql, quote_dataset
 from headwater.core.graph import Role
 from headwater.core.near import suggest
@@ -42,13 +43,15 @@ class Bound:
     Attributes:
         schemas: Columns as they land, by dataset; None: unknown until the run.
         queries: Columns of each bound model's query before they land, and the columns of the inputs it was bound on.
-        errors: Models that do not bind.
+        consumed: Columns of each bound query of a consumer, by the consumer's name and the query's.
+        errors: Models, and queries of consumers, that do not bind.
         notes: Remarks for people.
         unchecked: What could not be checked, and why: sources that say nothing, models below unknown schemas.
     """
 
     schemas: dict[str, Columns | None] = field(default_factory=dict)
     queries: dict[str, tuple[Columns, dict[str, Columns]]] = field(default_factory=dict)
+    consumed: dict[tuple[str, str], Columns] = field(default_factory=dict)
     errors: list[ProjectError] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     unchecked: list[str] = field(default_factory=list)
@@ -77,6 +80,8 @@ def bind_project(project: Project, observed: Observed, cache: ParseCache) -> Bou
         elif node.role is Role.TRANSFORM:
             model: Model = node.spec
             bound.schemas[model.name] = _bind_model(project, model, observed, bound, binder, cache)
+    for consumer in project.declared(DeclaredConsumer).values():
+        _bind_consumer(consumer, bound, binder, cache, project.secrets)
     for dataset in project.datasets.values():
         _bind_checks(dataset.location, dataset.checks, dataset.name, bound, binder, cache)
     binder.close()
@@ -190,6 +195,28 @@ def _bind_model(
         kept = {column.name: column.type for column in state.columns}
         columns = tuple(replace(c, type=_untyped_as(c.type, kept.get(c.name, c.type))) for c in columns)
     return (*_landed(columns, store), *added)
+
+
+def _bind_consumer(
+    consumer: DeclaredConsumer, bound: Bound, binder: _LazyBinder, cache: ParseCache, secrets: Collection[str]
+) -> None:
+    """Bind every query of a consumer; one over a schema that is not known yet is bound at run."""
+    for query in consumer.queries:
+        schemas = {name: bound.schemas.get(name) for name in query.reads}
+        unknown = next((name for name, schema in schemas.items() if schema is None), None)
+        if unknown is not None:
+            note = f"{query.location}: {consumer.name} is bound at run: the schema of {unknown} is not known yet"
+            bound.notes.append(note)
+            bound.unchecked.append(note)
+            continue
+        inputs = {name: schema for name, schema in schemas.items() if schema is not None}
+        entry = _bind_cached(query.sql, inputs, binder, cache, secrets)
+        if "error" in entry:
+            what, fix, line, column = entry["error"]
+            place = query.place(line, column)
+            bound.errors.append(ProjectError.at(place, f"{consumer.name}, {query.name}: {what}", fix))
+            continue
+        bound.consumed[consumer.name, query.name] = tuple(Column(*column) for column in entry["columns"])
 
 
 def _untyped_as(type_text: str, kept: str) -> str:

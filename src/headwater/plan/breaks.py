@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from headwater.core.commit import Column
@@ -34,7 +35,7 @@ def find_breaks(project: Project, observed: Observed, bound: Bound, cache: Parse
     if not changes:
         return ()
     lineage = _trace_before(project, bound, before, {name for name, _, _ in changes}, cache)
-    return tuple(Break(name, column, change, _hits(lineage, name, column)) for name, column, change in changes)
+    return tuple(Break(name, column, change, _hits(project, lineage, name, column)) for name, column, change in changes)
 
 
 def _columns_before(project: Project, observed: Observed) -> dict[str, Columns]:
@@ -69,13 +70,16 @@ def _trace_before(
     tracer = Tracer(project, cache)
     for name in project.graph.order:
         node = project.graph.nodes[name]
+        if node.role is Role.CONSUMER and name in below:
+            tracer.add_consumer(node.spec, schemas, {})
         if node.role is not Role.TRANSFORM or (name not in below and project.datasets[node.dataset].is_stored):
             continue
         model: Model = node.spec
         tracer.add_model(model, {i: schemas.get(i) for i in model.inputs}, None, schemas.get(model.name) or ())
         if model.name not in before and name in below:
             schemas[model.name] = _unbuilt_before(model, tracer, schemas.get(model.name))
-    return Lineage({n: d for n, d in tracer.datasets.items() if f"{n}/{Role.TRANSFORM.value}" in below})
+    traced = ((name, found) for name, found in tracer.datasets.items() if project.everything[name].writer in below)
+    return Lineage(dict(traced))
 
 
 def _unbuilt_before(model: Model, tracer: Tracer, now: Columns | None) -> Columns | None:
@@ -85,23 +89,25 @@ def _unbuilt_before(model: Model, tracer: Tracer, now: Columns | None) -> Column
     return tuple(Column(c.name, types.get(c.name.lower(), "INTEGER")) for c in traced) if traced else now
 
 
-def _hits(lineage: Lineage, dataset: str, column: str) -> tuple[Hit, ...]:
+def _hits(project: Project, lineage: Lineage, dataset: str, column: str) -> tuple[Hit, ...]:
     """Walk down: values carry on from column to column, an influence on rows ends at the dataset it decides."""
     hit = {(dataset, column.lower())}
     found: list[Hit] = []
     for name, below in lineage.datasets.items():
         if name == dataset:
             continue
+        about = project.everything[name]
+        add = partial(Hit, name, kind=about.kind, domain=about.domain, owner=about.spec.owner)
         reads_hit = bool({one for one, _ in hit} & set(below.inputs))
         for traced in below.columns:
             if any((one, leaf.lower()) in hit for one, leaf in traced.leaves):
                 hit.add((name, traced.name.lower()))
-                found.append(Hit(name, traced.name, "value"))
+                found.append(add(traced.name, "value"))
         for kind, leaves in below.traced.indirect.items():
             if any((one, leaf.lower()) in hit for one, leaf in leaves):
-                found.append(Hit(name, "", kind))
+                found.append(add("", kind))
         if reads_hit and (below.traced.unknown or any(traced.unknown for traced in below.columns)):
-            found.append(Hit(name, "", "unknown"))
+            found.append(add("", "unknown"))
     return tuple(found)
 
 

@@ -12,6 +12,7 @@ from headwater.plan.clocks import tell_clocks
 from headwater.plan.moves import tell_moves
 from headwater.plan.planning import Observed, Planning, RunRequest
 from headwater.plan.select import select_datasets
+from headwater.plan.steps.consume import plan_consume
 from headwater.plan.steps.ingest import plan_extract, plan_load
 from headwater.plan.steps.transform import model_fingerprints, plan_transform
 
@@ -26,6 +27,7 @@ PLANNERS: Mapping[Role, Callable[[Any, Planning], Step]] = {
     Role.EXTRACT: plan_extract,
     Role.LOAD: plan_load,
     Role.TRANSFORM: plan_transform,
+    Role.CONSUMER: plan_consume,
 }
 """What plans the node that plays a role, from what declares it; a node of another role is no step."""
 
@@ -42,7 +44,7 @@ def build_plan(project: Project, observed: Observed, now: datetime, request: Run
     for name in project.graph.order:
         node = project.graph.nodes[name]
         planner = PLANNERS.get(node.role)
-        if planner is not None and node.dataset in chosen and project.datasets[node.dataset].is_stored:
+        if planner is not None and node.dataset in chosen and project.store_of(node.dataset):
             steps[name] = planner(node.spec, planning)
     _wait_for_checked(project, steps)
     if request.span is not None:
@@ -85,7 +87,7 @@ def _check_span(steps: Mapping[str, Step], request: RunRequest) -> None:
 def _wait_for_checked(project: Project, steps: dict[str, Step]) -> None:
     """Have a step wait for the datasets its relationship checks look into, unless those wait for it."""
     for name, step in list(steps.items()):
-        checks = project.datasets[step.dataset].checks
+        checks = project.everything[step.dataset].checks
         targets = [check.relationship.to for check in checks if check.relationship is not None]
         if not step.commits or not targets:
             continue
@@ -113,12 +115,12 @@ def _choose(planning: Planning) -> set[str]:
 
     def modified(dataset: str) -> bool:
         """A view has no commit of its own: its change shows in the fingerprints of its readers."""
-        declared = project.datasets[dataset]
+        declared = project.everything[dataset]
         if not declared.is_stored:
             return False
         state = observed.states.get(dataset)
         wanted = planning.prints.get(dataset) or declared.fingerprint
         return state is None or state.commit is None or state.commit.fingerprint != wanted
 
-    chosen = select_datasets(project.graph, request.select, modified) if request.select else set(project.datasets)
+    chosen = select_datasets(project.graph, request.select, modified) if request.select else set(project.everything)
     return chosen - (select_datasets(project.graph, request.exclude, modified) if request.exclude else set())

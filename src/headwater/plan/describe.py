@@ -98,9 +98,9 @@ def describe_dataset(
     traced = known.traced if known else ColumnLineage(())
     stored = state.columns if state is not None else ()
     return DatasetDescription(
-        project.datasets[name],
+        project.everything[name],
         state,
-        tuple(_columns(project.datasets[name], stored or schema or (), traced)),
+        tuple(_columns(project.everything[name], stored or schema or (), traced)),
         traced,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from headwater.sql.placeholders import CLOCK_PROBE, replace_placeholders
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from headwater.core.consumer import DeclaredConsumer
     from headwater.core.project import Model, Project, SourceTable
     from headwater.plan.bind import Bound, Columns
     from headwater.plan.planning import Observed
@@ -122,6 +123,8 @@ def trace_project(project: Project, observed: Observed, bound: Bound, cache: Par
             inputs = {name: bound.schemas.get(name) for name in model.inputs}
             names = [column.name for column in outputs] if outputs is not None else None
             tracer.add_model(model, inputs, names, bound.schemas.get(model.name) or ())
+        elif node.role is Role.CONSUMER:
+            tracer.add_consumer(node.spec, bound.schemas, {q: c for (n, q), c in bound.consumed.items() if n == name})
     return Lineage(tracer.datasets)
 
 
@@ -179,17 +182,51 @@ class Tracer:
         stored = self.project.physical_inputs(model.name)
         self.datasets[model.name] = DatasetLineage(model.name, stored, self._through_views(lineage), model.is_view)
 
+    def add_consumer(
+        self,
+        consumer: DeclaredConsumer,
+        schemas: Mapping[str, Sequence[Column] | None],
+        bound: Mapping[str, Sequence[Column]],
+    ) -> None:
+        """Trace a consumer: its columns are those of its queries, as `query.column`.
+
+        Args:
+            consumer: The consumer.
+            schemas: Columns of every dataset; None: not known.
+            bound: Columns of each of its queries that was bound, by the query's name.
+        """
+        columns: list[TracedColumn] = []
+        indirect: dict[str, set[Leaf]] = {}
+        unknown = ""
+        for query in consumer.queries:
+            outputs = bound.get(query.name)
+            names = [column.name for column in outputs] if outputs is not None else None
+            inputs = {name: schemas.get(name) for name in query.reads}
+            lineage = self._through_views(self._trace_query(query.sql, inputs, names, names or []))
+            columns += [replace(one, name=f"{query.name}.{one.name}") for one in lineage.columns]
+            unknown = unknown or lineage.unknown
+            for kind, leaves in lineage.indirect.items():
+                indirect.setdefault(kind, set()).update(leaves)
+        merged = ColumnLineage(tuple(columns), {k: tuple(sorted(v)) for k, v in sorted(indirect.items())}, unknown)
+        stored = self.project.physical_inputs(consumer.name)
+        self.datasets[consumer.name] = DatasetLineage(consumer.name, stored, merged)
+
     def _trace_model(
         self, model: Model, inputs: Mapping[str, Sequence[Column] | None], names: Sequence[str] | None, own: list[str]
     ) -> ColumnLineage:
         if model.language == "python":
             return unknown_lineage(own, _PYTHON)
+        return self._trace_query(model.text, inputs, names, own)
+
+    def _trace_query(
+        self, text: str, inputs: Mapping[str, Sequence[Column] | None], names: Sequence[str] | None, own: list[str]
+    ) -> ColumnLineage:
         missing = next((name for name, columns in inputs.items() if columns is None), None)
         if missing is not None:
             return unknown_lineage(own, f"the schema of {missing} is not known yet")
         known = {name: tuple(columns) for name, columns in inputs.items() if columns is not None}
         shapes = {name: [[c.name, c.type] for c in columns] for name, columns in sorted(known.items())}
-        query = replace_placeholders(model.text, CLOCK_PROBE.get)
+        query = replace_placeholders(text, CLOCK_PROBE.get)
         return self._cached(["query", query, json.dumps([shapes, names])], lambda: trace_columns(query, known, names))
 
     def _cached(self, parts: Iterable[str], make: Any) -> ColumnLineage:

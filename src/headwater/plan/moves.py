@@ -25,7 +25,7 @@ def tell_moves(
         state = states.get(orphan.dataset)
         if orphan.dataset not in planned or (state is not None and state.commit is not None):
             continue
-        dataset = project.datasets[orphan.dataset]
+        dataset = project.everything[orphan.dataset]
         model = models.get(orphan.dataset)
         rows = "its rows" if orphan.rows is None else f"its {orphan.rows:,} rows"
         history = model is not None and model.spec.materialize == Materialization.SNAPSHOT

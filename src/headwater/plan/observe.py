@@ -68,7 +68,7 @@ def open_stores(project: Project, session: Session) -> dict[str, Store]:
 
     A store that the chosen environment does not state is another environment's, and left alone.
     """
-    used = {dataset.store for dataset in project.datasets.values() if dataset.is_stored}
+    used = {dataset.store for dataset in project.everything.values() if dataset.is_stored}
     return {
         name: load_store(store.kind)(store.path, session)
         for name, store in project.stores.items()
@@ -103,7 +103,7 @@ def read_states(project: Project, stores: Mapping[str, Store]) -> Held:
             elif state.commit is not None:
                 orphans[Orphan(name, store, state.commit.rows)] = state
     for orphan, state in orphans.items():
-        if orphan.dataset not in project.datasets:
+        if project.find(orphan.dataset) is None:
             states.setdefault(orphan.dataset, state)
     return states, tuple(sorted(orphans))
 
@@ -114,7 +114,7 @@ def _describe_store(project: Project, kind: str, store: Store) -> dict[str, Tabl
         return store.describe()
     except StateError as error:
         told = f"{error.what}; {error.fix}" if error.fix else error.what
-        declared = [name for name, dataset in project.datasets.items() if dataset.store == kind]
+        declared = [name for name, dataset in project.everything.items() if dataset.store == kind]
         return {name: TableState(name, foreign=f"{name}: {told}", mend=error.fix) for name in declared}
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, TypeVar
+
+from headwater.core.graph import dataset_of
+from headwater.core.plan import Cause, Decision, Step
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -12,8 +15,10 @@ if TYPE_CHECKING:
     from headwater.contracts import TableDescription
     from headwater.core.commit import TableState
     from headwater.core.fingerprint import Fingerprint
-    from headwater.core.plan import Interval, Orphan, Step
+    from headwater.core.plan import Interval, Orphan
     from headwater.core.project import Project
+
+StepT = TypeVar("StepT", bound=Step)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,3 +80,12 @@ class Planning:
 def tell_gone(state: TableState | None) -> str:
     """Say of a table that its store knows, and that holds nothing, not even of a load on its way, that it is gone."""
     return ": the table that was there is gone" if state is not None and state.staging is None else ""
+
+
+def tell_waits(step: StepT, steps: Mapping[str, Step]) -> StepT:
+    """Return a step that has nothing to do as one that is decided again, where a step it waits for has."""
+    waits = [name for name in step.upstream if steps[name].decision is not Decision.SKIP]
+    if not waits:
+        return step
+    names = ", ".join(dict.fromkeys(dataset_of(node) for node in waits))
+    return replace(step, decision=Decision.IF_INPUTS_CHANGED, cause=Cause.INPUTS, reason=f"if {names} changes")

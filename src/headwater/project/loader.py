@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from headwater.core.graph import Graph, Location
+from headwater.core.graph import Graph, Location, Role
 from headwater.core.near import suggest
 from headwater.core.project import Project
 from headwater.core.secrets import redact
@@ -111,13 +111,16 @@ class _Loader:
         context.stores = stores = read_stores(spec, context.root, context.environment, document, context.errors)
         found = [one for reader in READERS for one in reader.read(context)]
         self._check_names(found)
-        datasets = {one.dataset.name: one.dataset for one in found}
+        everything = {one.dataset.name: one.dataset for one in found}
+        datasets = {name: one for name, one in everything.items() if one.role is not Role.CONSUMER}
+        consumers = {name: one for name, one in everything.items() if one.role is Role.CONSUMER}
         judge_checks(context, datasets, self._broken_names())
         self._check_folders()
         tests = read_unit_tests(context, datasets, self._broken_names())
         project = Project(
             root=str(context.root), spec=spec, stores=stores, engine=spec.engine, datasets=datasets, tests=tests,
             graph=Graph((), ()), environment=context.environment, secrets=frozenset(context.references.secrets),
+            consumers=consumers,
         )  # fmt: skip
         graph = build_graph(found, datasets, context.errors, self._broken_names())
         if document is None or declared is None:
@@ -200,7 +203,7 @@ class _Loader:
             known = ", ".join(spec.environments) or "none is declared"
             self.context.error(document.place(("environments",)), f"unknown environment {name!r}", f"known: {known}")
             return spec.engine
-        used = {dataset.store for dataset in project.datasets.values()}
+        used = {dataset.store for dataset in project.everything.values()}
         stated = {*chosen.shared, *chosen.stores}
         if missing := [store for store in project.stores if store in used and store not in stated]:
             self.context.error(

@@ -30,7 +30,10 @@ def build_graph(
     pairs = [(up.name, down.name) for one in found for up, down in pairwise(one.nodes)]
     for one in found:
         for reference in one.references:
-            if reference.name in last:
+            if reference.name in last and reference.name not in datasets:
+                what = f"{one.dataset.name} reads {reference.name}, which makes files and holds no rows"
+                errors.append(ProjectError.at(reference.location, what, "read what it reads"))
+            elif reference.name in last:
                 pairs.append((last[reference.name], one.nodes[0].name))
             elif not {reference.name, reference.name.partition(".")[0]} & set(broken):
                 what = f"{one.dataset.name} reads {reference.name}, which nothing declares"

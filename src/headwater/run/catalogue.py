@@ -139,7 +139,7 @@ class Catalogue:
 
     def show_inputs(self, dataset: str) -> None:
         """Make what a model reads visible by name, views and all."""
-        for name in self.project.datasets[dataset].inputs:
+        for name in self.project.everything[dataset].inputs:
             self.show(name)
 
     def show(self, dataset: str) -> None:

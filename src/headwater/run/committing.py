@@ -33,6 +33,7 @@ class Proposal:
         digest: Of all rows, where the step has one; a change that only records keeps the last one otherwise.
         rejected: Rows that go to the quarantine, for the result.
         superseded: Rows left out, for the result.
+        rows: How many rows went into it, where the store does not count them.
         audits: Whether the checks look at the table as it is, when the change only records.
     """
 
@@ -45,6 +46,7 @@ class Proposal:
     rejected: int = 0
     superseded: int = 0
     audits: bool = True
+    rows: int | None = None
 
 
 @dataclass(slots=True)
@@ -82,7 +84,7 @@ def write_proposal(proposal: Proposal, context: RunContext) -> tuple[Receipt, St
         StateError: As above.
     """
     step, change, load = proposal.step, proposal.change, proposal.load
-    checks = context.project.datasets[step.dataset].checks
+    checks = context.project.everything[step.dataset].checks
     for check in checks:
         if check.relationship is not None:  # before the store's transaction: a view made later is not seen in it
             context.catalogue.show(check.relationship.to)
@@ -126,7 +128,7 @@ def _propose_commit(proposal: Proposal, context: RunContext) -> Commit:
         version=kept.version if kept else sequence,
         position=dict(proposal.position),
         inputs={name: version for name, version in versions.items() if version is not None},
-        rows=kept.rows if kept else None,
+        rows=kept.rows if kept else proposal.rows,
         recent=last.history() if last else [],
         digest=proposal.digest or (kept.digest if kept else ""),
     )

@@ -97,7 +97,7 @@ def _show_inputs(steps: Sequence[Step], context: RunContext) -> list[Step]:
         names = handler.names(step, context)
         if not together.intersection(step.inputs) <= names:
             break
-        for name in context.project.datasets[step.dataset].inputs:
+        for name in context.project.everything[step.dataset].inputs:
             if name not in names:
                 context.catalogue.show(name)
         found.append(step)

@@ -33,7 +33,7 @@ class Finding:
     """One thing that was looked at.
 
     Attributes:
-        about: What kind of thing: version, extra, project, journal, lease, store, table, temporary.
+        about: What kind of thing: version, extra, project, journal, lease, store, table, artefact, temporary.
         name: Which one.
         state: "damaged" is what makes `headwater doctor` fail; "note" is worth knowing.
         what: What was found.
@@ -149,6 +149,8 @@ def _table(session: DuckDBSession, name: str, state: TableState) -> Finding:
         return Finding("table", name, "damaged", state.foreign, state.way_out)
     if state.commit is None:
         return Finding("table", name, "note", "it holds nothing yet")
+    if not state.columns:  # files that a consumer made
+        return Finding("artefact", name, what=f"{state.size_bytes or 0:,} bytes")
     if not state.scan:
         return Finding("table", name, "note", "a run has it: its rows were not read")
     for what, query in (("its data", state.scan), ("its quarantine", state.rejects)):

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
     from duckdb.sqltypes import DuckDBPyType
 
+    from headwater.core.dataset import Dataset
     from headwater.run.catalogue import Catalogue
 
 
@@ -144,9 +145,12 @@ def _show(catalogue: Catalogue, written: str) -> list[str]:
     whole = namespace in ("system", "quarantine")
     project = catalogue.project
     loaded = [name for name, found in project.datasets.items() if found.is_loaded]
-    names = loaded if whole else [*project.datasets, *catalogue.states]
+    stored = (name for name, state in catalogue.states.items() if state.columns or state.foreign)
+    names = loaded if whole else [*project.datasets, *(name for name in stored if name not in project.consumers)]
     wanted = table.replace("__", ".", 1) if whole else fold_name(written)
     dataset = next((name for name in names if fold_name(name) == wanted), None)
+    if dataset is None and (maker := project.consumers.get(written)) is not None:
+        raise ProjectError(f"{written} makes files and holds no rows", fix=f"query what it reads: {_listed(maker)}")
     if dataset is None:
         known = [f"{namespace}.{name.replace('.', '__')}" for name in names] if whole else names
         raise ProjectError(f"no dataset is named {written}", fix=suggest(written, known))
@@ -161,3 +165,7 @@ def _show(catalogue: Catalogue, written: str) -> list[str]:
             catalogue.states[name] = replace(state, rejects=NO_REJECTS)
     catalogue.show(dataset)
     return read
+
+
+def _listed(dataset: Dataset) -> str:
+    return ", ".join(dataset.inputs)

@@ -163,8 +163,9 @@ STORES = "stores"
 
 def _is_declared(name: str, info: ValidationInfo) -> str:
     stores = stores_of(info)
-    if stores and name not in stores:
-        raise PydanticCustomError("literal_error", "not known", {"expected": ", ".join(map(repr, stores))})
+    known = [one for one, store in stores.items() if store.capabilities.keeps_tables]
+    if stores and name not in known:
+        raise PydanticCustomError("literal_error", "not known", {"expected": ", ".join(map(repr, known))})
     return name
 
 

@@ -6,14 +6,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from headwater.core.fingerprint import Fingerprint
-from headwater.core.graph import Role, dataset_of, node_name
+from headwater.core.graph import Role, node_name
 from headwater.core.plan import Cause, Decision, Interval, TransformStep
 from headwater.core.policies import Materialization
 from headwater.plan.intervals import clip_span, find_due, rebuilt_span, subtract_spans, whole_span
-from headwater.plan.planning import RunRequest, tell_gone
+from headwater.plan.planning import RunRequest, tell_gone, tell_waits
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from datetime import datetime
 
     from headwater.core.commit import Commit, TableState
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 
 def model_fingerprints(project: Project) -> dict[str, Fingerprint]:
-    """Return each model's fingerprint; the SQL of the views it reads is part of it."""
+    """Return the fingerprint of each model and consumer; the SQL of the views it reads is part of it."""
     prints: dict[str, Fingerprint] = {}
     for name in project.graph.order:
         node = project.graph.nodes[name]
-        if node.role is not Role.TRANSFORM:
+        if node.role not in (Role.TRANSFORM, Role.CONSUMER):
             continue
-        model: Model = node.spec
-        views = [prints[name].rows for name in model.inputs if project.view(name)]
-        own = model.fingerprint
+        declared = project.everything[node.dataset]
+        views = [prints[name].rows for name in declared.inputs if project.view(name)]
+        own = declared.fingerprint
         prints[node.dataset] = Fingerprint.of("+".join([own.rows, *views]), own.checks)
     return prints
 
@@ -56,14 +56,7 @@ def plan_transform(model: Model, planning: Planning) -> TransformStep:
     )
     settled = settle_transform(step, observed.states, now, observed.time_sources.get(model.name), request)
     if settled.decision is Decision.SKIP:
-        waits = [name for name in upstream if steps[name].decision is not Decision.SKIP]
-        if waits:
-            return replace(
-                settled,
-                decision=Decision.IF_INPUTS_CHANGED,
-                cause=Cause.INPUTS,
-                reason=f"if {_datasets(waits)} changes",
-            )
+        return tell_waits(settled, steps)
     return settled
 
 
@@ -178,7 +171,3 @@ def _rebuilds(model: Model, state: TableState | None, fingerprint: Fingerprint, 
     ):
         return False
     return Fingerprint(state.commit.fingerprint).rows != fingerprint.rows
-
-
-def _datasets(nodes: Sequence[str]) -> str:
-    return ", ".join(dict.fromkeys(dataset_of(node) for node in nodes))

@@ -20,12 +20,13 @@ from headwater.errors import ProjectError
 from headwater.plugins import load_store
 from headwater.project.cache import digest
 from headwater.project.documents import Document, parse_document, read_text
+from headwater.project.readers.queries import judge_query
 from headwater.project.readers.reader import Declared, FolderReader
 from headwater.project.references import plain
 from headwater.project.validate import validate
 from headwater.sql.header import split_header
-from headwater.sql.placeholders import CLOCK, CLOCK_PROBE, column_before, fill_placeholders, find_placeholders, literal
-from headwater.sql.tokens import canonical_text, drop_semicolons
+from headwater.sql.placeholders import CLOCK, column_before, fill_placeholders, find_placeholders, literal
+from headwater.sql.tokens import drop_semicolons
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,7 +85,7 @@ class ModelReader:
         spec = validate(ModelSpec, document.data, document, (), self.context.errors, self.context.stores)
         found = find_placeholders(body)
         query, shifts = self._fill_variables(drop_semicolons(body), path)
-        entry = self.context.cache.get(digest("query judged, with mentions", query), lambda: self._parse(query))
+        entry = judge_query(query, self.context.cache)
         if "error" in entry:
             what, fix, line, column = entry["error"]
             raise ProjectError(what, fix=fix, path=path, line=line, column=column_before(shifts, line, column))
@@ -130,28 +131,6 @@ class ModelReader:
         return fill_placeholders(
             body, lambda name: None if name in CLOCK else literal(self.context.variables.get(name))
         )
-
-    @staticmethod
-    def _parse(query: str) -> dict[str, Any]:
-        from headwater.sql.parse import parse_query
-
-        probe, shifts = fill_placeholders(query, CLOCK_PROBE.get)
-
-        def place(line: int, column: int) -> list[int]:
-            return [line, column_before(shifts, line, column)]
-
-        try:
-            parsed = parse_query(probe)
-        except ProjectError as error:
-            return {"error": [error.what, error.fix, *place(error.line, error.column)]}
-        refused = [found.error(declared=True) for found in parsed.refused]
-        return {
-            "tables": [[found.name, *place(found.line, found.column)] for found in parsed.tables],
-            "volatile": [found.name for found in parsed.volatile],
-            "refused": [[e.what, e.fix, *place(e.line, e.column)] for e in refused],
-            "canonical": digest(canonical_text(query)),
-            "mentions": [list(mention) for mention in parsed.mentions] if probe == query else [],
-        }
 
     # ---------------------------------------------------------------------------------------------------- Python
 

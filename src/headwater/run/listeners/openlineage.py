@@ -183,7 +183,7 @@ class OpenLineage:
     def _dataset(self, dataset: str) -> Json:
         namespace, name = self._name(dataset)
         found: Json = {"namespace": namespace, "name": name}
-        if dataset in self.project.datasets:
+        if self.project.find(dataset) is not None:
             found["facets"] = self._facets(dataset)
         return found
 
@@ -211,7 +211,7 @@ class OpenLineage:
         )
 
     def _inputs(self, step: Step) -> list[Json]:
-        if self.project.datasets[step.dataset].is_loaded:
+        if self.project.everything[step.dataset].is_loaded:
             return [self._dataset(node_name(step.dataset, Role.SOURCE))]
         return [self._dataset(name) for name in self.project.physical_inputs(step.dataset)]
 

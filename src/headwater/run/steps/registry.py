@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from headwater.core.plan import ExtractStep, LoadStep, Step, TransformStep
+from headwater.core.plan import ConsumeStep, ExtractStep, LoadStep, Step, TransformStep
 from headwater.run.boundary import explain_rules, explain_user_code
 from headwater.run.rejected import forget_failure
+from headwater.run.steps.consume import explain_consumer, run_consume, settle_consume
 from headwater.run.steps.extract import extract_and_retry, settle_extract
 from headwater.run.steps.load import run_load, settle_load
 from headwater.run.steps.transform import (
@@ -82,4 +83,5 @@ HANDLERS: Mapping[type[Step], Handler] = {
         explain_user_code,
         Together(joins, is_small, table_names, propose_transform),
     ),
+    ConsumeStep: Handler(settle_consume, run_consume, _nothing, explain_consumer),
 }

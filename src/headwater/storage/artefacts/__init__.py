@@ -1,0 +1,1 @@
+"""Artefacts: the files that consumers make, a folder per version."""
