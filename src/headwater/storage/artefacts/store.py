@@ -293,6 +293,7 @@ def _check_written(load: Load, before: _Versions, record: Record) -> _Versions:
     """
     folder, commit = before.folder, record.commit
     if min(commit.sequence, commit.previous or commit.sequence) <= read_dropped(folder):
+        note_dropped(folder, max(commit.sequence, read_dropped(folder)))  # its number is taken all the same
         remove_tree(load_folder(folder, commit.sequence))
         raise stale_commit(load.table, commit, None)
     note_number(folder, commit.sequence)

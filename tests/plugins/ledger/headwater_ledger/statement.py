@@ -25,7 +25,7 @@ class StatementSpec(Spec):
     query: str
     owner: str = ""
     refuse: str = ""
-    problems: list[str] = []
+    problems: tuple[str, ...] = ()
 
 
 class Statement(Consumer):
@@ -56,4 +56,4 @@ class Statement(Consumer):
         lines = "".join(f"{', '.join(map(str, row))}\n" for row in rows)
         (consumption.folder / "statement.txt").write_text(lines)
         details = {"lines": len(rows), "before": before.count("\n"), "versions": dict(consumption.versions)}
-        return Made(len(rows), details, tuple(self._options.problems), self._options.refuse)
+        return Made(len(rows), details, self._options.problems, self._options.refuse)
