@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from headwater.contracts import CHANGE_COLUMNS
 from headwater.core.fragments import SelectSql, quote_identifier, quote_text
 
 if TYPE_CHECKING:
@@ -75,3 +76,9 @@ def reject_layer(inner: SelectSql, tests: Sequence[tuple[str, str, str]]) -> Sel
         f"SELECT * EXCLUDE ({fired}) REPLACE (coalesce(_rule, CASE {fired} {rules} END) AS _rule, "
         f"coalesce(_reason, CASE {fired} {reasons} END) AS _reason) FROM ({tested})"
     )
+
+
+def spare_deletes(inner: SelectSql) -> SelectSql:
+    """Leave deletes and truncates alone: only the key of a delete counts, and it has to reach the table."""
+    judged = f"CASE WHEN {CHANGE_COLUMNS[0]} = 'upsert' THEN {{0}} END AS {{0}}"
+    return SelectSql(f"SELECT * REPLACE ({judged.format('_rule')}, {judged.format('_reason')}) FROM ({inner})")

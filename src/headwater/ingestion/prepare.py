@@ -15,7 +15,7 @@ from headwater.core.fragments import SelectSql, quote_identifier, quote_text
 from headwater.core.policies import LoadMode, SchemaPolicy
 from headwater.core.types import Fidelity, Landing, landed
 from headwater.errors import ProjectError
-from headwater.ingestion.layers import DEDUPED, INTERNAL, cast_layer, reject_layer, replace_layer
+from headwater.ingestion.layers import DEDUPED, INTERNAL, cast_layer, reject_layer, replace_layer, spare_deletes
 from headwater.ingestion.rules import Current, RuleCompiler, check_names
 from headwater.sql.exact import exact_cast_sql
 
@@ -134,9 +134,7 @@ class Preparation:
     def good_rows(self, table: str, *, all_good: bool = False) -> SelectSql:
         """Return the good rows of a materialized projection: columns, system columns, `_line`, what changes carry.
 
-        Args:
-            table: The table or view that holds the projection.
-            all_good: It was counted and holds no other row: a view then need not judge its rows again.
+        `all_good`: it was counted and holds no other row, so that a view need not judge its rows again.
         """
         judged = "" if all_good else " WHERE _rule IS NULL"
         return SelectSql(f"SELECT {self._row_names(landed=False)} FROM {table}{judged}")
@@ -312,15 +310,9 @@ def _test_keys(
         value = f"{INTERNAL}in_{_index_of(columns, ingest.cursor)}"
         tests.append(("null_cursor", f"cursor {quote_identifier(ingest.cursor)} is NULL", f"{value} IS NULL"))
     if changes:
-        inner = _spare_deletes(inner)
+        inner = spare_deletes(inner)
         tests = [(rule, reason, f"{CHANGE_COLUMNS[0]} <> 'truncate' AND {test}") for rule, reason, test in tests]
     return reject_layer(inner, tests)
-
-
-def _spare_deletes(inner: SelectSql) -> SelectSql:
-    """Leave deletes and truncates alone: only the key of a delete counts, and it has to reach the table."""
-    judged = f"CASE WHEN {CHANGE_COLUMNS[0]} = 'upsert' THEN {{0}} END AS {{0}}"
-    return SelectSql(f"SELECT * REPLACE ({judged.format('_rule')}, {judged.format('_reason')}) FROM ({inner})")
 
 
 def _add_deleted_at(compiler: RuleCompiler) -> Column:
