@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.contracts import MaintainResult
 from headwater.core.fragments import quote_identifier, quote_text
+from headwater.core.names import flat_name
 from headwater.core.run import Run, StepResult
 from headwater.core.secrets import redact
 from headwater.errors import HeadwaterError, PlanError, ProjectErrors
@@ -277,7 +278,7 @@ class LoadedProject:
 
         if dataset in self.project.datasets and (file := failed_rejects_file(self.project, dataset)).exists():
             return read_rejects(file), True
-        return self.query(f"SELECT * FROM quarantine.{quote_identifier(dataset.replace('.', '__', 1))}"), False
+        return self.query(f"SELECT * FROM quarantine.{quote_identifier(flat_name(dataset))}"), False
 
     def states(self) -> dict[str, TableState]:
         """Return the state of every table, as the stores say."""
@@ -344,8 +345,7 @@ class LoadedProject:
         there = {name: state for name, state in states.items() if not state.is_lost}
         held = (name for name in self.project.datasets if name in there and there[name].rejects)
         counts = [
-            f"SELECT {quote_text(name)} AS name, count(*) AS held"
-            f" FROM quarantine.{quote_identifier(name.replace('.', '__', 1))}"
+            f"SELECT {quote_text(name)} AS name, count(*) AS held FROM quarantine.{quote_identifier(flat_name(name))}"
             for name in held
         ]
         found = self.query(" UNION ALL ".join(counts)).to_pylist() if counts else ()

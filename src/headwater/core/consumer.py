@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 
 from headwater.core.fingerprint import NO_FINGERPRINT
 from headwater.core.graph import Location
+from headwater.core.names import ROOT
 from headwater.core.specs import DescribedSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from headwater.core.fingerprint import Fingerprint
     from headwater.core.fragments import SelectSql
     from headwater.core.specs import Spec
@@ -24,12 +27,14 @@ class ConsumerQuery:
         sql: The SELECT, datasets named as in models, parameters replaced by typed literals.
         location: File and line of its first line.
         reads: The datasets it reads, in the order of first mention; filled in when the project is loaded.
+        names: The dataset behind every name that is written otherwise than in full; filled in likewise.
     """
 
     name: str
     sql: SelectSql
     location: Location
     reads: tuple[str, ...] = ()
+    names: Mapping[str, str] = field(default_factory=dict)
 
     def place(self, line: int, column: int = 0) -> Location:
         """Return the place in the file of a line and column (from 1) of the query; its first line without one."""
@@ -53,6 +58,7 @@ class DeclaredConsumer:
         queries: What it asks.
         fingerprint: Hash of its declaration, its text and the files it is made by.
         spec: What it says of itself: description, owner, tags.
+        domain: The domain that owns it.
     """
 
     name: str
@@ -65,6 +71,7 @@ class DeclaredConsumer:
     queries: tuple[ConsumerQuery, ...] = ()
     fingerprint: Fingerprint = NO_FINGERPRINT
     spec: DescribedSpec = field(default_factory=lambda: DescribedSpec(), repr=False)
+    domain: str = ROOT
 
     @property
     def source(self) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from headwater.core.graph import Role, node_name
+from headwater.core.names import ROOT
 
 if TYPE_CHECKING:
     from headwater.core.fingerprint import Fingerprint
@@ -62,11 +63,11 @@ class Dataset:
     store: str
     inputs: tuple[str, ...] = ()
     origin: str = ""
-    domain: str = "main"
+    domain: str = ROOT
 
     @property
     def name(self) -> str:
-        """Its name, `namespace.dataset`."""
+        """Its full name, see `core/names.py`."""
         return self.declaration.name
 
     @property

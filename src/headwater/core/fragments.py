@@ -38,9 +38,8 @@ def quote_identifiers(names: Iterable[str], prefix: str = "") -> IdentifierSql:
 
 
 def quote_dataset(dataset: str) -> IdentifierSql:
-    """Quote `namespace.dataset` part by part."""
-    namespace, _, name = dataset.partition(".")
-    return IdentifierSql(f"{quote_identifier(namespace)}.{quote_identifier(name)}")
+    """Quote a dataset's name part by part."""
+    return IdentifierSql(".".join(quote_identifier(part) for part in dataset.split(".")))
 
 
 def quote_text(value: str) -> str:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from headwater.core.fragments import SelectSql
+from headwater.core.graph import Role
+from headwater.core.names import ROOT
 from headwater.core.policies import Materialization
 
 if TYPE_CHECKING:
@@ -52,21 +54,25 @@ class SourceTable:
 
     @property
     def source(self) -> str:
-        """The source's name: the namespace of its datasets."""
-        return self.name.partition(".")[0]
+        """The source's name, its domain before it: what its datasets have in common."""
+        return self.name.rpartition(".")[0]
 
     @property
     def table(self) -> str:
         """The table's name within its source."""
-        return self.name.partition(".")[2]
+        return self.name.rpartition(".")[2]
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A dataset named in a model, and the line and column of the first place, in the file."""
+    """A dataset named in a model, and the line and column of the first place, in the file.
+
+    `written` is the name as it stands there: in a domain it may be shorter than `name`, once that is known.
+    """
 
     name: str
     location: Location
+    written: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +111,12 @@ class Model:
     uses: tuple[str, ...] = ()
     shifts: tuple[tuple[int, int, int], ...] = ()
     mentions: tuple[tuple[int, str], ...] = field(default=(), repr=False)
+    domain: str = ROOT
+
+    @property
+    def names(self) -> dict[str, str]:
+        """The dataset behind every name that is written otherwise than in full."""
+        return {one.written: one.name for one in self.references if one.written not in ("", one.name)}
 
     @property
     def source(self) -> str:
@@ -159,6 +171,7 @@ class Project:
         engine: The engine, in the chosen environment.
         datasets: Every dataset that is declared, by name: tables of sources, then models.
         consumers: Every consumer that is declared, by name.
+        domains: Names of the domains below `domains/`, sorted.
         tests: Unit tests in the order of their files.
         graph: The one graph.
         warnings: Problems that do not stop a run, as text with file and line.
@@ -176,6 +189,7 @@ class Project:
     warnings: tuple[str, ...] = ()
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
     consumers: dict[str, Dataset] = field(default_factory=dict)
+    domains: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -197,6 +211,11 @@ class Project:
     def everything(self) -> dict[str, Dataset]:
         """Everything that is written and stored under a name: datasets, then consumers."""
         return {**self.datasets, **self.consumers}
+
+    @property
+    def root_ports(self) -> frozenset[str]:
+        """The ports that the root publishes: every domain sees them."""
+        return frozenset(n for n, one in self.datasets.items() if one.role is Role.PUBLISH and one.domain == ROOT)
 
     def find(self, name: str) -> Dataset | None:
         """Return the dataset or the consumer of a name."""

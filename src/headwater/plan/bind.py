@@ -13,6 +13,7 @@ from headwater.core.commit import SNAPSHOT_COLUMNS, Column
 from headwater.core.consumer import DeclaredConsumer
 from headwater.core.fragments import SelectSql, quote_dataset
 from headwater.core.graph import Role
+from headwater.core.names import ROOT
 from headwater.core.near import suggest
 from headwater.core.policies import LoadMode, Materialization
 from headwater.core.project import Model
@@ -21,6 +22,7 @@ from headwater.core.types import Fidelity, landed, wider_type
 from headwater.errors import ProjectError
 from headwater.project.cache import ParseCache, digest
 from headwater.quality import compile_scan
+from headwater.sql.catalogs import Catalogs
 from headwater.sql.placeholders import CLOCK_PROBE, column_before, fill_placeholders
 
 if TYPE_CHECKING:
@@ -64,7 +66,7 @@ def bind_project(project: Project, observed: Observed, cache: ParseCache) -> Bou
     A model below an unknown schema is noted as bound at run.
     """
     bound = Bound(unchecked=list(observed.unchecked))
-    binder = _LazyBinder()
+    binder = _LazyBinder(Catalogs(project.domains, project.root_ports))
     for name in project.graph.order:
         node = project.graph.nodes[name]
         if node.role is Role.LOAD:
@@ -102,20 +104,21 @@ def sure_times(project: Project, observed: Observed, bound: Bound) -> dict[str, 
 class _LazyBinder:
     """Makes a binder, and the tables a query needs, only when something is not in the cache."""
 
-    def __init__(self) -> None:
+    def __init__(self, catalogs: Catalogs) -> None:
+        self._catalogs = catalogs
         self._binder: Binder | None = None
         self._added: dict[str, Columns] = {}
 
-    def bind(self, query: SelectSql, inputs: dict[str, Columns]) -> Columns:
+    def bind(self, query: SelectSql, inputs: dict[str, Columns], domain: str) -> Columns:
         from headwater.sql.binding import Binder
 
         if self._binder is None:
-            self._binder = Binder()
+            self._binder = Binder(self._catalogs)
         for name, columns in inputs.items():
             if self._added.get(name) != columns:
                 self._binder.add(name, columns)
                 self._added[name] = columns
-        return self._binder.bind(query)
+        return self._binder.bind(query, domain)
 
     def close(self) -> None:
         if self._binder is not None:
@@ -183,7 +186,7 @@ def _bind_model(
             bound.unchecked.append(note)
             return last
         inputs[name] = schema
-    entry = _bind_cached(model.text, inputs, binder, cache, project.secrets)
+    entry = _bind_cached(model.text, inputs, binder, cache, project.secrets, model.domain)
     if "error" in entry:
         bound.errors.append(_binding_error(model, entry))
         return last
@@ -210,7 +213,7 @@ def _bind_consumer(
             bound.unchecked.append(note)
             continue
         inputs = {name: schema for name, schema in schemas.items() if schema is not None}
-        entry = _bind_cached(query.sql, inputs, binder, cache, secrets)
+        entry = _bind_cached(query.sql, inputs, binder, cache, secrets, consumer.domain)
         if "error" in entry:
             what, fix, line, column = entry["error"]
             place = query.place(line, column)
@@ -244,20 +247,21 @@ def _binding_error(model: Model, entry: dict[str, Any]) -> ProjectError:
 
 
 def _bind_cached(
-    text: str, inputs: dict[str, Columns], binder: _LazyBinder, cache: ParseCache, secrets: Collection[str]
-) -> dict[str, Any]:
+    text: str, inputs: dict[str, Columns], binder: _LazyBinder, cache: ParseCache, secrets: Collection[str],
+    domain: str = ROOT,
+) -> dict[str, Any]:  # fmt: skip
     shapes = {name: [[column.name, column.type] for column in columns] for name, columns in sorted(inputs.items())}
 
     def make() -> dict[str, Any]:
         query, shifts = fill_placeholders(text, CLOCK_PROBE.get)
         try:
-            columns = binder.bind(SelectSql(query), inputs)
+            columns = binder.bind(SelectSql(query), inputs, domain)
         except ProjectError as error:
             column = column_before(shifts, error.line, error.column)
             return {"error": [redact(error.what, secrets), redact(error.fix, secrets), error.line, column]}
         return {"columns": [[column.name, column.type] for column in columns]}
 
-    return dict(cache.get(digest("bind names", text, json.dumps(shapes)), make))
+    return dict(cache.get(digest("bind names", domain, text, json.dumps(shapes)), make))
 
 
 def _bind_checks(

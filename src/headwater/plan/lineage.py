@@ -202,7 +202,7 @@ class Tracer:
             outputs = bound.get(query.name)
             names = [column.name for column in outputs] if outputs is not None else None
             inputs = {name: schemas.get(name) for name in query.reads}
-            lineage = self._through_views(self._trace_query(query.sql, inputs, names, names or []))
+            lineage = self._through_views(self._trace_query(query.sql, inputs, names, names or [], query.names))
             columns += [replace(one, name=f"{query.name}.{one.name}") for one in lineage.columns]
             unknown = unknown or lineage.unknown
             for kind, leaves in lineage.indirect.items():
@@ -216,18 +216,22 @@ class Tracer:
     ) -> ColumnLineage:
         if model.language == "python":
             return unknown_lineage(own, _PYTHON)
-        return self._trace_query(model.text, inputs, names, own)
+        return self._trace_query(model.text, inputs, names, own, model.names)
 
     def _trace_query(
-        self, text: str, inputs: Mapping[str, Sequence[Column] | None], names: Sequence[str] | None, own: list[str]
-    ) -> ColumnLineage:
+        self, text: str, inputs: Mapping[str, Sequence[Column] | None], names: Sequence[str] | None, own: list[str],
+        written: Mapping[str, str],
+    ) -> ColumnLineage:  # fmt: skip
         missing = next((name for name, columns in inputs.items() if columns is None), None)
         if missing is not None:
             return unknown_lineage(own, f"the schema of {missing} is not known yet")
         known = {name: tuple(columns) for name, columns in inputs.items() if columns is not None}
         shapes = {name: [[c.name, c.type] for c in columns] for name, columns in sorted(known.items())}
         query = replace_placeholders(text, CLOCK_PROBE.get)
-        return self._cached(["query", query, json.dumps([shapes, names])], lambda: trace_columns(query, known, names))
+        return self._cached(
+            ["query", query, json.dumps([shapes, names, dict(written)])],
+            lambda: trace_columns(query, known, names, written),
+        )
 
     def _cached(self, parts: Iterable[str], make: Any) -> ColumnLineage:
         return ColumnLineage.from_json(

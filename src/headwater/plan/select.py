@@ -87,7 +87,7 @@ def _datasets_away(graph: Graph, start: set[str], hops: str, *, up: bool) -> set
 def _matches(node: Node, body: str, modified: Callable[[str], bool]) -> bool:
     method, _, value = body.partition(":")
     if not value:
-        return fnmatch.fnmatchcase(node.dataset, body) or fnmatch.fnmatchcase(node.dataset.partition(".")[2], body)
+        return any(fnmatch.fnmatchcase(name, body) for name in _endings(node.dataset))
     if method == "tag":
         return value in _tags(node)
     if method == "source":
@@ -106,13 +106,19 @@ def _matches(node: Node, body: str, modified: Callable[[str], bool]) -> bool:
     raise PlanError(f"{body!r} is not a selection", fix=fix or f"known: {known}")
 
 
+def _endings(dataset: str) -> list[str]:
+    """Return a dataset's name, and what is left of it without its first parts."""
+    parts = dataset.split(".")
+    return [".".join(parts[start:]) for start in range(len(parts))]
+
+
 def _hint(graph: Graph, piece: str) -> str:
     """Return the nearest names of what a piece asks for: datasets, tags, sources and so on."""
     match = _TERM.match(piece)
     method, _, value = (match["body"] if match else piece).partition(":")
     if not value:
         datasets = sorted({node.dataset for node in graph.nodes.values()})
-        names = [*datasets, *(name.partition(".")[2] for name in datasets)]
+        names = [ending for name in datasets for ending in _endings(name)]
         return suggest(method, names, "`headwater status` lists the names")
     known = sorted({word for node in graph.nodes.values() for word in _words(node, method)})
     if near := find_near(value, known):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from headwater.core.graph import Graph, Location, Role
+from headwater.core.names import ROOT, full_name
 from headwater.core.near import suggest
 from headwater.core.project import Project
 from headwater.core.secrets import redact
@@ -21,8 +22,10 @@ from headwater.errors import ProjectError, ProjectErrors
 from headwater.plugins import list_kinds
 from headwater.project.cache import ParseCache
 from headwater.project.checks import judge_checks
+from headwater.project.domains import Names, resolve_checks, resolve_references
 from headwater.project.names import folded, name_problem
-from headwater.project.readers import READERS, LoadContext
+from headwater.project.naming import check_names, list_domains
+from headwater.project.readers import DOMAINS, READERS, LoadContext
 from headwater.project.references import References
 from headwater.project.stores import PROJECT_FOLDERS, read_stores
 from headwater.project.unit_tests import read_unit_tests
@@ -31,15 +34,12 @@ from headwater.project.wiring import build_graph
 from headwater.sql.placeholders import CLOCK, literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from headwater.project.documents import Document
     from headwater.project.readers import Declared
 
 PROJECT_FILE = "headwater.yaml"
-RESERVED_NAMESPACES = {
-    "system", "_system", "quarantine", "information_schema", "pg_catalog", "temp", "memory", "_hw", "_headwater",
-}  # fmt: skip
 _FIX_NAME = "name it with letters, digits, - and _"
 
 
@@ -109,20 +109,26 @@ class _Loader:
         context.any_variable = declared is None
         context.spec = spec = declared or context.spec
         context.stores = stores = read_stores(spec, context.root, context.environment, document, context.errors)
-        found = [one for reader in READERS for one in reader.read(context)]
-        self._check_names(found)
+        domains = list_domains(context)
+        found = [one for domain in (ROOT, *domains) for one in self._read_domain(domain)]
+        check_names(context, found, domains)
+        found = self._resolve(found, domains)
         everything = {one.dataset.name: one.dataset for one in found}
         datasets = {name: one for name, one in everything.items() if one.role is not Role.CONSUMER}
         consumers = {name: one for name, one in everything.items() if one.role is Role.CONSUMER}
         judge_checks(context, datasets, self._broken_names())
-        self._check_folders()
-        tests = read_unit_tests(context, datasets, self._broken_names())
+        self._check_folders(domains)
+        tests = tuple(
+            test
+            for domain in (ROOT, *domains)
+            for test in read_unit_tests(self._context(domain), datasets, domains, self._broken_names())
+        )
         project = Project(
             root=str(context.root), spec=spec, stores=stores, engine=spec.engine, datasets=datasets, tests=tests,
             graph=Graph((), ()), environment=context.environment, secrets=frozenset(context.references.secrets),
-            consumers=consumers,
+            consumers=consumers, domains=domains,
         )  # fmt: skip
-        graph = build_graph(found, datasets, context.errors, self._broken_names())
+        graph = build_graph(found, datasets, context.errors)
         if document is None or declared is None:
             return None, self._all_errors()
         engine = self._environment(project, document)
@@ -134,11 +140,34 @@ class _Loader:
         )
         return project, self._all_errors()
 
+    def _context(self, domain: str) -> LoadContext:
+        """Return the context of a domain; all share what is found."""
+        return dataclasses.replace(self.context, domain=domain)
+
+    def _read_domain(self, domain: str) -> Iterator[Declared]:
+        context = self._context(domain)
+        for reader in READERS:
+            for one in reader.read(context):
+                nodes = tuple(dataclasses.replace(node, domain=domain) for node in one.nodes)
+                yield dataclasses.replace(one, dataset=dataclasses.replace(one.dataset, domain=domain), nodes=nodes)
+
+    def _resolve(self, found: Sequence[Declared], domains: Sequence[str]) -> list[Declared]:
+        """Return what was found with the full names of all it reads."""
+        names = Names({one.dataset.name: one.dataset for one in found}, domains)
+        broken = self._broken_names()
+        resolved = (resolve_references(one, names, self.context.errors, broken) for one in found)
+        return [resolve_checks(one, names, self.context.errors) for one in resolved]
+
     def _broken_names(self) -> set[str]:
         """Return what the files with problems declare: what reads it is not to blame."""
-        readers = {reader.folder: reader for reader in READERS}
-        paths = {PurePosixPath(error.path) for error in self.context.errors}
-        return {readers[path.parts[0]].names(path) for path in paths if path.parts and path.parts[0] in readers}
+        readers, found = {reader.folder: reader for reader in READERS}, set[str]()
+        for error in self.context.errors:
+            domain, path = ROOT, PurePosixPath(error.path)
+            if path.parts[:1] == (DOMAINS,) and len(path.parts) > 3:
+                domain, path = path.parts[1], PurePosixPath(*path.parts[2:])
+            if path.parts and path.parts[0] in readers:
+                found.add(full_name(domain, readers[path.parts[0]].names(path)))
+        return found
 
     def _all_errors(self) -> list[ProjectError]:
         """Return the problems in the order of files and lines, free of secrets."""
@@ -213,35 +242,19 @@ class _Loader:
             )
         return chosen.engine or spec.engine
 
-    def _check_folders(self) -> None:
+    def _check_folders(self, domains: Sequence[str]) -> None:
         """A file in a folder that nothing reads yet is an error, never silently accepted."""
-        for folder in PROJECT_FOLDERS:
-            if folder.startswith(".") or folder == "tests" or folder in {reader.folder for reader in READERS}:
+        known = {"tests", DOMAINS, *(reader.folder for reader in READERS)}
+        places = [(self.context, folder) for folder in PROJECT_FOLDERS if not folder.startswith(".")]
+        for domain in domains:
+            context = self._context(domain)
+            places += [(context, folder.name) for folder in sorted(context.base.iterdir()) if folder.is_dir()]
+        for context, folder in places:
+            nested = folder == DOMAINS and context.domain != ROOT
+            if (folder in known and not nested) or folder.startswith((".", "_")):
                 continue
-            if found := [file for file in self.context.files(folder) if not file.name.startswith(".")]:
+            if found := [file for file in context.files(folder) if not file.name.startswith(".")]:
                 place = Location(self.context.path_of(found[0]))
-                self.context.error(
-                    place, f"nothing reads the folder {folder}/ in this version", "move it out of the project"
-                )
-
-    # ----------------------------------------------------------------------------------------------------- names
-
-    def _check_names(self, found: Sequence[Declared]) -> None:
-        owners: dict[str, tuple[str, Location]] = {}
-        spellings: dict[str, str] = {}
-        for one in found:
-            name, owner, place = one.dataset.name, one.owner, one.dataset.location
-            for part in name.split("."):
-                if problem := name_problem(part):
-                    self.context.error(place, f"the name {visible(part)!r} {problem}", _FIX_NAME)
-            namespace = name.partition(".")[0]
-            known, first = owners.setdefault(folded(namespace), (owner, place))
-            if known != owner:
-                what = f"the namespace {namespace} belongs to the {known} ({first}) and to the {owner}"
-                self.context.error(place, what, "rename one; names that differ only in case are the same")
-            elif (twin := spellings.setdefault(folded(name), name)) != name:
-                self.context.error(place, f"{name} and {twin} differ only in case", "rename one")
-            if namespace.lower() in RESERVED_NAMESPACES:
-                self.context.error(place, f"the namespace {namespace} is reserved", "choose another name")
-            if "__" in name or name.count(".") != 1:
-                self.context.error(place, f"{name}: `__` or a dot in a name", "use single underscores")
+                path = context.base.joinpath(folder).relative_to(context.root)
+                what = f"nothing reads the folder {path}/ in this version"
+                self.context.error(place, what, "move it out of the project")

@@ -46,13 +46,14 @@ def write_proposals(project: Project, proposals: Mapping[str, TableDescription])
             read_regular(file).decode() if file.exists() else "# Proposed from a sample; read it, mend it, commit it.\n"
         )
         columns = "".join(f"    {_quote(c.name)}: {_quote(_spell(c.type))}\n" for c in about.columns)
-        file.write_text(f"{text}{_quote(name.partition('.')[2])}:\n  columns:\n{columns}", encoding="utf-8")
+        file.write_text(f"{text}{_quote(name.rpartition('.')[2])}:\n  columns:\n{columns}", encoding="utf-8")
         lines.append(f"proposed the schema of {name}: {len(about.columns)} columns, in {_file(name)}")
     return lines
 
 
 def _file(name: str) -> str:
-    return f"sources/{name.partition('.')[0]}{SCHEMA_SUFFIX}"
+    *domain, source, _ = name.split(".")
+    return "/".join([*(["domains", *domain] if domain else []), f"sources/{source}{SCHEMA_SUFFIX}"])
 
 
 def _spell(type_text: str) -> str:

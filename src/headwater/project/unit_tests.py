@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headwater.core.graph import Role
+from headwater.core.names import ROOT, local_name
 from headwater.core.near import suggest
 from headwater.core.project import UnitTest
 from headwater.core.specs import UnitTestSpec
+from headwater.project.domains import Names
 from headwater.project.validate import validate
 
 if TYPE_CHECKING:
@@ -19,17 +21,20 @@ if TYPE_CHECKING:
 
 
 def read_unit_tests(
-    context: LoadContext, datasets: Mapping[str, Dataset], broken: Collection[str]
+    context: LoadContext, datasets: Mapping[str, Dataset], domains: Collection[str], broken: Collection[str]
 ) -> tuple[UnitTest, ...]:
-    """Read the files of tests/; problems are added to the context."""
-    tests = []
+    """Read the files of tests/ of a domain; problems are added to the context."""
+    tests, names = [], Names(datasets, domains)
     for file in context.files("tests", ".yaml", ".yml"):
         document = context.open_document(file)
         spec = validate(UnitTestSpec, document.data, document, (), context.errors) if document else None
         if document is None or spec is None:
             continue
+        given = {names.find(context.domain, name) or name: rows for name, rows in spec.given.items()}
+        spec = spec.model_copy(update={"model": context.full_name(spec.model), "given": given})
         _check_test(context, spec, document, datasets, broken)
-        name = file.relative_to(context.root / "tests").with_suffix("").as_posix()
+        name = file.relative_to(context.base / "tests").with_suffix("").as_posix()
+        name = name if context.domain == ROOT else f"{context.domain}/{name}"
         tests.append(UnitTest(name, spec, document.place(("model",))))
     return tuple(tests)
 
@@ -54,4 +59,6 @@ def _check_test(
     for name in spec.given if not read & set(broken) else ():
         if name not in read:
             what = "does not read" if name in datasets else "reads no dataset named"
-            context.error(document.place(("given", name)), f"{spec.model} {what} {name}", suggest(name, read))
+            context.error(
+                document.place(("given", local_name(name))), f"{spec.model} {what} {name}", suggest(name, read)
+            )

@@ -7,37 +7,29 @@ from typing import TYPE_CHECKING
 
 from headwater.core.graph import Edge, Graph, dataset_of
 from headwater.core.layers import arrow_label
-from headwater.core.near import suggest
 from headwater.errors import ProjectError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from headwater.core.dataset import Dataset
     from headwater.project.readers import Declared
 
 
-def build_graph(
-    found: Sequence[Declared], datasets: Mapping[str, Dataset], errors: list[ProjectError],
-    broken: Collection[str] = (),
-) -> Graph:  # fmt: skip
-    """Connect datasets; unknown inputs and cycles are added to `errors` and left out of the graph.
-
-    A dataset whose name or namespace is among `broken` is declared, only not rightly: its readers are not to blame.
-    """
+def build_graph(found: Sequence[Declared], datasets: Mapping[str, Dataset], errors: list[ProjectError]) -> Graph:
+    """Connect datasets; inputs that hold no rows and cycles are added to `errors` and left out of the graph."""
     nodes = {node.name: node for one in found for node in one.nodes}
     last = {one.dataset.name: one.nodes[-1].name for one in found}
     pairs = [(up.name, down.name) for one in found for up, down in pairwise(one.nodes)]
     for one in found:
         for reference in one.references:
-            if reference.name in last and reference.name not in datasets:
+            if reference.name not in last:
+                continue  # told where names are resolved
+            if reference.name in datasets:
+                pairs.append((last[reference.name], one.nodes[0].name))
+            else:
                 what = f"{one.dataset.name} reads {reference.name}, which makes files and holds no rows"
                 errors.append(ProjectError.at(reference.location, what, "read what it reads"))
-            elif reference.name in last:
-                pairs.append((last[reference.name], one.nodes[0].name))
-            elif not {reference.name, reference.name.partition(".")[0]} & set(broken):
-                what = f"{one.dataset.name} reads {reference.name}, which nothing declares"
-                errors.append(ProjectError.at(reference.location, what, suggest(reference.name, datasets)))
     edges = [Edge(up, down, arrow_label(nodes[up].family, nodes[down].family)) for up, down in pairs]
     graph = Graph(nodes.values(), edges)
     if cycle := graph.find_cycle():

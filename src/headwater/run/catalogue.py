@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from headwater.contracts import GroupingStore, ObjectStore
 from headwater.core.commit import merge_positions
 from headwater.core.graph import Role, node_name
+from headwater.core.names import ROOT
 from headwater.errors import StateError, StepError
 from headwater.plan.bind import Bound, visible_columns
 from headwater.sql.placeholders import fill_clock
@@ -86,9 +87,9 @@ class Catalogue:
         return own
 
     @contextmanager
-    def cursor(self) -> Iterator[DuckDBPyConnection]:
-        """Lend a DuckDB connection for one step; its temporary tables go with it."""
-        connection = self.session.cursor()
+    def cursor(self, domain: str = ROOT) -> Iterator[DuckDBPyConnection]:
+        """Lend a DuckDB connection for one step of a domain; its temporary tables go with it."""
+        connection = self.session.cursor(domain)
         try:
             yield connection
         finally:

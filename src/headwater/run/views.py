@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from headwater.contracts import ViewStore
 from headwater.core.fragments import quote_dataset, quote_identifier, quote_text
 from headwater.core.graph import Role, node_name
+from headwater.core.names import ROOT
 from headwater.core.run import EventName
 from headwater.core.secrets import redact
 from headwater.project.cache import digest
@@ -42,7 +43,12 @@ def stored_views(project: Project, store: str) -> list[str]:
     for name in project.graph.order:
         node = project.graph.nodes[name]
         view = project.view(node.dataset) if node.role is Role.TRANSFORM else None
-        if view is not None and not view.uses and all(i in found or project.stores_in(i, store) for i in view.inputs):
+        if (
+            view is not None
+            and view.domain == ROOT
+            and not view.uses
+            and all(i in found or project.stores_in(i, store) for i in view.inputs)
+        ):
             found.append(view.name)
     return found
 

@@ -8,8 +8,10 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from headwater.core.commit import Column
-from headwater.core.fragments import SelectSql, quote_dataset, quote_identifier
+from headwater.core.fragments import SelectSql, quote_identifier
+from headwater.core.names import ROOT
 from headwater.errors import ProjectError
+from headwater.sql.catalogs import Catalogs, quote_place
 from headwater.sql.parse import NO_PLACE, place_of
 from headwater.sql.sealed import connect_sealed
 
@@ -34,27 +36,27 @@ class Binder:
     Datasets are added in the order of the graph, so that every query finds what it reads.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, catalogs: Catalogs | None = None) -> None:
+        self._catalogs = catalogs or Catalogs()
         self._connection: DuckDBPyConnection = connect_sealed(errors_as_json=True)
-        self._namespaces: set[str] = set()
+        self._catalogs.attach(self._connection)
 
     def add(self, dataset: str, columns: Sequence[Column]) -> None:
         """Make a dataset known, as an empty table with these columns."""
-        namespace = dataset.partition(".")[0]
-        if namespace not in self._namespaces:
-            self._connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quote_identifier(namespace)}")
-            self._namespaces.add(namespace)
         parts = ", ".join(f"{quote_identifier(column.name)} {column.type}" for column in columns)
-        self._connection.execute(f"CREATE OR REPLACE TABLE {quote_dataset(dataset)} ({parts})")
+        for place in self._catalogs.places(dataset):
+            self._catalogs.make_schema(self._connection, place)
+            self._connection.execute(f"CREATE OR REPLACE TABLE {quote_place(place)} ({parts})")
 
-    def bind(self, query: SelectSql) -> tuple[Column, ...]:
-        """Return the columns of a query.
+    def bind(self, query: SelectSql, domain: str = ROOT) -> tuple[Column, ...]:
+        """Return the columns of a query of a domain.
 
         Raises:
             ProjectError: It does not bind; the message names the nearest columns, line and column are the query's.
         """
         import duckdb
 
+        self._catalogs.use(self._connection, domain)
         try:
             return describe_query(self._connection, query)
         except duckdb.Error as error:

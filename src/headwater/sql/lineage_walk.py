@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from headwater.core.names import MAIN_SCHEMA, flat_name
 from headwater.sql.lineage import ColumnLineage, Leaf, TracedColumn, unknown_lineage
 from headwater.sql.lineage_pivot import MADE, replace_pivots
 
@@ -34,25 +37,29 @@ class _UnknownError(Exception):
 
 
 def trace_columns(
-    query: str, schemas: Mapping[str, Sequence[Column]], names: Sequence[str] | None = None
+    query: str,
+    schemas: Mapping[str, Sequence[Column]],
+    names: Sequence[str] | None = None,
+    written: Mapping[str, str] = MappingProxyType({}),
 ) -> ColumnLineage:
     """Trace every output column of one SELECT to the columns of the datasets it reads.
 
     Args:
         query: One SELECT in DuckDB's dialect, placeholders filled in.
-        schemas: Columns of every dataset it reads, by `namespace.dataset`.
+        schemas: Columns of every dataset it reads, by its full name.
         names: The names that DuckDB's binder gives the output columns, in their order; they are taken as they are, and
             where another parser sees another number of columns, or other names, the lineage is unknown.
+        written: The dataset behind every name that is written otherwise than in full, as in domains.
     """
     from sqlglot.errors import SqlglotError
     from sqlglot.optimizer.scope import build_scope
 
     try:
-        root = build_scope(_qualify(query, schemas))
+        flat = {_two_parts(name): columns for name, columns in schemas.items()}
+        root = build_scope(_qualify(query, flat, {**{name: name for name in schemas}, **written}))
         if root is None:
             raise _UnknownError(_GIVEN_UP)
-        walk = _Walk(root, schemas)
-        return walk.trace(names)
+        return _in_full(_Walk(root, flat).trace(names), {_two_parts(name): name for name in schemas})
     except _UnknownError as why:
         return unknown_lineage(names or (), str(why))
     except (SqlglotError, ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
@@ -62,12 +69,49 @@ def trace_columns(
         return unknown_lineage(names or (), "the query is nested too deeply")
 
 
-def _qualify(query: str, schemas: Mapping[str, Sequence[Column]]) -> exp.Expr:
+def _two_parts(dataset: str) -> str:
+    """Return a dataset's name with one dot: of a domain's the first two parts become one, which no other name has."""
+    namespace, _, name = dataset.rpartition(".")
+    return f"{flat_name(namespace)}.{name}"
+
+
+def _in_full(traced: ColumnLineage, names: Mapping[str, str]) -> ColumnLineage:
+    """Return a lineage of two-part names with the datasets' own."""
+    if all(short == name for short, name in names.items()):
+        return traced
+
+    def leaves(found: Iterable[Leaf]) -> tuple[Leaf, ...]:
+        return _in_order((names.get(dataset, dataset), column) for dataset, column in found)
+
+    columns = tuple(replace(column, leaves=leaves(column.leaves)) for column in traced.columns)
+    return replace(traced, columns=columns, indirect={kind: leaves(found) for kind, found in traced.indirect.items()})
+
+
+def _shorten(tree: exp.Expr, written: Mapping[str, str]) -> None:
+    """Have every table of a query named in two parts."""
+    from sqlglot import exp
+
+    known = {name.lower(): dataset for name, dataset in written.items()}
+    ctes = {cte.alias.lower() for cte in tree.find_all(exp.CTE)}
+    for table in tree.find_all(exp.Table):
+        if isinstance(table.this, exp.Func) or (not table.db and table.name.lower() in ctes):
+            continue
+        name = ".".join(part for part in (table.catalog, table.db or MAIN_SCHEMA, table.name) if part)
+        dataset = known.get(name.lower())
+        if (dataset is not None and dataset.lower() != name.lower()) or table.catalog:
+            namespace, _, last = _two_parts(dataset or name).partition(".")
+            table.set("catalog", None)
+            table.set("db", exp.to_identifier(namespace, quoted=True))
+            table.set("this", exp.to_identifier(last, quoted=True))
+
+
+def _qualify(query: str, schemas: Mapping[str, Sequence[Column]], written: Mapping[str, str]) -> exp.Expr:
     """Parse a query, refuse what is not followed, and name the source of every column."""
     from sqlglot import exp, parse_one
     from sqlglot.optimizer.qualify import qualify
 
     tree = parse_one(query, dialect="duckdb")
+    _shorten(tree, written)
     try:
         tree = replace_pivots(tree, schemas)
     except ValueError as error:

@@ -68,12 +68,14 @@ class Parsed:
         refused: What it calls and may not: what reaches outside the graph, or changes the session.
         mentions: Every place where a dataset is named: offset in the text (in characters) and name; the offset is -1
             where its namespace is not written there.
+        heads: Every place where a name of several parts stands: offset in the text (in characters) and first part.
     """
 
     tables: tuple[Mention, ...]
     volatile: tuple[Mention, ...]
     refused: tuple[Refused, ...]
     mentions: tuple[tuple[int, str], ...] = ()
+    heads: tuple[tuple[int, str], ...] = ()
 
 
 @cache
@@ -157,6 +159,7 @@ def _read(text: str, node: dict[str, Any]) -> Parsed:
         _in_order(reader.volatile),
         tuple(sorted(refused, key=_position)),
         tuple(sorted(reader.mentions)),
+        tuple(sorted(reader.heads)),
     )
 
 
@@ -205,6 +208,7 @@ class _Reader:
         self.tables: dict[str, Mention] = {}
         self.volatile: dict[str, Mention] = {}
         self.mentions: set[tuple[int, str]] = set()
+        self.heads: set[tuple[int, str]] = set()
 
     def walk(self, node: Any, scope: Mapping[str, _Cte | None]) -> None:
         if isinstance(node, list):
@@ -242,8 +246,10 @@ class _Reader:
         name = ".".join(part for part in (catalog, schema or "main", table) if part)
         self._note_name(self.tables, name, node)
         offset = int(node.get("query_location", NO_PLACE))
-        written = schema and not catalog and offset < NO_PLACE
-        self.mentions.add((len(self.text.encode()[:offset].decode(errors="replace")) if written else -1, name))
+        at = len(self.text.encode()[:offset].decode(errors="replace")) if schema and offset < NO_PLACE else -1
+        self.mentions.add((-1 if catalog else at, name))
+        if at >= 0:
+            self.heads.add((at, catalog or schema))
 
     def _note(self, into: dict[str, Mention], known: frozenset[str], name: str, node: dict[str, Any]) -> None:
         if name.lower() in known:

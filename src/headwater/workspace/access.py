@@ -29,6 +29,7 @@ from headwater.plan.planning import Observed
 from headwater.project.cache import ParseCache
 from headwater.run.catalogue import Catalogue
 from headwater.run.context import utc_now
+from headwater.sql.catalogs import Catalogs
 from headwater.state import Journal, Lease, find_holder
 from headwater.temporary import place_of, remove_left, temporary_folder
 from headwater.workspace.live_query import ask_query, ask_states
@@ -120,7 +121,8 @@ class Access:
             spill = place_of(self.project.root)
             with suppress(OSError):  # nothing may be written here: then only what fits in memory can be looked at
                 spill = stack.enter_context(temporary_folder(self.project.root))
-            yield stack.enter_context(DuckDBSession(self.project.engine, spill, **options))
+            catalogs = Catalogs(self.project.domains, self.project.root_ports)
+            yield stack.enter_context(DuckDBSession(self.project.engine, spill, catalogs=catalogs, **options))
 
     @contextmanager
     def alone(self, wait: bool, tell: Callable[[str], None] | None) -> Iterator[Connectors]:

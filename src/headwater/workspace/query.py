@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.contracts import NO_REJECTS
 from headwater.core.fragments import quote_identifier
+from headwater.core.names import flat_name
 from headwater.core.near import suggest
 from headwater.core.secrets import redact
 from headwater.errors import BusyError, HeadwaterError, ProjectError, StateError
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from headwater.core.dataset import Dataset
     from headwater.run.catalogue import Catalogue
+    from headwater.sql.parse import Parsed
 
 
 FORMS = ("arrow", "parquet", "text", "json")
@@ -80,7 +82,7 @@ def run_query(catalogue: Catalogue, connection: DuckDBPyConnection, sql: str, fo
     try:
         for place in parsed.tables:
             shown += _show(catalogue, place.name)
-        query = _spell(connection, drop_semicolons(_name_whole_tables(sql)), form)
+        query = _spell(connection, drop_semicolons(_name_whole_tables(_name_catalogs(sql, parsed, catalogue))), form)
         reader = connection.sql(query).to_arrow_reader(ANSWER_ROWS)
     except duckdb.Error as error:
         raise _explain(error, shown, catalogue) from None
@@ -123,6 +125,18 @@ _SPELLINGS: dict[str, Callable[[str, DuckDBPyType], str]] = {
 }
 
 
+def _name_catalogs(sql: str, parsed: Parsed, catalogue: Catalogue) -> str:
+    """Write the domains' catalogues by the names that they have in a session of its own."""
+    catalogs = catalogue.session.catalogs
+    domains = {fold_name(domain): domain for domain in catalogs.domains if catalogs.prefix}
+    for offset, head in reversed(parsed.heads):
+        if (domain := domains.get(fold_name(head))) is not None:
+            quoted = sql.startswith('"', offset)
+            rest = offset + len(head) + (2 if quoted else 0)
+            sql = f"{sql[:offset]}{quote_identifier(catalogs.catalog_of(domain))}{sql[rest:]}"
+    return sql
+
+
 def _name_whole_tables(sql: str) -> str:
     """Write `system.` as the schema that stands behind it, at its token."""
     import duckdb
@@ -147,12 +161,12 @@ def _show(catalogue: Catalogue, written: str) -> list[str]:
     loaded = [name for name, found in project.datasets.items() if found.is_loaded]
     stored = (name for name, state in catalogue.states.items() if state.columns or state.foreign)
     names = loaded if whole else [*project.datasets, *(name for name in stored if name not in project.consumers)]
-    wanted = table.replace("__", ".", 1) if whole else fold_name(written)
-    dataset = next((name for name in names if fold_name(name) == wanted), None)
+    wanted = table if whole else fold_name(written)
+    dataset = next((n for n in names if fold_name(flat_name(n) if whole else n) == wanted), None)
     if dataset is None and (maker := project.consumers.get(written)) is not None:
         raise ProjectError(f"{written} makes files and holds no rows", fix=f"query what it reads: {_listed(maker)}")
     if dataset is None:
-        known = [f"{namespace}.{name.replace('.', '__')}" for name in names] if whole else names
+        known = [f"{namespace}.{flat_name(name)}" for name in names] if whole else names
         raise ProjectError(f"no dataset is named {written}", fix=suggest(written, known))
     read = list(project.physical_inputs(dataset)) if project.view(dataset) else [dataset]
     for name in read:

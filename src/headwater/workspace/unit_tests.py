@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from headwater.core.fragments import SelectSql, quote_dataset, quote_identifier, quote_text
+from headwater.core.fragments import SelectSql, quote_identifier, quote_text
 from headwater.core.near import suggest
 from headwater.core.project import Model, SourceTable
 from headwater.core.values import resolve_scalar
@@ -16,6 +16,7 @@ from headwater.plan.intervals import parse_moment
 from headwater.plan.planning import Observed
 from headwater.run.boundary import call_user_model
 from headwater.sql.binding import describe_query, explain_error
+from headwater.sql.catalogs import Catalogs, quote_place
 from headwater.sql.exact import exact_text
 from headwater.sql.placeholders import fill_clock
 from headwater.sql.sealed import connect_sealed
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from headwater.core.commit import Column
+    from headwater.core.names import Place
     from headwater.core.project import Project, UnitTest
 
 _PROBE_LIMIT = 20
@@ -66,9 +68,12 @@ def _run(project: Project, test: UnitTest) -> UnitTestResult:
 
     model = project.declared(Model)[test.spec.model]
     connection = _connect(model)
+    given = _Given(project, connection, Catalogs(project.domains, project.root_ports))
     place = str(test.location)
     try:
-        _give_inputs(connection, project, model, test)
+        given.catalogs.attach(connection)
+        given.give_inputs(model, test)
+        given.catalogs.use(connection, model.domain)
         query, alive = _query(connection, project, model, test)
         missing, unexpected = _compare(connection, query, test.spec.expect)
         del alive
@@ -100,22 +105,45 @@ def _types(project: Project, dataset: str) -> dict[str, str]:
     return {name: type_text for name, type_text in project.datasets[dataset].columns.items() if type_text}
 
 
-def _give(
-    connection: DuckDBPyConnection, dataset: str, rows: Sequence[Mapping[str, Any]], types: dict[str, str]
-) -> None:
-    """Make a dataset of given rows; without rows it has the known columns, or none that is known: an error says so."""
-    names = list(dict.fromkeys([*types, *(name for row in rows for name in row)]))
-    if not names:
-        raise ProjectError(
-            f"nothing is given for {dataset}, and its columns are not declared", fix=f"give it rows: {dataset}: [{{…}}]"
-        )
-    kinds = {name: types.get(name) or _infer(rows, name) for name in names}
-    connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quote_identifier(dataset.partition('.')[0])}")
-    parts = ", ".join(f"{quote_identifier(name)} {kind}" for name, kind in kinds.items())
-    connection.execute(f"CREATE OR REPLACE TABLE {quote_dataset(dataset)} ({parts})")
-    for row in rows:
-        values = ", ".join(_exactly(row.get(name), kinds[name], f"{dataset}.{name}") for name in names)
-        connection.execute(f"INSERT INTO {quote_dataset(dataset)} VALUES ({values})")
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What a test gives, as tables and views of an empty database."""
+
+    project: Project
+    connection: DuckDBPyConnection
+    catalogs: Catalogs
+
+    def give_inputs(self, model: Model, test: UnitTest) -> None:
+        """Make what a model reads: given rows, or a view over what is given for what the view reads."""
+        for name in model.inputs:
+            view = self.project.view(name)
+            if name in test.spec.given or view is None:
+                self._give(name, test.spec.given.get(name, []), _types(self.project, name))
+                continue
+            self.give_inputs(view, test)
+            self._make(name, "VIEW", f"AS {fill_clock(view.text, _clock(test))}")
+
+    def _give(self, dataset: str, rows: Sequence[Mapping[str, Any]], types: dict[str, str]) -> None:
+        """Make a dataset of rows; without rows it has the known columns, or none that is known: an error says so."""
+        names = list(dict.fromkeys([*types, *(name for row in rows for name in row)]))
+        if not names:
+            raise ProjectError(
+                f"nothing is given for {dataset}, and its columns are not declared",
+                fix=f"give it rows: {dataset}: [{{…}}]",
+            )
+        kinds = {name: types.get(name) or _infer(rows, name) for name in names}
+        parts = ", ".join(f"{quote_identifier(name)} {kind}" for name, kind in kinds.items())
+        for place in self._make(dataset, "TABLE", f"({parts})"):
+            for row in rows:
+                values = ", ".join(_exactly(row.get(name), kinds[name], f"{dataset}.{name}") for name in names)
+                self.connection.execute(f"INSERT INTO {quote_place(place)} VALUES ({values})")
+
+    def _make(self, dataset: str, what: str, how: str) -> tuple[Place, ...]:
+        places = self.catalogs.places(dataset)
+        for place in places:
+            self.catalogs.make_schema(self.connection, place)
+            self.connection.execute(f"CREATE OR REPLACE {what} {quote_place(place)} {how}")
+        return places
 
 
 def _infer(rows: Sequence[Mapping[str, Any]], name: str) -> str:
@@ -145,18 +173,6 @@ def _looks_like(text: str, kind: str) -> bool:
     if kind == "DATE":
         return len(text) == len("2024-01-01")
     return (moment.tzinfo is not None) == (kind == "TIMESTAMPTZ")
-
-
-def _give_inputs(connection: DuckDBPyConnection, project: Project, model: Model, test: UnitTest) -> None:
-    """Make what a model reads: given rows, or a view over what is given for what the view reads."""
-    for name in model.inputs:
-        view = project.view(name)
-        if name in test.spec.given or view is None:
-            _give(connection, name, test.spec.given.get(name, []), _types(project, name))
-            continue
-        _give_inputs(connection, project, view, test)
-        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quote_identifier(name.partition('.')[0])}")
-        connection.execute(f"CREATE OR REPLACE VIEW {quote_dataset(name)} AS {fill_clock(view.text, _clock(test))}")
 
 
 def _clock(test: UnitTest) -> datetime:

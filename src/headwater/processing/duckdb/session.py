@@ -9,7 +9,9 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from headwater.contracts import SYSTEM_COLUMNS
-from headwater.core.fragments import SelectSql, quote_dataset, quote_identifier, quote_text
+from headwater.core.fragments import SelectSql, quote_identifier, quote_text
+from headwater.core.names import ROOT, Place, flat_name
+from headwater.sql.catalogs import Catalogs, quote_place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -38,11 +40,12 @@ class DuckDBSession:
         wait_s: How long to wait for a warehouse's file that another process holds.
         tell: Called with a line about who is waited for.
         leaves_notes: Stores may write down beside their files what they have found out.
+        catalogs: The project's domains, a catalogue each.
     """
 
     def __init__(
         self, engine: EngineSpec, spill: Path, *, read_only: bool = False, wait_s: float = 0.0,
-        tell: Callable[[str], None] = lambda _: None, leaves_notes: bool = True,
+        tell: Callable[[str], None] = lambda _: None, leaves_notes: bool = True, catalogs: Catalogs | None = None,
     ) -> None:  # fmt: skip
         import duckdb
 
@@ -62,13 +65,14 @@ class DuckDBSession:
         self.wait_s = wait_s
         self.tell = tell
         self.leaves_notes = leaves_notes
-        self._begin(connection, read_only)
+        self._begin(connection, read_only, catalogs or Catalogs())
 
-    def _begin(self, connection: DuckDBPyConnection, read_only: bool) -> None:
+    def _begin(self, connection: DuckDBPyConnection, read_only: bool, catalogs: Catalogs) -> None:
         self.read_only = read_only
+        self.catalogs = catalogs
+        catalogs.attach(connection)
         self._lock = threading.Lock()
-        self._schemas: set[str] = set()
-        self._shown: dict[str, str] = {}
+        self._shown: dict[Place, str] = {}
         self._at_close: list[tuple[Callable[[], None], Callable[[], None]]] = []
         self._asides = count()
         self._connection = connection
@@ -79,9 +83,11 @@ class DuckDBSession:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def cursor(self) -> DuckDBPyConnection:
-        """Return a connection of its own to the shared instance."""
-        return self._connection.cursor()
+    def cursor(self, domain: str = ROOT) -> DuckDBPyConnection:
+        """Return a connection of its own to the shared instance, on which names mean what they mean in a domain."""
+        connection = self._connection.cursor()
+        self.catalogs.use(connection, domain)
+        return connection
 
     def seal(self, places: Iterable[str | Path]) -> None:
         """Let the instance reach these files and folders only, from now on, and lock its settings.
@@ -106,10 +112,12 @@ class DuckDBSession:
         name = f"_aside_{next(self._asides)}"
         with closing(self.cursor()) as connection:
             connection.execute(f"ATTACH ':memory:' AS {name}")
+            own = Catalogs(self.catalogs.domains, self.catalogs.shared, name, f"{name}_")
             try:
-                yield _Aside(connection, name, read_only=self.read_only)
+                yield _Aside(connection, own, read_only=self.read_only)
             finally:
                 connection.execute("USE memory")
+                own.detach(connection)
                 connection.execute(f"DETACH {name}")
 
     def close(self) -> None:
@@ -137,59 +145,52 @@ class DuckDBSession:
         columns = ", ".join(quote_identifier(column.name) for column in state.columns if column.name not in hidden)
         self.show_query(state.name, SelectSql(f"SELECT {columns} FROM ({state.scan})"))
         if loaded:
-            whole, quarantine = _system_names(state.name)
-            self._replace_view(WHOLE, whole, state.scan)
+            whole, quarantine = self._system_places(state.name)
+            self._replace_view(whole, state.scan)
             if state.rejects:
-                self._replace_view("quarantine", quarantine, state.rejects)
+                self._replace_view(quarantine, state.rejects)
 
     def show_query(self, dataset: str, query: SelectSql) -> None:
         """Make a query readable under a dataset's name: a view model, or a table seen through its columns."""
-        self._replace_view(dataset.partition(".")[0], quote_dataset(dataset), query)
+        own, *repeated = self.catalogs.places(dataset)
+        self._replace_view(own, query)
+        for place in repeated:
+            self._replace_view(place, SelectSql(f"SELECT * FROM {quote_place(own)}"))
 
-    def _replace_view(self, schema: str, name: str, query: str) -> None:
+    def _replace_view(self, place: Place, query: SelectSql) -> None:
         with self._lock:
-            if self._shown.get(name) == query:
+            if self._shown.get(place) == query:
                 return
-            if schema not in self._schemas:
-                self._connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quote_identifier(schema)}")
-                self._schemas.add(schema)
-            self._connection.execute(f"CREATE OR REPLACE VIEW {name} AS {query}")
-            self._shown[name] = query
+            self.catalogs.make_schema(self._connection, place)
+            self._connection.execute(f"CREATE OR REPLACE VIEW {quote_place(place)} AS {query}")
+            self._shown[place] = query
 
     def forget(self, dataset: str) -> None:
         """Have the dataset's views made again when it is next shown (its table was rewritten)."""
         with self._lock:
-            for name in (quote_dataset(dataset), *_system_names(dataset)):
-                self._shown.pop(name, None)
+            for place in (*self.catalogs.places(dataset), *self._system_places(dataset)):
+                self._shown.pop(place, None)
 
-
-def _system_names(dataset: str) -> tuple[str, str]:
-    """Return the names under which a loaded table is whole, and its rejects are."""
-    flat = quote_identifier(dataset.replace(".", "__"))
-    return f"{WHOLE}.{flat}", f"quarantine.{flat}"
+    def _system_places(self, dataset: str) -> tuple[Place, Place]:
+        """Return where a loaded table is whole, and where its rejects are."""
+        root, flat = self.catalogs.catalog_of(ROOT), flat_name(dataset)
+        return Place(root, WHOLE, flat), Place(root, "quarantine", flat)
 
 
 class _Aside(DuckDBSession):
-    """The views of one database of the instance.
+    """The views of a few databases of the instance.
 
     Args:
         connection: Its own connection to the instance.
-        catalog: The database's name.
+        catalogs: The databases.
         read_only: As the instance's.
     """
 
-    def __init__(self, connection: DuckDBPyConnection, catalog: str, *, read_only: bool) -> None:
-        self._catalog = catalog
+    def __init__(self, connection: DuckDBPyConnection, catalogs: Catalogs, *, read_only: bool) -> None:
         self.wait_s = 0.0
         self.tell = lambda _: None
-        self._begin(connection, read_only)
-        connection.execute(f"USE {catalog}")
-
-    def cursor(self) -> DuckDBPyConnection:
-        """Return a connection of its own that finds the views of this database."""
-        connection = self._connection.cursor()
-        connection.execute(f"USE {self._catalog}")
-        return connection
+        self._begin(connection, read_only, catalogs)
+        catalogs.use(connection, ROOT)
 
 
 def machine_memory_bytes() -> int:

@@ -2,10 +2,10 @@
 
 from headwater.project.readers.consumers import DASHBOARDS, LEARNED
 from headwater.project.readers.models import MODELS
-from headwater.project.readers.reader import Declared, FolderReader, LoadContext
+from headwater.project.readers.reader import DOMAINS, Declared, FolderReader, LoadContext
 from headwater.project.readers.sources import SOURCES
 
 READERS: tuple[FolderReader, ...] = (SOURCES, MODELS, DASHBOARDS, LEARNED)
 """In the order in which their datasets are shown."""
 
-__all__ = ["READERS", "Declared", "FolderReader", "LoadContext"]
+__all__ = ["DOMAINS", "READERS", "Declared", "FolderReader", "LoadContext"]

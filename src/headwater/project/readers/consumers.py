@@ -58,7 +58,7 @@ class ConsumerReader:
             if file.name.startswith(("_", ".")):
                 continue
             path = self.context.path_of(file)
-            name = f"{self.folder}.{file.stem}"
+            name = self.context.full_name(f"{self.folder}.{file.stem}")
             if other := places.get(name):
                 what = f"two files are named {name}: the other is {other}"
                 self.context.error(Location(path, 1), what, "rename one file")
@@ -93,7 +93,9 @@ class ConsumerReader:
             return None
         spec = DescribedSpec.model_validate({word: getattr(options, word) for word in _WORDS if hasattr(options, word)})
         root, place = str(self.context.root), Location(path, document.first_line)
-        declared = DeclaredConsumer(name, given, options, place, root, text, str(file.parent), spec=spec)
+        declared = DeclaredConsumer(
+            name, given, options, place, root, text, str(file.parent), spec=spec, domain=self.context.domain
+        )
         consumer = made_by(declared)
         print_ = self._fingerprint(plain(data), text, consumer)
         queries, references = self._judge(consumer.queries())

@@ -53,7 +53,7 @@ class ModelReader:
             if file.name.startswith(("_", ".")):
                 continue
             path = self.context.path_of(file)
-            name = _name_of(PurePosixPath(path))
+            name = self.context.full_name(_name_of(PurePosixPath(file.relative_to(self.context.base))))
             if other := places.get(name):
                 what = f"two models are named {name}: the other is {other}"
                 self.context.error(Location(path, 1), what, "rename one file")
@@ -110,6 +110,7 @@ class ModelReader:
             uses=tuple(word for word in CLOCK if any(word == other for _, _, other in found)),
             shifts=shifts,
             mentions=tuple((offset, name) for offset, name in entry["mentions"]),
+            domain=self.context.domain,
         )
 
     def _check_interval(self, spec: ModelSpec, body: str, found: list[tuple[int, int, str]], path: str) -> None:
@@ -176,6 +177,7 @@ class ModelReader:
             fingerprint=fingerprint_model(spec, digest(sources), json.dumps(inputs)),
             arguments={str(key): str(value) for key, value in inputs.items()},
             function=function.name,
+            domain=self.context.domain,
         )
 
     @staticmethod
@@ -205,7 +207,7 @@ def _declare(model: Model, context: LoadContext) -> Declared:
     if name and place is not None:
         family = load_store(place.kind).family
         nodes.append(Node(model.name, family, place.name, Role.DATASET, model, model.location))
-    return Declared(dataset, f"folder models/{model.name.partition('.')[0]}", tuple(nodes), model.references)
+    return Declared(dataset, f"folder models/{model.name.split('.')[-2]}", tuple(nodes), model.references)
 
 
 MODELS = FolderReader(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from headwater.core.names import ROOT, full_name
 from headwater.core.specs import ProjectSpec
 from headwater.errors import ProjectError
 from headwater.project.documents import parse_document, read_text
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from headwater.project.documents import Document
     from headwater.project.references import References
 
+DOMAINS = "domains"
+"""The folder in which each domain has a folder of its own."""
+
 
 @dataclass(slots=True)
 class LoadContext:
@@ -36,6 +40,7 @@ class LoadContext:
         stores: The stores by name.
         variables: The variables' values; None for one that is wrong.
         any_variable: It is not known which variables there are: none is refused.
+        domain: The domain that is read.
         errors: Problems found.
         warnings: What does not stop a run.
     """
@@ -50,6 +55,16 @@ class LoadContext:
     any_variable: bool = False
     errors: list[ProjectError] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    domain: str = ROOT
+
+    @property
+    def base(self) -> Path:
+        """The folder whose folders are read: the project's, or the domain's."""
+        return self.root if self.domain == ROOT else self.root / DOMAINS / self.domain
+
+    def full_name(self, local: str) -> str:
+        """Return the full name of what the domain calls `namespace.name`."""
+        return full_name(self.domain, local)
 
     def open_document(self, file: Path) -> Document | None:
         """Read a YAML file; None when it has problems."""
@@ -63,8 +78,8 @@ class LoadContext:
         return document
 
     def files(self, folder: str, *suffixes: str) -> list[Path]:
-        """Return the files below a folder of the project, sorted; all, or those with a suffix."""
-        base = self.root / folder
+        """Return the files below a folder of the domain, sorted; all, or those with a suffix."""
+        base = self.base / folder
         found = (file for file in base.rglob("*") if not suffixes or file.suffix in suffixes) if base.is_dir() else ()
         return sorted(file for file in found if file.is_file())
 
@@ -102,7 +117,8 @@ class FolderReader:
         folder: Its name in the project.
         word: What one of its declarations is called, also in the name of its JSON Schema.
         read: Returns what the folder declares, but for what is broken.
-        names: Returns the dataset that a file declares, or the namespace of several; takes a path in the project.
+        names: Returns what its domain calls the dataset that a file declares, or the namespace of several; takes a path
+            in the domain.
         json_schema: Returns the schema of a declaration, for editors.
     """
 

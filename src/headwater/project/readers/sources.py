@@ -101,8 +101,8 @@ class SourceReader:
             self._claim(document, connector, connection, name, table)
             declared = fingerprint_source(kind, raw, data["tables"][name], schemas.get(name))
             yield SourceTable(
-                name=f"{file.stem}.{name}", kind=kind, connection=connection, options=table, ingest=table,
-                location=document.place(("tables", name)), fingerprint=declared,
+                name=self.context.full_name(f"{file.stem}.{name}"), kind=kind, connection=connection, options=table,
+                ingest=table, location=document.place(("tables", name)), fingerprint=declared,
                 store=self.context.stores[table.into],
             )  # fmt: skip
 

@@ -43,7 +43,7 @@ def run_consume(step: ConsumeStep, context: RunContext) -> StepResult:
     catalogue, consumer = context.catalogue, step.consumer
     catalogue.show_inputs(step.dataset)
     versions = {name: version for name in step.inputs if (version := catalogue.states[name].version) is not None}
-    with catalogue.cursor() as connection, temporary_folder(context.project.root) as temporary:
+    with catalogue.cursor(consumer.domain) as connection, temporary_folder(context.project.root) as temporary:
         made_in, scratch = temporary / "made", temporary / "scratch"
         made_in.mkdir()
         scratch.mkdir()

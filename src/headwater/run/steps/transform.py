@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from headwater.contracts import Change, Computation, Load, Target
 from headwater.core.fragments import SelectSql
+from headwater.core.names import ROOT
 from headwater.core.plan import Decision, Interval
 from headwater.core.policies import Materialization
 from headwater.core.run import EventName, Status, StepResult
@@ -46,7 +47,7 @@ def run_transform(step: TransformStep, context: RunContext) -> StepResult:
     """Compute a model and commit its rows; one commit, or one per span of intervals."""
     state = _readable(step, context)
     context.catalogue.show_inputs(step.dataset)
-    with context.catalogue.cursor() as connection:
+    with context.catalogue.cursor(step.model.domain) as connection:
         work = _Work(step, context, connection)
         if only_checks_changed(step, state):
             return work.commit(Change("record"), step.intervals)
@@ -77,11 +78,10 @@ def _readable(step: TransformStep, context: RunContext) -> TableState | None:
 
 
 def joins(step: TransformStep) -> bool:
-    """Whether a transform is all in one statement: SQL, stored whole, and no check looks into another table."""
+    """Whether a transform is all in one statement: SQL of the root, stored whole, and no check looks elsewhere."""
     looks_away = any(check.relationship is not None for check in step.model.spec.all_checks())
-    return (
-        step.model.spec.materialize == Materialization.TABLE and bool(step.sql) and bool(step.inputs) and not looks_away
-    )
+    whole = step.model.spec.materialize == Materialization.TABLE and step.model.domain == ROOT
+    return whole and bool(step.sql) and bool(step.inputs) and not looks_away
 
 
 def is_small(step: TransformStep, context: RunContext) -> bool:

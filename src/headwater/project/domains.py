@@ -1,0 +1,168 @@
+"""Names within and across domains: what a name that is written in one of them means, and what it may not read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
+
+from headwater.core.consumer import DeclaredConsumer
+from headwater.core.graph import Role
+from headwater.core.names import MAIN_SCHEMA, ROOT, full_name
+from headwater.core.near import suggest
+from headwater.core.project import Model, SourceTable
+from headwater.core.specs import DescribedSpec
+from headwater.errors import ProjectError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from headwater.core.dataset import Dataset, Declaration
+    from headwater.core.graph import Location
+    from headwater.core.project import Reference
+    from headwater.core.specs import CheckSpec
+    from headwater.project.readers import Declared
+
+
+SpecT = TypeVar("SpecT", bound=DescribedSpec)
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What names mean in each domain of a project.
+
+    Attributes:
+        datasets: Everything that is declared, by full name.
+        domains: The domains.
+    """
+
+    datasets: Mapping[str, Dataset]
+    domains: Collection[str]
+
+    def find(self, domain: str, written: str) -> str | None:
+        """Return the dataset that a name means in a domain, whether it may be read there or not; None for nothing.
+
+        A domain's own names come first, then ports.
+        """
+        parts = written.split(".")
+        if len(parts) == 2:
+            candidates = [full_name(domain, written)]
+            if parts[0] == MAIN_SCHEMA:
+                candidates.append(f"{domain}.{parts[1]}")
+            candidates.append(written)
+        else:
+            candidates = [written, *([f"{parts[0]}.{parts[2]}"] if parts[1:2] == [MAIN_SCHEMA] else [])]
+        return next((name for name in candidates if name in self.datasets), None)
+
+    def reads(self, domain: str, dataset: str) -> bool:
+        """Whether a domain sees a dataset: its own, and every port."""
+        found = self.datasets[dataset]
+        return found.domain == domain or found.role is Role.PUBLISH
+
+    def seen(self, domain: str) -> list[str]:
+        """Return the names that a domain may write."""
+        own = f"{domain}." if domain != ROOT else ""
+        return [name.removeprefix(own) for name in self.datasets if self.reads(domain, name)]
+
+
+def resolve_references(one: Declared, names: Names, errors: list[ProjectError], broken: Collection[str]) -> Declared:
+    """Return what a reader has found with the full names of all it reads; what it may not read is an error."""
+    domain, found = one.dataset.domain, []
+    for reference in one.references:
+        name = names.find(domain, reference.name)
+        if name is None:
+            if not {full_name(domain, reference.name), *_namespaces(domain, reference.name)} & set(broken):
+                what = f"{one.dataset.name} reads {reference.name}, which nothing declares"
+                errors.append(ProjectError.at(reference.location, what, suggest(reference.name, names.seen(domain))))
+            found.append(replace(reference, written=reference.name))
+            continue
+        if not names.reads(domain, name):
+            errors.append(_private(one.dataset, names.datasets[name], reference.location))
+        found.append(replace(reference, name=name, written=reference.name))
+    return _with_references(one, found)
+
+
+def _namespaces(domain: str, written: str) -> tuple[str, ...]:
+    """Return the namespaces, or the domain, that a name that is not known might stand in."""
+    first = written.partition(".")[0]
+    return (full_name(domain, first), first, written.rpartition(".")[0])
+
+
+def _private(reader: Dataset, read: Dataset, place: Location) -> ProjectError:
+    whose = "the root" if read.domain == ROOT else f"the domain {read.domain}"
+    folder = "products/" if read.domain == ROOT else f"domains/{read.domain}/products/"
+    return ProjectError.at(
+        place,
+        f"{reader.name} reads {read.name}, which is private to {whose} ({read.location})",
+        f"read a port of {whose}, or publish one in {folder}",
+    )
+
+
+def _with_references(one: Declared, references: Sequence[Reference]) -> Declared:
+    full = {reference.written: reference.name for reference in references}
+    inputs = tuple(dict.fromkeys(full.get(name, name) for name in one.dataset.inputs))
+    declared = one.dataset.declaration
+    if isinstance(declared, Model):
+        declared = replace(
+            declared,
+            references=tuple(references),
+            arguments={key: full.get(name, name) for key, name in declared.arguments.items()},
+            mentions=tuple(_mention(offset, name, full) for offset, name in declared.mentions),
+        )
+    elif isinstance(declared, DeclaredConsumer):
+        declared = replace(
+            declared,
+            queries=tuple(
+                replace(
+                    query,
+                    reads=tuple(dict.fromkeys(full.get(name, name) for name in query.reads)),
+                    names={name: full[name] for name in query.reads if full.get(name, name) != name},
+                )
+                for query in declared.queries
+            ),
+        )
+    else:
+        return replace(one, references=tuple(references))
+    nodes = tuple(replace(node, spec=declared) for node in one.nodes)
+    dataset = replace(one.dataset, declaration=declared, inputs=inputs)
+    return replace(one, dataset=dataset, nodes=nodes, references=tuple(references))
+
+
+def _mention(offset: int, name: str, full: Mapping[str, str]) -> tuple[int, str]:
+    meant = full.get(name, name)
+    return (offset if meant == name else -1, meant)
+
+
+def resolve_checks(one: Declared, names: Names, errors: list[ProjectError]) -> Declared:
+    """Return what was found with the full names of the datasets that its checks look into."""
+    declared, domain = one.dataset.declaration, one.dataset.domain
+    looked = {check.relationship.to for check in one.dataset.checks if check.relationship}
+    full: dict[str, str] = {}
+    for written in sorted(looked):
+        name = names.find(domain, written)
+        if name is not None and name != written:
+            full[written] = name
+        if name is not None and not names.reads(domain, name):
+            errors.append(_private(one.dataset, names.datasets[name], one.dataset.location))
+    if not full or not isinstance(declared, Model | SourceTable):
+        return one
+
+    made: Declaration
+    if isinstance(declared, Model):
+        made = replace(declared, spec=_with_full_names(declared.spec, full))
+    else:
+        made = replace(declared, ingest=_with_full_names(declared.ingest, full))
+    nodes = tuple(replace(node, spec=made) for node in one.nodes)
+    return replace(one, dataset=replace(one.dataset, declaration=made), nodes=nodes)
+
+
+def _with_full_names(spec: SpecT, full: Mapping[str, str]) -> SpecT:
+    def resolved(checks: Sequence[CheckSpec]) -> list[CheckSpec]:
+        return [
+            check.model_copy(update={"relationship": to.model_copy(update={"to": full.get(to.to, to.to)})})
+            if (to := check.relationship)
+            else check
+            for check in checks
+        ]
+
+    columns = {n: c.model_copy(update={"checks": resolved(c.checks)}) for n, c in spec.columns.items()}
+    return spec.model_copy(update={"checks": resolved(spec.checks), "columns": columns})
