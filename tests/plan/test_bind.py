@@ -164,7 +164,7 @@ def test_a_second_binding_binds_nothing(load_files: Load, monkeypatch: pytest.Mo
     first = bind(load_files(files))
     bound: list[str] = []
     genuine = Binder.bind
-    monkeypatch.setattr(Binder, "bind", lambda self, query: bound.append(query) or genuine(self, query))
+    monkeypatch.setattr(Binder, "bind", lambda self, query, domain: bound.append(query) or genuine(self, query, domain))
     assert bind(load_files(files)) == first
     assert bound == []
     bind(load_files({**files, "models/m/a.sql": "select id, amount from shop.orders"}))

@@ -244,7 +244,7 @@ def test_lost_and_retyped_columns_are_followed_down(load_files: Load) -> None:
         "hits m.flt (filter), m.p (unknown), m.v.amount (value), m.copy.amount (value)",
         "m.base: column lost is gone; hits m.p (unknown), m.v.lost (value), m.copy.lost (value), m.far.more (value)",
     ]
-    assert found[0].hits[0] == Hit("m.flt", "", "filter")
+    assert found[0].hits[0] == Hit("m.flt", "", "filter", "table")
 
 
 def test_a_column_that_nothing_reads(load_files: Load) -> None:

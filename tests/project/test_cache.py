@@ -10,7 +10,7 @@ import pytest
 from headwater.core.project import Model
 from headwater.project.cache import ParseCache
 from headwater.project.loader import load_project
-from headwater.project.readers import models as models_module
+from headwater.project.readers import queries as queries_module
 from headwater.sql import parse
 
 from ..conftest import ORDERS, Files
@@ -100,6 +100,6 @@ def test_entries_that_nobody_asked_for_are_dropped(tmp_path: Path) -> None:
     assert list(tmp_path.rglob("*.tmp")) == []
 
 
-def test_the_model_reader_is_what_is_counted() -> None:
+def test_the_judge_of_queries_is_what_is_counted() -> None:
     """The counting fixture replaces the name that `parse_query` looks up."""
-    assert models_module.ModelReader._parse("select 1 as x")["tables"] == []
+    assert queries_module._judge("select 1 as x")["tables"] == []

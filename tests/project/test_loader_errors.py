@@ -312,8 +312,8 @@ CASES: dict[str, tuple[Files, list[str]]] = {
             "  fix: use materialize: incremental with time, every and start"],
     ),
     "a folder that nothing reads yet": (
-        {"dashboards/a.md": "# A\n", "dashboards/.keep": ""},
-        ["dashboards/a.md: nothing reads the folder dashboards/ in this version\n  fix: move it out of the project"],
+        {"apps/a.yaml": "kind: api\n", "apps/.keep": ""},
+        ["apps/a.yaml: nothing reads the folder apps/ in this version\n  fix: move it out of the project"],
     ),
     "a schema file of an unknown table": (
         {"sources/shop.yaml": ORDERS, "sources/shop.schema.yaml": "order:\n  columns: {id: bigint}\n"},

@@ -118,7 +118,8 @@ def test_names_are_quoted(name: str) -> None:
 
 
 def test_a_dataset_is_quoted_part_by_part() -> None:
-    assert quote_dataset('a b.c"d.e') == '"a b"."c""d.e"'
+    assert quote_dataset('a b.c"d') == '"a b"."c""d"'
+    assert quote_dataset('a b.c"d.e') == '"a b"."c""d"."e"'
 
 
 @given(st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30)), st.integers(-14 * 60, 14 * 60))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headwater.core.graph import Location
-from headwater.core.names import ROOT, local_name
+from headwater.core.names import ROOT
 from headwater.core.texts import visible
 from headwater.project.names import folded, name_problem
 from headwater.project.readers import DOMAINS
@@ -55,7 +55,7 @@ def check_names(context: LoadContext, found: Sequence[Declared], domains: Sequen
     catalogs = {folded(domain): domain for domain in domains}
     for one in found:
         name, owner, place, domain = one.dataset.name, one.owner, one.dataset.location, one.dataset.domain
-        local = local_name(name)
+        local = name if domain == ROOT else name.removeprefix(f"{domain}.")
         for part in local.split("."):
             if problem := name_problem(part):
                 context.error(place, f"the name {visible(part)!r} {problem}", _FIX_NAME)
