@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.consumption.dashboards.blocks import MOST_COLOURS, ChartSpec, Mark
 from headwater.consumption.dashboards.parameters import NO_VALUE
-from headwater.consumption.dashboards.vega import LINE, PALETTE, WIDTH, check_fields
+from headwater.consumption.dashboards.vega import LINE, PALETTE, TIMES, WIDTH, check_fields
 from headwater.core.texts import visible
 from headwater.errors import ProjectError
 
@@ -158,11 +158,41 @@ def _position(
     said: dict[str, Any] = {"field": axis, "title": label or (None if several else visible(column.name))}
     if column.is_time:
         unit = _time_unit([row[at] for row in result.rows]) if block.mark in (Mark.BAR, Mark.RECT) else None
-        return {**said, "type": "temporal", **({"timeUnit": unit} if unit else {})}
+        if unit is None:
+            return {**said, "type": "temporal", "axis": {"format": TIMES}}
+        return {**said, "type": "temporal", "timeUnit": unit, "axis": _in_the_middle(unit) if axis == "x" else {}}
     discrete = block.mark is Mark.RECT or (block.mark is Mark.BAR and axis == "x" and not _is_horizontal(block, result))
-    if column.is_number:
-        return {**said, "type": "ordinal" if discrete else "quantitative"}
-    return {**said, "type": "nominal", "sort": None}
+    if column.is_number and not discrete:
+        return {**said, "type": "quantitative", "scale": {"zero": block.mark in (Mark.BAR, Mark.AREA)}}
+    turned = {"axis": {"labelAngle": 0}} if axis == "x" and _fit_side_by_side([row[at] for row in result.rows]) else {}
+    return {**said, **turned, **({"type": "ordinal"} if column.is_number else {"type": "nominal", "sort": None})}
+
+
+def _in_the_middle(unit: str) -> dict[str, Any]:
+    """Write labels of time below the middle of their bars, not below where these begin."""
+    width = f"(scale('x', {_LENGTHS_MS[unit]}) - scale('x', 0)) / 2"
+    return {"labelOffset": {"expr": width}, "labelBound": True}
+
+
+_DAY_MS = 86_400_000
+_LENGTHS_MS = {
+    "year": 365 * _DAY_MS,
+    "yearmonth": 30 * _DAY_MS,
+    "yearmonthdate": _DAY_MS,
+    "yearmonthdatehours": 3_600_000,
+    "yearmonthdatehoursminutes": 60_000,
+    "yearmonthdatehoursminutesseconds": 1_000,
+}
+
+
+def _fit_side_by_side(cells: Sequence[Cell]) -> bool:
+    """Whether the labels of an axis have room without being turned."""
+    labels = {cell or "" for cell in cells}
+    return max(map(len, labels), default=0) * _LETTER < (WIDTH - 80) / max(len(labels), 1)
+
+
+_LETTER = 7.0
+"""Width of a letter in CSS pixels, and a little more."""
 
 
 def _is_horizontal(block: ChartSpec, result: Result) -> bool:

@@ -144,7 +144,7 @@ def _written(number: float) -> str:
 
 
 def difference(value: Cell, other: Cell) -> tuple[str, str] | None:
-    """Return how much a number is above another, with its sign, and by how many percent ("" where that has no sense).
+    """Return how much a number is above another, and by how many percent with the sign ("" where that has no sense).
 
     None where one of them is missing or is no number.
     """
@@ -155,6 +155,4 @@ def difference(value: Cell, other: Cell) -> tuple[str, str] | None:
         if not (one.is_finite() and two.is_finite()):
             return None
         by = one - two
-        share = "" if two == 0 else format(by / abs(two), "+.1%")
-    text = show_number(format(by, "f"))
-    return (text if text.startswith("-") else f"+{text}"), share
+        return format(by, "f"), "" if two == 0 else format(by / abs(two), "+.1%")

@@ -70,9 +70,10 @@ def _compared(spec: BigNumberSpec, result: Result, value: Cell) -> str:
     if told is None:
         return f'<div class="compare">{NO_VALUE} against {against}</div>'
     by, share = told
-    way = "down" if by.startswith("-") else "up" if by.strip("+0.") else "same"
-    share = f" ({share})" if share else ""
-    return f'<div class="compare {way}">{by}{share} against {against}</div>'
+    way = "same" if not by.strip("-0.") else "down" if by.startswith("-") else "up"
+    shown = _shown_value(by, result.columns[at], spec, counted=agg is Aggregate.COUNT)
+    sign = "+" if way == "up" else ""
+    return f'<div class="compare {way}">{sign}{shown}{f" ({share})" if share else ""} against {against}</div>'
 
 
 def render_sentence_block(block: ShownBlock, spec: TextSpec, result: Result, params: Mapping[str, str]) -> str:

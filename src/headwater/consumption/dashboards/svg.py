@@ -32,6 +32,9 @@ _ATTRIBUTES = frozenset({
 })  # fmt: skip
 """What is kept; names of classes, fonts and what screen readers are told inside a drawing are left out."""
 
+_NOTHING = frozenset({("opacity", "1"), ("transform", "translate(0,0)"), ("x2", "0"), ("y2", "0")})
+"""What says what is so anyway."""
+
 _DANGEROUS = re.compile(r"on|.*href$|.*src$|style$", re.IGNORECASE)
 _OWN = re.compile(r"url\((['\"]?)#([\w-]+)\1\)")
 _ACTIVE = re.compile(r"url\s*\(|script:|data:|@import|expression\s*\(|[\\<]", re.IGNORECASE)
@@ -72,6 +75,8 @@ def _write(element: Element, prefix: str, depth: int) -> Iterator[str]:
         raise HeadwaterError(f"the drawing holds <{visible(name, one_line=True)[:40]}>, which no page of ours has")
     if depth > _MAX_DEPTH:
         raise HeadwaterError("the drawing is nested too deeply")
+    if name == "path" and element.get("d", "") in ("", "M0,0h0v0h0Z"):
+        return
     attributes = _attributes(element, prefix)
     if element.text and name in ("text", "tspan"):
         inner = [escape(visible(element.text, one_line=True), quote=False)]
@@ -96,7 +101,7 @@ def _attributes(element: Element, prefix: str) -> str:
             raise HeadwaterError(
                 f"the drawing has an attribute {visible(name, one_line=True)[:40]}, which runs or loads"
             )
-        if name not in _ATTRIBUTES:
+        if name not in _ATTRIBUTES or (name, value) in _NOTHING:
             continue
         if name == "id":
             value = prefix + re.sub(r"[^\w-]", "-", value)

@@ -95,8 +95,11 @@ def escape_field(name: str) -> str:
 
 # -------------------------------------------------------------------------------------------------------------- looks
 
-WIDTH = 680
+WIDTH = 848
 """Width of a chart as it is drawn, in CSS pixels; the page scales it."""
+
+TIMES = {"year": "%Y", "quarter": "%b", "month": "%b", "week": "%b %d", "date": "%b %d", "day": "%b %d"}
+"""How an axis of time writes days; shorter times are hours and minutes, as by default."""
 
 INK, QUIET, LINE, GROUND = "#0b01a1", "#0b02a2", "#0b03a3", "#0b04a4"
 PALETTE = tuple(f"#0c{number:02x}b{number:x}" for number in range(10))
