@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 BLOCKS = ("sql", "big_number", "chart", "table", "text")
 """The fenced blocks that are more than code."""
 
-MAX_BYTES = 500_000
-"""A longer file is refused: what a person writes is a hundredth of it."""
+MAX_BYTES = 200_000
+"""A longer file is refused: what a person writes is a tenth of it."""
 
 NO_IMAGES = ("a page shows no images: it asks for nothing", "draw a chart, or link to the image")
 """What is wrong with an image, and what to do."""
@@ -130,13 +130,19 @@ def _is_closed(token: Token, lines: Sequence[str]) -> bool:
 def check_prose(
     tokens: Sequence[Token], known: Mapping[str, str], unknown: Callable[[str, int], ProjectError]
 ) -> list[ProjectError]:
-    """Return an error for each `$name` of prose that is not known; `unknown` makes it of a name and a line."""
-    found = []
+    """Return an error for each `$name` of prose that is not known, where it stands first.
+
+    Args:
+        tokens: The prose.
+        known: The parameters.
+        unknown: Makes the error of a name and the line of the file.
+    """
+    found: dict[str, ProjectError] = {}
     for token in tokens:
         for child in token.children or ():
-            if child.type == "param" and child.content not in known:
-                found.append(unknown(child.content, _line(token) + int(child.meta["line"])))
-    return found
+            if child.type == "param" and child.content not in known and child.content not in found:
+                found[child.content] = unknown(child.content, _line(token) + int(child.meta["line"]))
+    return list(found.values())
 
 
 def first_heading(pieces: Sequence[object]) -> bool:

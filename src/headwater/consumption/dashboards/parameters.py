@@ -96,8 +96,10 @@ class Parameters:
     def fill_sql(self, sql: str, place: Location, errors: list[ProjectError]) -> SelectSql:
         """Replace each `$name` by its literal, neither in texts nor in comments; `place` is that of the first line."""
         query = drop_semicolons(sql)
+        unknown: set[str] = set()
         for start, _, name in find_placeholders(query):
-            if name not in self.literals:
+            if name not in self.literals and name not in unknown:
+                unknown.add(name)
                 line = place.line + query.count("\n", 0, start)
                 at = type(place)(place.path, line, start - query.rfind("\n", 0, start))
                 errors.append(ProjectError.at(at, f"${name} is no parameter", suggest(name, self.texts, _DECLARE)))
