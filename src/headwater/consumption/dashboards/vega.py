@@ -79,6 +79,8 @@ def check_fields(spec: dict[str, Any], columns: Collection[str]) -> None:
     known = {*columns, *made}
     for field in sorted(set(fields)):
         head = re.sub(r"\\(.)", r"\1", _HEAD.match(field)[0])  # type: ignore[index]
+        if "\\" in head:
+            raise ProjectError(f"Vega-Lite finds no column named {head!r}", fix="name it without \\ in SQL")
         if head not in known:
             fix = f"write {escape_field(field)!r}" if field in known else suggest(head, columns)
             raise ProjectError(f"the spec's field {field!r} is no column of the query", fix=fix)
