@@ -14,6 +14,7 @@ from playwright.sync_api import Browser
 
 from headwater.consumption.dashboards import making
 from headwater.consumption.dashboards.page import POLICY
+from headwater.consumption.dashboards.results import run_query
 from headwater.core.fragments import SelectSql
 from headwater.errors import HeadwaterError
 from tests.consumption.pages import PATH, connect, declare, make
@@ -118,14 +119,13 @@ def test_after_a_failed_query_all_is_read_in_one_transaction(tmp_path: Path) -> 
     con.begin()
     text = FAILING.replace("select cast(currency as integer)", "select error('x')")
     asked: list[str] = []
-    original = making.run_query
 
     def run(connection: duckdb.DuckDBPyConnection, sql: SelectSql, wanted: Any) -> Any:
         if not asked:
-            answer = original(connection, sql, wanted)
+            answer = run_query(connection, sql, wanted)
             other.execute("DELETE FROM marts.daily_revenue WHERE day > '2026-01-10'")
         asked.append(sql)
-        return original(connection, sql, wanted) if len(asked) > 1 else answer
+        return run_query(connection, sql, wanted) if len(asked) > 1 else answer
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(making, "run_query", run)

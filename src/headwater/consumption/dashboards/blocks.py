@@ -43,7 +43,7 @@ def _check_format(text: str) -> str:
     return text
 
 
-Format = Annotated[str, AfterValidator(_check_format)]
+NumberFormat = Annotated[str, AfterValidator(_check_format)]
 """How a number is written: text around `{}` (all its digits), `{:,.2f}` (rounded, grouped) or `{:.1%}`."""
 
 Name = Annotated[str, Field(min_length=1)]
@@ -83,7 +83,7 @@ class BigNumberSpec(BlockSpec):
     value: Name
     agg: Aggregate | None = None
     label: str = ""
-    format: Format | None = None
+    format: NumberFormat | None = None
     compare: Name | None = None
     compare_label: str = ""
 
@@ -95,7 +95,7 @@ class TableSpec(BlockSpec):
     columns: Words | None = None
     rows: Annotated[int, Field(ge=1, le=10_000)] = 20
     labels: dict[str, str] = Field(default_factory=dict)
-    formats: dict[str, Format] = Field(default_factory=dict)
+    formats: dict[str, NumberFormat] = Field(default_factory=dict)
 
 
 class TextSpec(BlockSpec):

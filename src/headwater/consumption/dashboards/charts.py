@@ -230,7 +230,7 @@ def _colouring(
     else:
         domain, title = list(names), None
     if len(domain) > MOST_COLOURS:
-        what = f"color has {len(domain):,} values; {MOST_COLOURS} colours can be told apart"
+        what = f"color has {len(domain):,} values; {MOST_COLOURS} is the most"
         raise ProjectError(what, fix="keep the largest in SQL and sum up the others")
     scale = {"domain": domain, "range": list(PALETTE[: len(domain)])}
     return {"color": {"field": "c", "type": "nominal", "title": title, "scale": scale, "sort": None}}

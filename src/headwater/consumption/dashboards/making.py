@@ -10,7 +10,7 @@ from headwater.consumption.dashboards.blocks import BigNumberSpec, ChartSpec, Sh
 from headwater.consumption.dashboards.charts import MAX_POINTS, Plot, make_plot
 from headwater.consumption.dashboards.drawing import Drawn, draw_charts
 from headwater.consumption.dashboards.markdown import Prose, first_heading, render_prose
-from headwater.consumption.dashboards.page import Head, Part, write_page
+from headwater.consumption.dashboards.page import Head, PagePart, write_page
 from headwater.consumption.dashboards.render import (
     render_big_number,
     render_chart,
@@ -56,13 +56,13 @@ class _Making:
 
     params: Parameters
     answers: Mapping[str, Result | HeadwaterError]
-    parts: list[Part] = field(default_factory=list)
+    parts: list[PagePart] = field(default_factory=list)
     problems: list[tuple[Location, str]] = field(default_factory=list)
     charts: list[_Waiting] = field(default_factory=list)
 
     def add(self, piece: Prose | ShownBlock) -> None:
         if isinstance(piece, Prose):
-            self.parts.append(Part(render_prose(piece.tokens, self.params.texts)))
+            self.parts.append(PagePart(render_prose(piece.tokens, self.params.texts)))
             return
         try:
             answer = self.answers[piece.spec.query]
@@ -72,28 +72,28 @@ class _Making:
         except HeadwaterError as error:
             self.parts.append(self._problem(piece, error))
 
-    def _show(self, block: ShownBlock, result: Result) -> Part:
+    def _show(self, block: ShownBlock, result: Result) -> PagePart:
         spec = block.spec
         if isinstance(spec, BigNumberSpec):
-            return Part(render_big_number(spec, result), is_number=True)
+            return PagePart(render_big_number(spec, result), is_number=True)
         if isinstance(spec, TableSpec):
-            return Part(render_table(spec, result))
+            return PagePart(render_table(spec, result))
         if isinstance(spec, TextSpec):
-            return Part(render_sentence_block(block, spec, result, self.params.texts))
+            return PagePart(render_sentence_block(block, spec, result, self.params.texts))
         if not isinstance(spec, ChartSpec):
             raise ProjectError(f"{block.word} is no block")
         plot = make_plot(spec, result)
         if result.count == 0:
-            return Part(render_empty(plot.caption))
+            return PagePart(render_empty(plot.caption))
         self.charts.append(_Waiting(len(self.parts), block, plot, result))
-        return Part("")
+        return PagePart("")
 
-    def _problem(self, block: ShownBlock, error: HeadwaterError) -> Part:
+    def _problem(self, block: ShownBlock, error: HeadwaterError) -> PagePart:
         place = Location(error.path, error.line, error.column) if error.path else block.location
         fix = f" (fix: {error.fix})" if error.fix else ""
         word = block.word if place.line == block.location.line else f"{block.word} in line {block.location.line}"
         self.problems.append((block.location, f"{place}: {word}: {error.what}{fix}"))
-        return Part(render_problem(str(place), block.word, error))
+        return PagePart(render_problem(str(place), block.word, error))
 
     def draw(self) -> None:
         """Draw the charts, all in one process, and put them in their places."""
@@ -103,7 +103,7 @@ class _Making:
         for number, (chart, drawn) in enumerate(zip(self.charts, drawings, strict=True), 1):
             try:
                 svg = _take(drawn, number, chart.plot.caption)
-                part = Part(render_chart(chart.plot, svg, chart.result))
+                part = PagePart(render_chart(chart.plot, svg, chart.result))
             except HeadwaterError as error:
                 part = self._problem(chart.block, error)
             self.parts[chart.part] = part

@@ -110,7 +110,7 @@ def _extreme(values: Sequence[str], column: ResultColumn, agg: Aggregate) -> Cel
         return choose(numbers, key=Decimal) if numbers else "NaN"
     if column.type == "VARCHAR" or (column.is_time and all(_ISO.fullmatch(value) for value in values)):
         return choose(values)
-    what = f"{agg} of {column.name} ({column.type}) is not told from its texts"
+    what = f"{agg} of {column.name} ({column.type}) cannot be found from its texts"
     raise ProjectError(what, fix=f"write {agg}({column.name}) in SQL")
 
 

@@ -43,14 +43,14 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class PagePart:
     """A part of the page as HTML; numbers that follow each other stand side by side."""
 
     html: str = field(repr=False)
     is_number: bool = False
 
 
-def write_page(head: Head, parts: Sequence[Part]) -> str:
+def write_page(head: Head, parts: Sequence[PagePart]) -> str:
     """Return the whole page."""
     description = f'<meta name="description" content="{seen(head.description)}">\n' if head.description else ""
     heading = "" if head.has_heading else f"<h1>{seen(head.title)}</h1>\n"
@@ -64,15 +64,15 @@ def write_page(head: Head, parts: Sequence[Part]) -> str:
     )
 
 
-def _join(parts: Sequence[Part]) -> str:
+def _join(parts: Sequence[PagePart]) -> str:
     written: list[str] = []
-    beside = False
+    in_row = False
     for part in parts:
-        if part.is_number != beside:
+        if part.is_number != in_row:
             written.append('<div class="numbers">\n' if part.is_number else "</div>\n")
-            beside = part.is_number
+            in_row = part.is_number
         written.append(f"{part.html.rstrip()}\n")
-    return "".join([*written, "</div>\n" if beside else ""])
+    return "".join([*written, "</div>\n" if in_row else ""])
 
 
 def _foot(head: Head) -> str:
