@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from headwater.documents import MAX_REPEATED, parse_document
 from headwater.errors import ProjectError
-from headwater.project.documents import MAX_REPEATED, parse_document
 
 MORE_BYTES = 100_000_000
 """So much more memory than without it may a bomb take."""

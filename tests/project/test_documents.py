@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from headwater.core.graph import Location
 from headwater.core.values import Plain, resolve_scalar
+from headwater.documents import parse_document
 from headwater.errors import Place, ProjectError
-from headwater.project.documents import parse_document
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 
 from headwater.core.project import Project
 from headwater.core.values import resolve_scalar
-from headwater.project.documents import parse_document
+from headwater.documents import parse_document
 from headwater.project.json_schemas import all_schemas, write_json_schemas
 
 from ..conftest import ORDERS

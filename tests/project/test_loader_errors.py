@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from headwater.documents import read_text
 from headwater.errors import ProjectError, ProjectErrors
 from headwater.plugins import list_kinds
-from headwater.project.documents import read_text
 from headwater.project.loader import load_project
 
 from ..conftest import ORDERS, Files

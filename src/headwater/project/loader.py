@@ -29,14 +29,14 @@ from headwater.project.readers import DOMAINS, READERS, LoadContext
 from headwater.project.references import References
 from headwater.project.stores import PROJECT_FOLDERS, read_stores
 from headwater.project.unit_tests import read_unit_tests
-from headwater.project.validate import validate
 from headwater.project.wiring import build_graph
 from headwater.sql.placeholders import CLOCK, literal
+from headwater.validate import validate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from headwater.project.documents import Document
+    from headwater.documents import Document
     from headwater.project.readers import Declared
 
 PROJECT_FILE = "headwater.yaml"

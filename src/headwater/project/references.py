@@ -12,14 +12,14 @@ from urllib.parse import unquote
 
 from headwater.core.secrets import MIN_SECRET_LENGTH, URL
 from headwater.core.values import Plain
+from headwater.documents import read_text
 from headwater.errors import ProjectError
-from headwater.project.documents import read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from headwater.project.documents import Document, Key
+    from headwater.documents import Document, Key
 
 _REFERENCE = re.compile(r"\$\{(?:(env|file):([^}]*)|[A-Za-z_][^}]*)\}")
 _SECRET_KEY = re.compile(r"(password|passwd|secret|token|api_?key|private_?key)$", re.IGNORECASE)

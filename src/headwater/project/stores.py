@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from headwater.core.specs import ProjectSpec
-    from headwater.project.documents import Document, Key
+    from headwater.documents import Document, Key
 
 _FIX_NAME = "name it with letters, digits, - and _"
 _FIX_PLACE = "give it a path of its own, like data/gold"

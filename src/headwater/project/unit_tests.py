@@ -10,13 +10,13 @@ from headwater.core.near import suggest
 from headwater.core.project import UnitTest
 from headwater.core.specs import UnitTestSpec
 from headwater.project.domains import Names
-from headwater.project.validate import validate
+from headwater.validate import validate
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from headwater.core.dataset import Dataset
-    from headwater.project.documents import Document
+    from headwater.documents import Document
     from headwater.project.readers import LoadContext
 
 

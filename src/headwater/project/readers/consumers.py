@@ -15,15 +15,15 @@ from headwater.core.graph import Location, Node, Role
 from headwater.core.near import suggest
 from headwater.core.project import Reference
 from headwater.core.specs import DescribedSpec
+from headwater.documents import Document, parse_document, read_text
 from headwater.errors import ProjectError
 from headwater.plugins import list_kinds, load_consumer
 from headwater.project.cache import digest
-from headwater.project.documents import Document, parse_document, read_text
 from headwater.project.readers.models import imported_sources
 from headwater.project.readers.queries import judge_query
 from headwater.project.readers.reader import Declared, FolderReader
 from headwater.project.references import plain
-from headwater.project.validate import validate
+from headwater.validate import validate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,23 +16,23 @@ from headwater.core.near import suggest
 from headwater.core.policies import Materialization
 from headwater.core.project import Model, Reference
 from headwater.core.specs import CheckSpec, ModelSpec
+from headwater.documents import Document, parse_document, read_text
 from headwater.errors import ProjectError
 from headwater.plugins import load_store
 from headwater.project.cache import digest
-from headwater.project.documents import Document, parse_document, read_text
 from headwater.project.readers.queries import judge_query
 from headwater.project.readers.reader import Declared, FolderReader
 from headwater.project.references import plain
-from headwater.project.validate import validate
 from headwater.sql.header import split_header
 from headwater.sql.placeholders import CLOCK, column_before, fill_placeholders, find_placeholders, literal
 from headwater.sql.tokens import drop_semicolons
+from headwater.validate import validate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from headwater.project.documents import Key
+    from headwater.documents import Key
     from headwater.project.readers.reader import LoadContext
     from headwater.sql.placeholders import Shift
 

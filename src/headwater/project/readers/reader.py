@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.core.names import ROOT, full_name
 from headwater.core.specs import ProjectSpec
+from headwater.documents import parse_document, read_text
 from headwater.errors import ProjectError
-from headwater.project.documents import parse_document, read_text
 from headwater.project.references import find_plain_secrets
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from headwater.core.graph import Location, Node
     from headwater.core.project import Reference
     from headwater.core.stores import DeclaredStore
+    from headwater.documents import Document
     from headwater.project.cache import ParseCache
-    from headwater.project.documents import Document
     from headwater.project.references import References
 
 DOMAINS = "domains"

@@ -23,14 +23,14 @@ from headwater.plugins import list_kinds, load_source, load_store
 from headwater.project.cache import digest
 from headwater.project.readers.reader import Declared, FolderReader
 from headwater.project.references import plain
-from headwater.project.validate import validate
+from headwater.validate import validate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from headwater.contracts import Source
-    from headwater.project.documents import Document
+    from headwater.documents import Document
     from headwater.project.readers.reader import LoadContext
 
 SCHEMA_SUFFIX = ".schema.yaml"

@@ -16,7 +16,7 @@ from headwater.errors import ProjectError
 
 if TYPE_CHECKING:
     from headwater.core.stores import DeclaredStore
-    from headwater.project.documents import Document, Key
+    from headwater.documents import Document, Key
 
 _SHOWN_CHARACTERS = 60
 

@@ -1,0 +1,1 @@
+"""What is made of datasets for people, machines and programs: a room per kind of consumer."""

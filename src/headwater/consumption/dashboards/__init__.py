@@ -1,0 +1,1 @@
+"""A Markdown file with queries and charts becomes one HTML file."""
