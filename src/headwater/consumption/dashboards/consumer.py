@@ -13,8 +13,8 @@ from headwater.core.layers import Family
 from headwater.core.specs.base import Spec
 
 if TYPE_CHECKING:
-    from headwater.contracts.consumer import ConsumerQuery, Consumption, Made
-    from headwater.core.consumer import DeclaredConsumer
+    from headwater.contracts.consumer import Consumption, Made
+    from headwater.core.consumer import ConsumerQuery, DeclaredConsumer
 
 
 class DashboardSpec(Spec):

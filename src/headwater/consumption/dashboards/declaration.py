@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from headwater.consumption.dashboards.blocks import ShownBlock, SqlBlock, check_queries, read_block, read_sql
 from headwater.consumption.dashboards.markdown import Prose, check_prose, parse_page
-from headwater.contracts.consumer import ConsumerQuery
+from headwater.core.consumer import ConsumerQuery
 from headwater.core.graph import Location
 from headwater.errors import ProjectError, ProjectErrors
 

@@ -16,7 +16,7 @@ from headwater.core.near import suggest
 from headwater.core.project import Reference
 from headwater.core.specs import DescribedSpec
 from headwater.documents import Document, parse_document, read_text
-from headwater.errors import ProjectError
+from headwater.errors import ProjectError, ProjectErrors
 from headwater.plugins import list_kinds, load_consumer
 from headwater.project.cache import digest
 from headwater.project.readers.models import imported_sources
@@ -66,8 +66,8 @@ class ConsumerReader:
             places[name] = path
             try:
                 declared = self._read(file, path, name)
-            except ProjectError as error:
-                self.context.errors.append(error)
+            except (ProjectError, ProjectErrors) as error:
+                self.context.errors += error.errors if isinstance(error, ProjectErrors) else [error]
                 continue
             if declared is not None:
                 yield declared
