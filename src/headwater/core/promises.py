@@ -1,0 +1,199 @@
+"""What a declared port promises: the words of its file become a contract, or what is wrong with them."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from headwater.core.near import suggest
+from headwater.core.product import ROOT_DOMAIN, PortColumn, PortContract, SlaName, SlaTerm, major_of, port_dataset_name
+from headwater.core.specs.base import OF_THE_TABLE, CheckSpec
+from headwater.core.types import Fidelity, is_time_type, landed
+from headwater.core.values import exact_scalar
+from headwater.errors import ProjectError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from headwater.core.graph import Location
+    from headwater.core.specs.product import PortSpec, SlaSpec
+    from headwater.core.types import Landing
+
+    Place = Callable[[tuple[str | int, ...]], Location]
+    """Where a key of the document stands."""
+
+_SUFFIX = re.compile(r"(?P<port>.+)_v(?P<major>\d+)", re.ASCII)
+_NAME = re.compile(r"[^\W\d]\w*")
+
+
+def declare_port(
+    key: str, spec: PortSpec, *, product: str, domain: str, owner: str, types: Mapping[str, Landing], place: Place
+) -> tuple[PortContract, list[ProjectError]]:
+    """Return what a port in the short form promises, and what is wrong with it.
+
+    Args:
+        key: Its key among the product's ports.
+        spec: What the file says of it.
+        product: The product's name.
+        domain: The domain it belongs to.
+        owner: The product's owner, for a port that names none.
+        types: How types land where ports are kept (`Capabilities.types`).
+        place: Where a key below the port stands.
+    """
+    errors: list[ProjectError] = []
+    port = port_name(key, spec.version, place(()), errors)
+    columns = tuple(
+        PortColumn(
+            name, str(column.type), column.required, column.unique, column.description, column.hidden,
+            column.classification,
+        )
+        for name, column in spec.columns.items()
+    )  # fmt: skip
+    contract = PortContract(
+        domain=domain or ROOT_DOMAIN,
+        port=port,
+        version=spec.version,
+        source=spec.from_,
+        columns=columns,
+        checks=tuple(settle_check(check) for check in spec.all_checks()),
+        sla=tuple(_terms(spec.sla)),
+        strict=spec.strict,
+        owner=spec.owner or owner,
+        product=product,
+        contract_id=port_dataset_name(domain, port, major_of(spec.version)),
+        description=spec.description,
+        status=spec.status,
+        tags=tuple(spec.tags),
+        location=place(()),
+    )
+    return contract, errors + judge_contract(contract, types, place)
+
+
+def port_name(key: str, version: str, place: Location, errors: list[ProjectError]) -> str:
+    """Return a port's name without its major, which a key may end in and then has to be that of the version."""
+    match = _SUFFIX.fullmatch(key)
+    name = match["port"] if match else key
+    if match and match["major"] != str(major_of(version)):
+        what = f"the port {key} says major {match['major']}, and its version is {version}"
+        errors.append(ProjectError.at(place, what, f"name it {name}_v{major_of(version)}, or change the version"))
+    if not _NAME.fullmatch(name) or "__" in name:
+        what = f"the port {key!r} is no name that SQL reads without quotes"
+        errors.append(ProjectError.at(place, what, "use letters, digits and single underscores, a letter first"))
+    return name
+
+
+def judge_contract(contract: PortContract, types: Mapping[str, Landing], place: Place) -> list[ProjectError]:
+    """Return what is wrong with a contract, however it was written.
+
+    Types have to be those that land, names to be told apart, checks and promises of time to be about columns that the
+    port has.
+    """
+    return [*_judge_columns(contract, types, place), *_judge_checks(contract, place), *_judge_sla(contract, place)]
+
+
+def _judge_columns(contract: PortContract, types: Mapping[str, Landing], place: Place) -> list[ProjectError]:
+    errors = []
+    seen: dict[str, str] = {}
+    for column in contract.columns:
+        where = place(("columns", column.name))
+        if other := seen.get(column.name.lower()):
+            what = f"{contract.dataset}: the columns {other} and {column.name} differ in case only"
+            errors.append(ProjectError.at(where, what, "rename one of them"))
+        seen[column.name.lower()] = column.name
+        if problem := unlanded(column.type, types):
+            what = f"{contract.dataset}: column {column.name}: {problem[0]}"
+            errors.append(ProjectError.at(where, what, problem[1]))
+    return errors
+
+
+def unlanded(type_text: str, types: Mapping[str, Landing]) -> tuple[str, str] | None:
+    """Return what is wrong with a type that no table of a port has, and the fix; None for one that lands as it is."""
+    landing = landed(type_text, types)
+    if landing.fidelity is Fidelity.REFUSED:
+        return f"a port cannot hold {type_text}", "cast it in the model, for instance to varchar, and promise that"
+    if landing.type != type_text:
+        return f"{type_text} is kept as {landing.type} in a port", f"write type: {landing.type.lower()}"
+    return None
+
+
+def _judge_checks(contract: PortContract, place: Place) -> list[ProjectError]:
+    known = {column.name.lower() for column in contract.columns}
+    errors = []
+    for check in contract.checks:
+        for name in columns_of(check):
+            if name.lower() not in known:
+                what = f"{contract.dataset}: a check of {name}, which is no column of the port"
+                fix = suggest(name, [column.name for column in contract.columns])
+                errors.append(ProjectError.at(place(("checks",)), what, fix))
+    return errors
+
+
+def _judge_sla(contract: PortContract, place: Place) -> list[ProjectError]:
+    types = {column.name.lower(): column.type for column in contract.columns}
+    errors = []
+    for term in contract.sla:
+        where = place(("sla", str(term.name)))
+        type_text = types.get(term.column.lower())
+        if term.limit.total_seconds() <= 0:
+            what = f"{contract.dataset}: {term.name} of no length"
+            errors.append(ProjectError.at(where, what, "write a time above zero, like 26h"))
+        if term.column and type_text is None:
+            what = f"{contract.dataset}: {term.name} by {term.column}, which is no column of the port"
+            fix = suggest(term.column, [column.name for column in contract.columns])
+            errors.append(ProjectError.at(where, what, fix))
+        elif type_text and not is_time_type(type_text):
+            what = f"{contract.dataset}: {term.name} by {term.column}, which is {type_text}: it has no age"
+            errors.append(ProjectError.at(where, what, "name a date or a timestamp, or leave the column out"))
+    return errors
+
+
+def columns_of(check: CheckSpec) -> list[str]:
+    """Return the columns a check is about; none for one of the whole table."""
+    if check.kind in OF_THE_TABLE:
+        return []
+    return list(check.not_null or check.unique or ([check.column] if check.column else []))
+
+
+def settle_check(check: CheckSpec) -> CheckSpec:
+    """Return a check as it is kept: its scalars no longer as YAML wrote them, its column named once.
+
+    A number has all its digits, everything else is text, as DuckDB reads it by the column's type.
+    """
+    update: dict[str, Any] = {}
+    for key in ("accepted_values", "missing_values"):
+        if (values := getattr(check, key)) is not None:
+            update[key] = settle_values(values)
+    for key in ("range", "row_count", "valid"):
+        if (part := getattr(check, key)) is not None:
+            update[key] = type(part).model_validate(_settle(part.model_dump(exclude_defaults=True)))
+    if listed := check.not_null or check.unique:
+        update["column"] = listed[0] if len(listed) == 1 else None
+    elif check.kind in ("not_null", "unique"):
+        update[check.kind] = [str(check.column)]
+    elif check.kind in OF_THE_TABLE:
+        update["column"] = None
+    return check.model_copy(update=update)
+
+
+def settle_values(values: Sequence[Any]) -> list[Any]:
+    """Return scalars as they are kept."""
+    return [exact_scalar(value) for value in values]
+
+
+def _settle(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _settle(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_settle(one) for one in value]
+    return exact_scalar(value)
+
+
+def _terms(sla: SlaSpec) -> list[SlaTerm]:
+    terms = []
+    for name in SlaName:
+        value = getattr(sla, name.value)
+        if value is not None and name is SlaName.FREQUENCY:
+            terms.append(SlaTerm(name, value))
+        elif value is not None:
+            terms.append(SlaTerm(name, value.max, value.column or ""))
+    return terms
