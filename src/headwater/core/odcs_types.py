@@ -122,7 +122,7 @@ def options_of(prop: OdcsProperty, logical: str) -> tuple[list[CheckSpec], dict[
         for key in options if key not in known
     ]  # fmt: skip
     options = {key: value for key, value in options.items() if key in known}
-    kept = {key: options.pop(key) for key in ("timezone", "defaultTimezone") if key in options}
+    kept: dict[str, Any] = {key: options.pop(key) for key in ("timezone", "defaultTimezone") if key in options}
     column = prop.column
     checks = _ranges(column, options)
     lengths, told = _lengths(prop, options)

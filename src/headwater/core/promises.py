@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import re
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from headwater.core.near import suggest
-from headwater.core.product import ROOT_DOMAIN, PortColumn, PortContract, SlaName, SlaTerm, major_of, port_dataset_name
-from headwater.core.specs.base import OF_THE_TABLE, CheckSpec
+from headwater.core.policies import Unit
+from headwater.core.product import (
+    ROOT_DOMAIN,
+    PortColumn,
+    PortContract,
+    SlaName,
+    SlaTerm,
+    check_to_json,
+    distinct_checks,
+    major_of,
+    port_dataset_name,
+)
+from headwater.core.specs.base import OF_THE_TABLE, CheckSpec, MustArgs
 from headwater.core.types import Fidelity, is_time_type, landed
 from headwater.core.values import exact_scalar
 from headwater.errors import ProjectError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from headwater.core.graph import Location
     from headwater.core.specs.product import PortSpec, SlaSpec
@@ -55,8 +68,8 @@ def declare_port(
         version=spec.version,
         source=spec.from_,
         columns=columns,
-        checks=tuple(settle_check(check) for check in spec.all_checks()),
-        sla=tuple(_terms(spec.sla)),
+        checks=arrange_checks(columns, (settle_check(check) for check in spec.all_checks())),
+        sla=arrange_terms(_terms(spec.sla)),
         strict=spec.strict,
         owner=spec.owner or owner,
         product=product,
@@ -134,9 +147,9 @@ def _judge_sla(contract: PortContract, place: Place) -> list[ProjectError]:
     for term in contract.sla:
         where = place(("sla", str(term.name)))
         type_text = types.get(term.column.lower())
-        if term.limit.total_seconds() <= 0:
-            what = f"{contract.dataset}: {term.name} of no length"
-            errors.append(ProjectError.at(where, what, "write a time above zero, like 26h"))
+        if term.limit.total_seconds() <= 0 or term.limit.microseconds:
+            what = f"{contract.dataset}: {term.name} is no whole number of seconds above zero"
+            errors.append(ProjectError.at(where, what, "write a time like 26h"))
         if term.column and type_text is None:
             what = f"{contract.dataset}: {term.name} by {term.column}, which is no column of the port"
             fix = suggest(term.column, [column.name for column in contract.columns])
@@ -166,6 +179,8 @@ def settle_check(check: CheckSpec) -> CheckSpec:
     for key in ("range", "row_count", "valid"):
         if (part := getattr(check, key)) is not None:
             update[key] = type(part).model_validate(_settle(part.model_dump(exclude_defaults=True)))
+    if check.must is not None:
+        update["must"] = _settle_must(check)
     if listed := check.not_null or check.unique:
         update["column"] = listed[0] if len(listed) == 1 else None
     elif check.kind in ("not_null", "unique"):
@@ -173,6 +188,35 @@ def settle_check(check: CheckSpec) -> CheckSpec:
     elif check.kind in OF_THE_TABLE:
         update["column"] = None
     return check.model_copy(update=update)
+
+
+def _settle_must(check: CheckSpec) -> MustArgs | None:
+    """Return what a number must be in its plainest form; None for the default, that no row may be wrong."""
+    must = check.must
+    for several, one in (("be_between", "be"), ("not_be_between", "not_be")):
+        pair = getattr(must, several)
+        if pair is not None and pair[0] == pair[1]:
+            must = MustArgs.model_validate({one: pair[0], "unit": must.unit if must else Unit.ROWS})
+    is_default = must == MustArgs(be=Decimal(0)) and check.query is None
+    return None if is_default else must
+
+
+def arrange_checks(columns: Sequence[PortColumn], checks: Iterable[CheckSpec]) -> tuple[CheckSpec, ...]:
+    """Return checks as a contract keeps them: each once, in the order of the columns, those of several columns last."""
+    places = {column.name.lower(): at for at, column in enumerate(columns)}
+
+    def place(check: CheckSpec) -> tuple[int, str]:
+        names = columns_of(check)
+        at = places.get(names[0].lower(), len(places)) if len(names) == 1 else len(places)
+        return at, json.dumps(check_to_json(check), sort_keys=True)
+
+    return tuple(sorted(distinct_checks(checks), key=place))
+
+
+def arrange_terms(terms: Iterable[SlaTerm]) -> tuple[SlaTerm, ...]:
+    """Return promises of time as a contract keeps them: each once, in one order."""
+    order = list(SlaName)
+    return tuple(sorted(set(terms), key=lambda term: (order.index(term.name), term.column, term.limit)))
 
 
 def settle_values(values: Sequence[Any]) -> list[Any]:

@@ -155,6 +155,9 @@ class MustArgs(Spec):
         operators = [name for name in OPERATORS if getattr(self, name) is not None]
         if len(operators) != 1:
             raise ValueError(f"must has exactly one of {', '.join(OPERATORS)}")
+        pair = getattr(self, operators[0])
+        if isinstance(pair, list) and pair[0] > pair[1]:
+            raise ValueError(f"{operators[0]} begins with the smaller number")
         return self
 
     @property
