@@ -18,7 +18,7 @@ from headwater.core.specs.base import CheckSpec, MustArgs
 from headwater.core.values import exact_scalar
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from headwater.core.odcs_types import Problem
     from headwater.core.specs.standards import CustomProperty, OdcsQuality
@@ -69,7 +69,7 @@ def read_rule(rule: OdcsQuality, column: str, names: Mapping[str, str]) -> RuleR
         return RuleReading(problems=[(f"a rule of quality: {told}", "see the operators of the standard")])
 
 
-def custom_value(properties: list[CustomProperty], name: str) -> Any:
+def custom_value(properties: Sequence[CustomProperty], name: str) -> Any:
     """Return the value of a custom property, None where there is none."""
     return next((one.value for one in properties if one.property == name), None)
 

@@ -9,17 +9,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from headwater.core.near import suggest
+from headwater.core.odcs_kept import KEPT_PROPERTY, OWN, PREFIX, carry, carry_model, owner_of, present, team_of
 from headwater.core.odcs_quality import custom_value, read_rule
-from headwater.core.odcs_types import logical_type_of, options_of, read_span, type_of
-from headwater.core.product import (
-    ROOT_DOMAIN,
-    PortColumn,
-    PortContract,
-    SlaName,
-    SlaTerm,
-    check_to_json,
-    port_dataset_name,
-)
+from headwater.core.odcs_terms import read_terms
+from headwater.core.odcs_types import logical_type_of, options_of, type_of
+from headwater.core.product import ROOT_DOMAIN, PortColumn, PortContract, check_to_json, major_of, port_dataset_name
 from headwater.core.promises import arrange_checks, arrange_terms, judge_contract, port_name, settle_check
 from headwater.core.specs.base import CheckSpec, RelationshipArgs
 from headwater.core.specs.standards import (
@@ -29,40 +23,26 @@ from headwater.core.specs.standards import (
     PROPERTY_KEYS,
     QUALITY_KEYS,
     SLA_KEYS,
-    CustomProperty,
 )
-from headwater.core.values import Plain, resolve_scalar
 from headwater.errors import ProjectError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import timedelta
+    from collections.abc import Mapping, Sequence
 
+    from headwater.core.odcs_terms import TermsReading
     from headwater.core.promises import Place
     from headwater.core.specs.standards import (
+        CustomProperty,
         OdcsContract,
         OdcsObject,
         OdcsProperty,
         OdcsQuality,
         OdcsRelationship,
-        OdcsSla,
     )
     from headwater.core.types import Landing
 
-OWN = ("from", "port", "product", "owner", "strict", "hidden", "check", "to", "kept")
-"""What stands under `headwater.` among the custom properties of a contract."""
-
-PREFIX = "headwater."
-
 VERSIONS = ("v3.0", "v3.1", "v3.2")
 """The versions of the standard that are read."""
-
-_TERMS = {
-    "latency": SlaName.LATENCY, "ly": SlaName.LATENCY, "freshness": SlaName.FRESHNESS,
-    "frequency": SlaName.FREQUENCY, "fy": SlaName.FREQUENCY, "retention": SlaName.RETENTION, "re": SlaName.RETENTION,
-}  # fmt: skip
-_KEPT_TERMS = frozenset(("generalavailability", "ga", "endofsupport", "es", "endoflife", "el"))
-"""Dates of a port's life: kept, there is nothing to measure."""
 
 
 @dataclass(slots=True)
@@ -162,12 +142,12 @@ class _Reader:
         self._primary_key(table, checks)
         self._composite_keys(table, at)
         domain = domain or odcs.domain or ROOT_DOMAIN
-        terms, kept_terms = self._terms(table, names)
-        owner, team = _owner(odcs.team)
+        terms = self._terms(table, names)
+        owner = owner_of(odcs.team)
         carried = {
-            "contract": self._carry_contract(more, team, name),
+            "contract": self._carry_contract(more, name),
             "object": self._carry_object(table, at, more_table, own_table, texts, name),
-            "sla": kept_terms,
+            "sla": terms.kept,
             "said": self.said,
         }
         return PortContract(
@@ -177,7 +157,7 @@ class _Reader:
             source=self._source(table, at, own, own_table),
             columns=columns,
             checks=arrange_checks(columns, checks),
-            sla=arrange_terms(terms),
+            sla=arrange_terms(terms.terms),
             strict=str(own.get("strict", True)).lower() != "false",
             owner=str(own.get("owner") or owner),
             product=product or str(own.get("product") or ""),
@@ -235,15 +215,17 @@ class _Reader:
         texts = self._rules(prop.quality, prop.column, key, names, checks)
         self._relationships(prop, key, checks)
         carried = {
-            **self._unread(prop.unread, PROPERTY_KEYS, f"schema.{prop.name}", own),
-            "name": prop.name if prop.name != prop.column else None,
-            "logicalType": prop.logical_type if logical != logical_type_of(type_text) else None,
-            "logicalTypeOptions": carry(kept),
-            "primaryKey": prop.primary_key,
-            "primaryKeyPosition": prop.primary_key_position if prop.primary_key_position >= 0 else None,
-            "enum": carry(prop.enum),
-            "quality": texts,
-            "customProperties": [_carry_model(one) for one in more],
+            **self._unread(prop.unread, PROPERTY_KEYS, f"schema.{prop.name}", prop.custom_properties),
+            **present(
+                name=prop.name if prop.name != prop.column else None,
+                logicalType=prop.logical_type if logical != logical_type_of(type_text) else None,
+                logicalTypeOptions=carry(kept),
+                primaryKey=prop.primary_key or None,
+                primaryKeyPosition=prop.primary_key_position if prop.primary_key_position >= 0 else None,
+                enum=carry(prop.enum),
+                quality=texts,
+                customProperties=[carry_model(one) for one in more],
+            ),
         }
         return PortColumn(
             prop.column,
@@ -253,7 +235,7 @@ class _Reader:
             prop.description,
             str(own.get("hidden", "")).lower() == "true",
             prop.classification,
-            {name: value for name, value in carried.items() if value not in (None, "", [], {}, False)},
+            carried,
         )
 
     def _rules(
@@ -271,7 +253,7 @@ class _Reader:
             for what, fix in reading.problems:
                 self.error((*key, "quality", index), f"{column}: {what}" if column else what, fix)
             if reading.is_text:
-                texts.append(_carry_model(rule))
+                texts.append(carry_model(rule))
             if reading.check is not None:
                 checks.append(reading.check)
                 self._keep_words(rule, reading.check)
@@ -279,10 +261,10 @@ class _Reader:
 
     def _keep_words(self, rule: OdcsQuality, check: CheckSpec) -> None:
         """Keep what a rule says beside its check."""
-        words = self._unread(rule.unread, QUALITY_KEYS, "quality", {})
+        words = self._unread(rule.unread, QUALITY_KEYS, "quality", rule.custom_properties)
         if rule.type.lower() == "text":
             words.pop("description", None)
-        more = [_carry_model(one) for one in rule.custom_properties if not one.property.startswith(PREFIX)]
+        more = [carry_model(one) for one in rule.custom_properties if not one.property.startswith(PREFIX)]
         if more:
             words["customProperties"] = more
         self.unchecked += [f"{word} of a rule of quality" for word in words if word in ("schedule", "scheduler")]
@@ -331,74 +313,36 @@ class _Reader:
             fix = "write it at the property, or leave it out"
             self.error(("schema", at, "relationships", index), what, fix)
 
-    def _terms(self, table: OdcsObject, names: Mapping[str, str]) -> tuple[list[SlaTerm], list[Any]]:
-        """Return the promises of time of the table, and the service levels that are only kept."""
-        terms: list[SlaTerm] = []
-        kept: list[Any] = []
-        for index, sla in enumerate(self.odcs.sla_properties):
-            word = sla.property.strip().lower()
-            key = ("slaProperties", index)
-            if word in _KEPT_TERMS:
-                kept.append(_carry_model(sla))
-            elif word not in _TERMS:
-                what = f"the service level {sla.property} cannot be evaluated"
-                known = sorted({str(name) for name in SlaName})
-                fix = suggest(sla.property, known, "say it in a custom property, or leave it out")
-                self.error(key, what, fix)
-            elif (term := self._term(sla, _TERMS[word], table, names, key)) is not None:
-                terms.append(term)
-                words = self._unread(sla.unread, SLA_KEYS, "slaProperties", {})
-                if words:
-                    self.said.append([{"name": str(term.name), "column": term.column}, words])
-        return terms, kept
-
-    def _term(
-        self,
-        sla: OdcsSla,
-        name: SlaName,
-        table: OdcsObject,
-        names: Mapping[str, str],
-        key: tuple[str | int, ...],
-    ) -> SlaTerm | None:
-        span: timedelta | tuple[str, str] = read_span(sla.value, sla.unit)
-        if isinstance(span, tuple):
-            self.error(key, f"{sla.property}: {span[0]}", span[1])
-            return None
-        element = (sla.element or ("" if name is SlaName.FREQUENCY else self.odcs.sla_default_element)).strip()
-        if name is SlaName.FREQUENCY:
-            return SlaTerm(name, span)
-        if "," in element:
-            self.error(
-                key, f"{sla.property} of several elements cannot be evaluated", "write one service level for each"
-            )
-            return None
-        first, _, rest = element.partition(".")
-        if rest and first in (one.name for one in self.odcs.schema_) and first != table.name:
-            return None
-        column = rest if first in (table.name, table.physical_name) else element
-        return SlaTerm(name, span, names.get(column, column))
+    def _terms(self, table: OdcsObject, names: Mapping[str, str]) -> TermsReading:
+        reading = read_terms(self.odcs, table, names)
+        for index, what, fix in reading.problems:
+            self.error(("slaProperties", index), what, fix)
+        self.said += reading.said
+        self._unread({key: 0 for _, words in reading.said for key in words}, SLA_KEYS, "slaProperties")
+        return reading
 
     # -------------------------------------------------------------------------------------------------- what is kept
 
     def _unread(
-        self, unread: Mapping[str, Any], known: frozenset[str], path: str, own: Mapping[str, Any]
+        self, unread: Mapping[str, Any], known: frozenset[str], path: str, properties: Sequence[CustomProperty] = ()
     ) -> dict[str, Any]:
         """Return the keys that are not read, and those that an export kept; the standard's own are no news."""
         self.unknown += [f"{path}.{key}" if path else key for key in unread if key not in known | LATER_KEYS]
-        kept = own.get("kept")
-        return {**carry(unread), **(carry(kept) if isinstance(kept, dict) else {})}
+        kept = custom_value(properties, KEPT_PROPERTY)
+        return {**carry(dict(unread)), **(carry(kept) if isinstance(kept, dict) else {})}
 
-    def _carry_contract(self, more: list[CustomProperty], team: Mapping[str, Any], port: str) -> dict[str, Any]:
+    def _carry_contract(self, more: list[CustomProperty], port: str) -> dict[str, Any]:
         odcs = self.odcs
-        own = {one.property.removeprefix(PREFIX): one.value for one in odcs.custom_properties}
-        carried = {
-            **self._unread(odcs.unread, CONTRACT_KEYS, "", own),
-            "name": odcs.name if odcs.name != port else None,
-            "description": carry({key: value for key, value in odcs.description.items() if key != "purpose"}),
-            "team": carry(team),
-            "customProperties": [_carry_model(one) for one in more],
+        team = carry(odcs.team)
+        return {
+            **self._unread(odcs.unread, CONTRACT_KEYS, "", odcs.custom_properties),
+            **present(
+                name=odcs.name if odcs.name != port else None,
+                description=carry({key: value for key, value in odcs.description.items() if key != "purpose"}),
+                team=None if team == team_of(owner_of(team)) else team,
+                customProperties=[carry_model(one) for one in more],
+            ),
         }
-        return {key: value for key, value in carried.items() if value not in (None, "", [], {})}
 
     def _carry_object(
         self,
@@ -409,19 +353,20 @@ class _Reader:
         texts: list[dict[str, Any]],
         port: str,
     ) -> dict[str, Any]:
-        usual = port_dataset_name("", port, int(self.odcs.version.partition(".")[0])).partition(".")[2]
+        usual = port_dataset_name("", port, major_of(self.odcs.version)).partition(".")[2]
         is_own = own.get("from") is not None and table.physical_name != usual
-        carried = {
-            **self._unread(table.unread, OBJECT_KEYS, f"schema.{table.name}", own),
-            "name": table.name if table.name != port else None,
-            "physicalName": table.physical_name if is_own else None,
-            "quality": texts,
-            "customProperties": [_carry_model(one) for one in more],
-        }
         if others := [one.name for index, one in enumerate(self.odcs.schema_) if index != at]:
             self.unchecked.append(f"the objects {', '.join(others)}")
-        kept = {key: value for key, value in carried.items() if value not in (None, "", [], {})}
-        return {key: value for key, value in kept.items() if (key, value) != ("physicalType", "table")}
+        carried = {
+            **self._unread(table.unread, OBJECT_KEYS, f"schema.{table.name}", table.custom_properties),
+            **present(
+                name=table.name if table.name != port else None,
+                physicalName=table.physical_name if is_own else None,
+                quality=texts,
+                customProperties=[carry_model(one) for one in more],
+            ),
+        }
+        return {key: value for key, value in carried.items() if (key, value) != ("physicalType", "table")}
 
     def _note(self) -> None:
         where = self.place(())
@@ -445,34 +390,3 @@ class _Placing:
             names = [prop.column for prop in self.odcs.schema_[self.at].properties]
             return self.place(("schema", self.at, "properties", names.index(str(key[1]))))
         return self.place(("slaProperties",) if key[:1] == ("sla",) else ("schema", self.at))
-
-
-def _owner(team: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
-    """Return who answers for a contract, and the team as it is kept: nothing when it is just the owner."""
-    members = [one for one in team.get("members") or () if isinstance(one, dict)]
-    owners = [one for one in members if str(one.get("role", "")).strip().lower() == "owner"]
-    owner = str(owners[0].get("username") or "") if owners else ""
-    plainest = {"members": [{"username": owner, "role": "owner"}]}
-    return owner, {} if carry(team) == plainest else team
-
-
-def carry(value: Any) -> Any:
-    """Return what is kept as JSON values: a number that JSON would change stays a text."""
-    if isinstance(value, dict):
-        return {str(key): carry(one) for key, one in value.items()}
-    if isinstance(value, list):
-        return [carry(one) for one in value]
-    if isinstance(value, Plain):
-        typed = resolve_scalar(value)
-        return str(value) if isinstance(typed, float) and str(typed) != str(value) else typed
-    return value
-
-
-def _carry_model(model: Any) -> dict[str, Any]:
-    kept: dict[str, Any] = carry(model.model_dump(by_alias=True, exclude_defaults=True))
-    return kept
-
-
-def owner_of(team: Mapping[str, Any]) -> str:
-    """Return who of a team answers for what it offers: its first member whose role is owner."""
-    return _owner(team)[0]

@@ -33,7 +33,12 @@ FORMATS = {
 
 
 def pattern_of_search(search: str) -> str:
-    """Return the pattern of the whole text by which the same texts pass as are found by a search."""
+    """Return the pattern of the whole text by which the same texts pass as are found by a search.
+
+    What is no expression, for a parenthesis of it is not closed, stays as it is.
+    """
+    if not _is_closed(search):
+        return search
     if (inner := _anchored_group(search)) is not None:
         return inner
     return search if _is_anchored(search) else f"{_BEFORE}{search}{_AFTER}"
@@ -41,6 +46,8 @@ def pattern_of_search(search: str) -> str:
 
 def search_of_pattern(pattern: str) -> str:
     """Return the search of a pattern of the whole text; `pattern_of_search` gives the pattern again."""
+    if not _is_closed(pattern):
+        return pattern
     if pattern.startswith(_BEFORE) and pattern.endswith(_AFTER):
         search = pattern[len(_BEFORE) : -len(_AFTER)]
         if pattern_of_search(search) == pattern:

@@ -22,7 +22,7 @@ from headwater.core.product import (
 )
 from headwater.core.specs.base import OF_THE_TABLE, CheckSpec, MustArgs
 from headwater.core.types import Fidelity, is_time_type, landed
-from headwater.core.values import exact_scalar
+from headwater.core.values import exact_scalar, format_duration
 from headwater.errors import ProjectError
 
 if TYPE_CHECKING:
@@ -165,6 +165,34 @@ def columns_of(check: CheckSpec) -> list[str]:
     if check.kind in OF_THE_TABLE:
         return []
     return list(check.not_null or check.unique or ([check.column] if check.column else []))
+
+
+def describe_check(check: CheckSpec) -> str:
+    """Return a check as people write it."""
+    kept = check_to_json(check)
+    more = [f"{word} {kept[word]}" for word in ("severity",) if word in kept]
+    if check.must is not None:
+        value = getattr(check.must, check.must.operator)
+        shown = " and ".join(map(str, value)) if isinstance(value, list) else str(value)
+        more.append(f"must {check.must.operator.replace('_', ' ')} {shown} {'' if check.query else check.must.unit}")
+    return ", ".join([f"{check.kind} {_describe_arguments(check)}".strip(), *(one.strip() for one in more)])
+
+
+def _describe_arguments(check: CheckSpec) -> str:
+    value = getattr(check, check.kind)
+    if check.kind == "freshness":
+        return format_duration(value)
+    if isinstance(value, list):
+        return f"[{', '.join('null' if one is None else str(one) for one in value)}]"
+    if isinstance(value, str):
+        return " ".join(value.split())
+    return ", ".join(f"{name} {_shown(part)}" for name, part in value.model_dump(exclude_none=True).items())
+
+
+def _shown(part: Any) -> str:
+    if isinstance(part, dict):
+        return "{" + ", ".join(f"{name} {_shown(one)}" for name, one in part.items()) + "}"
+    return f"[{', '.join(map(str, part))}]" if isinstance(part, list) else str(part)
 
 
 def settle_check(check: CheckSpec) -> CheckSpec:

@@ -9,11 +9,9 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from headwater.core.policies import Severity
-from headwater.core.product import check_to_json
 from headwater.core.promises import columns_of
 from headwater.core.thresholds import has_no_least, is_loosened
 from headwater.core.types import is_time_type
-from headwater.core.values import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -84,34 +82,6 @@ def loosened(before: CheckSpec, after: CheckSpec, types: Types) -> list[BreakKin
     if not same and not ((before.must is None or has_no_least(before.must)) and _is_stricter(before, after, types)):
         found.append(_BY_KIND.get(before.kind, BreakKind.CHECK_CHANGED))
     return found
-
-
-def describe_check(check: CheckSpec) -> str:
-    """Return a check as people write it."""
-    kept = check_to_json(check)
-    more = [f"{word} {kept[word]}" for word in ("severity",) if word in kept]
-    if check.must is not None:
-        value = getattr(check.must, check.must.operator)
-        shown = " and ".join(map(str, value)) if isinstance(value, list) else str(value)
-        more.append(f"must {check.must.operator.replace('_', ' ')} {shown} {'' if check.query else check.must.unit}")
-    return ", ".join([f"{check.kind} {_describe_arguments(check)}".strip(), *(one.strip() for one in more)])
-
-
-def _describe_arguments(check: CheckSpec) -> str:
-    value = getattr(check, check.kind)
-    if check.kind == "freshness":
-        return format_duration(value)
-    if isinstance(value, list):
-        return f"[{', '.join('null' if one is None else str(one) for one in value)}]"
-    if isinstance(value, str):
-        return " ".join(value.split())
-    return ", ".join(f"{name} {_shown(part)}" for name, part in value.model_dump(exclude_none=True).items())
-
-
-def _shown(part: Any) -> str:
-    if isinstance(part, dict):
-        return "{" + ", ".join(f"{name} {_shown(one)}" for name, one in part.items()) + "}"
-    return f"[{', '.join(map(str, part))}]" if isinstance(part, list) else str(part)
 
 
 def _same_place(before: CheckSpec, after: CheckSpec, types: Types) -> bool:

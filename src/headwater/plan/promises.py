@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from headwater.core.graph import Location
 from headwater.core.product import PortContract, SlaName
-from headwater.core.promises import columns_of
+from headwater.core.promises import columns_of, describe_check
 from headwater.core.specs.base import CheckSpec
 from headwater.core.values import format_duration
-from headwater.plan.promised_checks import BreakKind, describe_check, is_implied, loosened, singled
+from headwater.plan.promised_checks import BreakKind, is_implied, loosened, singled
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from headwater.core.near import suggest
-from headwater.core.odcs_read import carry, owner_of, read_contract
+from headwater.core.odcs_kept import carry, owner_of
+from headwater.core.odcs_read import read_contract
 from headwater.core.product import ROOT_DOMAIN, Product, major_of
 from headwater.core.specs.standards import PORT_KEYS, PRODUCT_KEYS, OdcsContract, OdpsProduct
 from headwater.errors import ProjectError
