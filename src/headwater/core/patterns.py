@@ -57,6 +57,14 @@ def search_of_pattern(pattern: str) -> str:
     return f"^(?:{pattern})$"
 
 
+def search_within(pattern: str) -> str | None:
+    """Return the search that a pattern of the whole text was made of by `pattern_of_search`; None for another one."""
+    if pattern.startswith(_BEFORE) and pattern.endswith(_AFTER):
+        search = pattern[len(_BEFORE) : -len(_AFTER)]
+        return search if _is_closed(search) else None
+    return None
+
+
 def _is_anchored(search: str) -> bool:
     """Whether a search can find nothing but the whole text, as can be seen at once."""
     return search.startswith("^") and bool(re.search(r"(?<!\\)(?:\\\\)*\$\Z", search)) and "|" not in search

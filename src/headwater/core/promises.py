@@ -21,6 +21,7 @@ from headwater.core.product import (
     port_dataset_name,
 )
 from headwater.core.specs.base import OF_THE_TABLE, CheckSpec, MustArgs
+from headwater.core.thresholds import describe_must
 from headwater.core.types import Fidelity, is_time_type, landed
 from headwater.core.values import exact_scalar, format_duration
 from headwater.errors import ProjectError
@@ -172,9 +173,7 @@ def describe_check(check: CheckSpec) -> str:
     kept = check_to_json(check)
     more = [f"{word} {kept[word]}" for word in ("severity",) if word in kept]
     if check.must is not None:
-        value = getattr(check.must, check.must.operator)
-        shown = " and ".join(map(str, value)) if isinstance(value, list) else str(value)
-        more.append(f"must {check.must.operator.replace('_', ' ')} {shown} {'' if check.query else check.must.unit}")
+        more.append(describe_must(check.must, counts=check.query is None))
     return ", ".join([f"{check.kind} {_describe_arguments(check)}".strip(), *(one.strip() for one in more)])
 
 

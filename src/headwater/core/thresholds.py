@@ -76,6 +76,13 @@ def passes_share(must: MustArgs | None, wrong: int, rows: int) -> bool:
     return passes(must, Fraction(100 * wrong, rows) if rows else 0)
 
 
+def describe_must(must: MustArgs, *, counts: bool) -> str:
+    """Return what a number must be, as people say it; `counts`: it counts wrong rows."""
+    value = getattr(must, must.operator)
+    shown = " and ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return f"must {must.operator.replace('_', ' ')} {shown}{f' {must.unit}' if counts else ''}"
+
+
 def is_loosened(before: MustArgs | None, after: MustArgs | None, *, counts: bool) -> bool:
     """Whether `after` lets a number pass that `before` did not; `counts`: the numbers are wrong rows.
 
