@@ -44,3 +44,10 @@ class Severity(StrEnum):
 
     ERROR = "error"
     WARNING = "warning"
+
+
+class Unit(StrEnum):
+    """What wrong rows are counted in: their number, or their share of all rows in percent."""
+
+    ROWS = "rows"
+    PERCENT = "percent"

@@ -7,7 +7,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 from headwater.core.texts import is_hidden, visible
 
@@ -43,7 +43,7 @@ def format_duration(value: timedelta) -> str:
     for unit in ("w", "d", "h", "m", "s"):
         if seconds and seconds % _UNITS[unit] == 0:
             return f"{int(seconds // _UNITS[unit])}{unit}"
-    return f"{seconds * 1000:g}ms" if seconds else "0s"
+    return f"{(Decimal(value // timedelta(microseconds=1)) / 1000).normalize():f}ms" if seconds else "0s"
 
 
 def parse_ratio(text: object) -> float:
@@ -91,6 +91,30 @@ def parse_size(text: object) -> int:
     return size_bytes
 
 
+def parse_number(value: object) -> Decimal:
+    """Read a number with all its digits.
+
+    Raises:
+        ValueError: It is no number that YAML knows, or not a finite one.
+    """
+    text = str(value).strip()
+    if isinstance(value, bool) or not (_CORE_INT.match(text) or _CORE_FLOAT.match(text)):
+        raise ValueError(f"{text!r} is not a number")
+    return Decimal(text)
+
+
+def exact_scalar(value: Any) -> Any:
+    """Return a scalar as it is kept: a number that is written plain with all its digits, anything else as its text."""
+    if value is None or isinstance(value, Decimal):
+        return value
+    if isinstance(value, bool) or not isinstance(value, Plain | int | float):
+        return str(value)
+    text = str(value)
+    if _CORE_INT.match(text):
+        return int(text)
+    return Decimal(text) if _CORE_FLOAT.match(text) and not re.match(r"^[-+]?0[0-9]", text) else text
+
+
 def _check_path(text: str) -> str:
     if hidden := next((character for character in text if is_hidden(character)), ""):
         raise ValueError(f"the path holds {visible(hidden, one_line=True)}, which nobody sees")
@@ -136,6 +160,12 @@ Size = Annotated[
     ),
 ]
 """A number of bytes."""
+
+Number = Annotated[Decimal, BeforeValidator(parse_number), PlainSerializer(str), WithJsonSchema({"type": "number"})]
+"""A number with all its digits."""
+
+NumberPair = Annotated[list[Number], Field(min_length=2, max_length=2)]
+"""Two numbers."""
 
 PathText = Annotated[str, AfterValidator(_check_path)]
 """A path as people write it: any text whose characters are all seen."""

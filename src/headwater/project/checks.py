@@ -25,8 +25,8 @@ def judge_checks(context: LoadContext, datasets: Mapping[str, Dataset], broken: 
                 context.error(
                     dataset.location, f"a relationship to {to}, which nothing declares", suggest(to, datasets)
                 )
-            if check.sql:
-                _judge_sql(context, dataset.location, name, check.sql)
+            for sql in filter(None, (check.sql, check.query)):
+                _judge_sql(context, dataset.location, name, sql)
 
 
 def _judge_sql(context: LoadContext, place: Location, name: str, sql: str) -> None:

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from headwater.quality.audit import Audit
-from headwater.quality.scan import Measure, Scan, compile_scan, read_scan, sample_query
+from headwater.quality.scan import Measure, Scan, compile_scan, failing_rows, read_scan, sample_query
 
-__all__ = ["Audit", "Measure", "Scan", "compile_scan", "read_scan", "sample_query"]
+__all__ = ["Audit", "Measure", "Scan", "compile_scan", "failing_rows", "read_scan", "sample_query"]

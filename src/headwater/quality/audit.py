@@ -74,4 +74,6 @@ class Audit:
         names = [column[0] for column in found.description or ()]
         shown = measure.choose(names, _SHOWN_COLUMNS)
         rows = [", ".join(f"{names[at]}={_cut(row[at])}" for at in shown) for row in found.fetchall()]
+        if not rows:
+            return text
         return f"{text}, for example ({'); ('.join(rows)})"

@@ -15,9 +15,9 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from headwater.core.policies import Severity
+from headwater.core.policies import Severity, Unit
 from headwater.core.types import normalize_type
-from headwater.core.values import Duration, Words
+from headwater.core.values import Duration, Number, NumberPair, Words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,18 +38,24 @@ TypeName = Annotated[str, BeforeValidator(normalize_type)]
 class CheckSpec(Spec):
     """One check: exactly one kind, with its arguments, a severity and an optional name.
 
-    At a column, `columns` may be left out. `sql` returns the rows that are wrong, from `this`.
+    At a column, `columns` may be left out. `sql` returns the rows that are wrong, from `this`; `query` one value.
+    `must` says how many rows may be wrong, none where it is left out; of `query`, what its value has to be.
     """
 
     not_null: Words | None = None
     unique: Words | None = None
     accepted_values: list[Any] | None = None
+    missing_values: Annotated[list[Any], Field(min_length=1)] | None = None
     range: RangeArgs | None = None
+    length: LengthArgs | None = None
     pattern: str | None = None
+    valid: ValidArgs | None = None
     relationship: RelationshipArgs | None = None
-    row_count: RangeArgs | None = None
+    row_count: CountArgs | None = None
     freshness: Duration | None = None
     sql: str | None = None
+    query: str | None = None
+    must: MustArgs | None = None
     column: str | None = None
     name: str | None = None
     severity: Severity = Severity.ERROR
@@ -61,6 +67,16 @@ class CheckSpec(Spec):
             raise ValueError(f"a check has exactly one of {', '.join(CHECK_KINDS)}")
         return self
 
+    @model_validator(mode="after")
+    def _must_fits(self) -> CheckSpec:
+        if self.query is not None and self.must is None:
+            raise ValueError("a query needs what its value has to be: must: {be: 0}")
+        if self.must is not None and self.kind in ("row_count", "freshness"):
+            raise ValueError(f"{self.kind} counts no wrong rows: leave must out")
+        if self.must is not None and self.must.unit is Unit.PERCENT and self.query is not None:
+            raise ValueError("the value of a query is no share of rows: leave the unit out")
+        return self
+
     @property
     def kind(self) -> str:
         """Which of the kinds it is."""
@@ -68,16 +84,86 @@ class CheckSpec(Spec):
 
 
 class RangeArgs(Spec):
-    """Lowest and highest value allowed, both inclusive; at least one of them."""
+    """Lowest and highest value allowed, `min` and `max` inclusive, `above` and `below` not; at least one of them."""
 
     min: Any = None
     max: Any = None
+    above: Any = None
+    below: Any = None
 
     @model_validator(mode="after")
     def _some_bound(self) -> RangeArgs:
-        if self.min is None and self.max is None:
+        if all(value is None for value in self.__dict__.values()):
             raise ValueError("a range needs min or max")
+        if None not in (self.min, self.above) or None not in (self.max, self.below):
+            raise ValueError("a range has one bound at each end: min or above, max or below")
         return self
+
+
+class CountArgs(RangeArgs):
+    """How many rows a table may have; `not_between` are two numbers, inclusive, between which it must not be."""
+
+    not_between: Annotated[list[Any], Field(min_length=2, max_length=2)] | None = None
+
+
+class LengthArgs(Spec):
+    """Shortest and longest text allowed, in characters, both inclusive; at least one of them."""
+
+    min: Annotated[int, Field(ge=0)] | None = None
+    max: Annotated[int, Field(ge=0)] | None = None
+
+    @model_validator(mode="after")
+    def _some_bound(self) -> LengthArgs:
+        if self.min is None and self.max is None:
+            raise ValueError("a length needs min or max")
+        return self
+
+
+class ValidArgs(Spec):
+    """Several conditions on one value, counted as one: a value that breaks any of them is wrong once."""
+
+    values: list[Any] | None = None
+    pattern: str | None = None
+    range: RangeArgs | None = None
+    length: LengthArgs | None = None
+
+    @model_validator(mode="after")
+    def _several(self) -> ValidArgs:
+        if sum(value is not None for value in self.__dict__.values()) < 2:
+            raise ValueError(
+                "valid joins two or more of values, pattern, range, length; "
+                "one alone is a check of its own: accepted_values, pattern, range, length"
+            )
+        return self
+
+
+class MustArgs(Spec):
+    """What a number has to be: exactly one operator, and its unit where rows are counted."""
+
+    be: Number | None = None
+    not_be: Number | None = None
+    be_greater_than: Number | None = None
+    be_greater_or_equal_to: Number | None = None
+    be_less_than: Number | None = None
+    be_less_or_equal_to: Number | None = None
+    be_between: NumberPair | None = None
+    not_be_between: NumberPair | None = None
+    unit: Unit = Unit.ROWS
+
+    @model_validator(mode="after")
+    def _one_operator(self) -> MustArgs:
+        operators = [name for name in OPERATORS if getattr(self, name) is not None]
+        if len(operators) != 1:
+            raise ValueError(f"must has exactly one of {', '.join(OPERATORS)}")
+        pair = getattr(self, operators[0])
+        if isinstance(pair, list) and pair[0] > pair[1]:
+            raise ValueError(f"{operators[0]} begins with the smaller number")
+        return self
+
+    @property
+    def operator(self) -> str:
+        """Which of the operators it is."""
+        return next(name for name in OPERATORS if getattr(self, name) is not None)
 
 
 class RelationshipArgs(Spec):
@@ -87,9 +173,15 @@ class RelationshipArgs(Spec):
     field: str
 
 
+ValidArgs.model_rebuild()
 CheckSpec.model_rebuild()
 
-CHECK_KINDS = tuple(key for key in CheckSpec.model_fields if key not in ("column", "name", "severity"))
+CHECK_KINDS = tuple(key for key in CheckSpec.model_fields if key not in ("must", "column", "name", "severity"))
+OPERATORS = tuple(key for key in MustArgs.model_fields if key != "unit")
+"""What a number is compared by, in the words of `must`."""
+
+OF_THE_TABLE = ("row_count", "sql", "query")
+"""The kinds of checks that need no column."""
 
 
 def _check_at_column(value: Any) -> Any:
@@ -125,13 +217,14 @@ class SourceColumnSpec(ColumnSpec):
     optional: bool = False
 
 
-def _column(value: Any) -> Any:
+def read_column(value: Any) -> Any:
+    """Read a column that is written as its type alone."""
     return {"type": value} if isinstance(value, str) else value
 
 
-ColumnSpecs = dict[str, Annotated[ColumnSpec, BeforeValidator(_column, json_schema_input_type=str | ColumnSpec)]]
+ColumnSpecs = dict[str, Annotated[ColumnSpec, BeforeValidator(read_column, json_schema_input_type=str | ColumnSpec)]]
 SourceColumns = dict[
-    str, Annotated[SourceColumnSpec, BeforeValidator(_column, json_schema_input_type=str | SourceColumnSpec)]
+    str, Annotated[SourceColumnSpec, BeforeValidator(read_column, json_schema_input_type=str | SourceColumnSpec)]
 ]
 
 
@@ -148,7 +241,7 @@ class DescribedSpec(Spec):
     def _checks_say_of_what(self) -> DescribedSpec:
         for check in self.checks:
             named = check.column or check.not_null or check.unique
-            if not named and check.kind not in ("row_count", "sql"):
+            if not named and check.kind not in OF_THE_TABLE:
                 raise ValueError(f"the check {check.kind} needs a column; write it at the column, or add column: …")
         return self
 

@@ -1,0 +1,178 @@
+"""Contracts written as files of ODCS 3.1, and read again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from headwater.core.odcs import contract_text
+from headwater.core.odcs_read import ContractReading, read_contract
+from headwater.core.patterns import FORMATS, pattern_of_search, search_of_pattern
+from headwater.core.product import PortContract
+from headwater.core.types import DELTA_TYPES
+from headwater.core.values import Plain, resolve_scalar
+from headwater.core.yaml_text import write_yaml
+from headwater.errors import ProjectError
+from headwater.project.documents import parse_document
+from headwater.project.readers.odps import read_contract_file
+from tests.core.contracts import PATTERNS, contracts, texts
+from tests.project.test_products import SHOP, read
+
+
+def read_back(text: str) -> ContractReading:
+    errors: list[ProjectError] = []
+    document = parse_document(text, "p.odcs.yaml")
+    file = read_contract_file(document, errors)
+    assert file is not None, [str(error) for error in errors]
+    return read_contract(file.odcs, document.place, DELTA_TYPES)
+
+
+@given(contracts())
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+def test_a_contract_comes_back_from_its_file(contract: PortContract) -> None:
+    text = contract_text(contract)
+    reading = read_back(text)
+    assert [str(error) for error in reading.errors] == []
+    assert reading.contract == contract
+    assert contract_text(reading.contract) == text
+
+
+@given(
+    st.recursive(
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | texts
+        | st.sampled_from(["yes", "1", "- a", "a: b", "#", "x\u2028y", "\U0001f600"]),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    )
+)
+def test_yaml_says_what_it_was_given(value: Any) -> None:
+    document = parse_document(write_yaml({"value": value}), "x.yaml")
+    assert typed(document.data["value"]) == value
+
+
+def typed(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: typed(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [typed(one) for one in value]
+    return resolve_scalar(value) if isinstance(value, Plain) else value
+
+
+@given(st.sampled_from(PATTERNS) | texts)
+def test_a_pattern_comes_back_from_its_search(pattern: str) -> None:
+    assert pattern_of_search(search_of_pattern(pattern)) == pattern
+
+
+@pytest.mark.parametrize(
+    ("search", "pattern"),
+    [
+        ("^[A-Z]{2}$", "^[A-Z]{2}$"), ("[A-Z]", "(?s:.*)(?:[A-Z])(?s:.*)"), ("^a|b$", "(?s:.*)(?:^a|b$)(?s:.*)"),
+        (r"^a\$", r"(?s:.*)(?:^a\$)(?s:.*)"), (r"^a\\$", r"^a\\$"), ("^(?:a|b)$", "a|b"), (r"^(?:[)])$", "[)]"),
+        ("^(?:a)(?:b)$", "^(?:a)(?:b)$"),
+    ],
+)  # fmt: skip
+def test_a_search_as_a_pattern_of_the_whole_text(search: str, pattern: str) -> None:
+    assert pattern_of_search(search) == pattern
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        ("email", ["a@b.co"], ["a@b", "a b@c.de", ""]),
+        ("uuid", ["53581432-6c55-4ba2-a65f-72344a91553A"], ["53581432-6c55-4ba2-a65f", "g" * 36]),
+        ("uri", ["https://x.example/a?b", "mailto:a@b.co"], ["x", "a b:c"]),
+        ("hostname", ["a", "a-b.example.com"], ["-a", "a..b", "a_b", "x" * 64]),
+        ("ipv4", ["0.0.0.0", "255.255.255.255"], ["256.1.1.1", "1.1.1", "01.1.1.1"]),
+        ("ipv6", ["::", "::1", "fe80::1", "1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7::"], ["1:2:3", ":::", "1::2::3", "g::"]),
+        ("byte", ["", "YQ==", "YWI=", "YWJj"], ["YQ=", "Y", "a-b="]),
+    ],
+)  # fmt: skip
+def test_the_formats_of_texts(name: str, good: list[str], bad: list[str]) -> None:
+    import duckdb
+
+    def fits(text: str) -> bool:
+        found = duckdb.execute("SELECT regexp_full_match(?, ?)", [text, FORMATS[name]]).fetchone()
+        return bool(found and found[0])
+
+    assert [text for text in good if not fits(text)] == []
+    assert [text for text in bad if fits(text)] == []
+
+
+def shop_contract() -> PortContract:
+    return read(SHOP.lstrip("\n")).products[0].ports[0]
+
+
+def test_the_shops_contract_as_a_file() -> None:
+    assert contract_text(shop_contract()) == (Path(__file__).parent / "golden" / "daily_revenue.odcs.yaml").read_text()
+
+
+EVERYTHING = """
+kind: product
+owner: a@example.com
+ports:
+  p:
+    version: 1.2.3
+    from: marts.x
+    status: deprecated
+    tags: [old, "2024"]
+    description: "All: of it."
+    strict: false
+    columns:
+      id: {type: bigint, required: true, unique: true, description: The key., checks: [{range: {min: 0}}]}
+      email: {type: varchar, classification: confidential, checks: [{pattern: ".+@.+"}, {length: {min: 3, max: 40}}]}
+      name: {type: varchar, hidden: true, checks: [{length: {max: 9}, severity: warning}]}
+      kind: {type: varchar, checks: [{accepted_values: [a, "1", null]}, {missing_values: [null, ""]}]}
+      price: {type: "decimal(18,2)", checks: [{range: {above: 0.5, below: 100}}, {range: {max: 50}, severity: warning}]}
+      carrier: {type: varchar, checks: [{relationship: {to: reference.carriers, field: code}}]}
+      flag: boolean
+      day: {type: date, checks: [{range: {min: "2020-01-01"}}, {freshness: 30d}]}
+      at: "timestamp with time zone"
+      parts: "bigint[]"
+      raw: blob
+      both: "struct(a bigint)"
+    checks:
+      - {not_null: at, must: {be_less_than: 1, unit: percent}, severity: warning, name: few}
+      - {unique: [day, kind], must: {be_between: [0, 3]}}
+      - {column: name, valid: {values: [x, y], pattern: "[a-z]"}, must: {be_less_or_equal_to: 0.5, unit: percent}}
+      - {column: name, valid: {values: [x, y], length: {max: 3}}}
+      - {not_null: [day, kind]}
+      - {sql: "select * from this where price < 0 -- not free"}
+      - {query: "select max(price) from this", must: {be_greater_than: 3.5}}
+      - {row_count: {min: 1, max: 1000}}
+      - {row_count: {not_between: [5, 6]}}
+      - {row_count: {above: 0, not_between: [7, 8]}}
+    sla: {freshness: 26h, latency: {column: at, max: 90m}, frequency: 1d, retention: {column: day, max: 900d}}
+"""
+
+
+def test_everything_comes_back() -> None:
+    product = read(EVERYTHING)
+    assert product.errors == []
+    contract = product.products[0].ports[0]
+    reading = read_back(contract_text(contract))
+    assert reading.errors == []
+    assert reading.notes == []
+    assert reading.contract == contract
+
+
+CLI = os.environ.get("HEADWATER_DATACONTRACT_CLI") or shutil.which("datacontract") or ""
+
+
+@pytest.mark.skipif(not CLI, reason="datacontract-cli is not installed; HEADWATER_DATACONTRACT_CLI names it")
+@pytest.mark.parametrize("text", [SHOP.lstrip("\n"), EVERYTHING], ids=["shop", "everything"])
+def test_another_tool_accepts_what_is_written(text: str, tmp_path: Path) -> None:
+    contract = replace(read(text).products[0].ports[0], carried={"contract": {"surprise": 1, "tenant": "x"}})
+    file = tmp_path / "contract.odcs.yaml"
+    file.write_text(contract_text(contract), encoding="utf-8")
+    done = subprocess.run([CLI, "lint", str(file)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
