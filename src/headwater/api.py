@@ -8,12 +8,13 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from headwater.contracts import MaintainResult
-from headwater.core.fragments import quote_identifier, quote_text
+from headwater.contracts import NO_REJECTS, MaintainResult
+from headwater.core.fragments import quote_identifier
 from headwater.core.names import flat_name
 from headwater.core.run import Run, StepResult
 from headwater.core.secrets import redact
-from headwater.errors import HeadwaterError, PlanError, ProjectErrors
+from headwater.errors import BusyError, HeadwaterError, PlanError, ProjectErrors
+from headwater.plan.ages import tell_late
 from headwater.plan.bind import Bound
 from headwater.plan.breaks import raise_errors
 from headwater.plan.build import build_plan
@@ -21,7 +22,7 @@ from headwater.plan.intervals import parse_span
 from headwater.plan.lineage import Lineage
 from headwater.plan.observe import Connectors, open_sources, read_states, refuse_missing
 from headwater.plan.planning import Observed, RunRequest
-from headwater.plan.select import select_datasets
+from headwater.plan.select import select_stored
 from headwater.project.loader import load_project, read_project
 from headwater.project.schema_files import find_unconfirmed, refuse_unconfirmed, write_proposals
 from headwater.run.catalogue import Catalogue
@@ -32,6 +33,7 @@ from headwater.run.listeners.journal_writer import JournalWriter
 from headwater.state import Journal, Lease
 from headwater.workspace.access import Access
 from headwater.workspace.live_query import answer_questions
+from headwater.workspace.query import count_rejects
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -121,19 +123,19 @@ class LoadedProject:
     def plan(
         self, *, select: Sequence[str] = (), exclude: Sequence[str] = (), full: Sequence[str] = (),
         keep_history: bool = False, begin: str | None = None, end: str | None = None, now: datetime | None = None,
-        offline: bool = False, attended: bool = False,
+        offline: bool = False, attended: bool = False, retire: Sequence[str] = (),
     ) -> Plan:  # fmt: skip
-        """Plan a run without changing anything; arguments as for `run` and `check`.
+        """Plan a run without changing anything; arguments as for `run` and `check`; the ports in `retire` may go.
 
         Raises:
             ProjectErrors: Models that would not run.
-            PlanError: A selection is not understood.
+            PlanError: A selection is not understood, or a port breaks what it promised.
             BusyError: Another process holds the warehouse's file.
         """
         request = self._request(select, exclude, full, keep_history, (begin, end))
         with self._access.reading() as (_, connectors):
             observed, bound = self._access.observe_and_bind(connectors, offline)
-        breaks = self._access.breaks(observed, bound)
+        breaks = self._access.breaks(observed, bound, retire)
         self._refuse(observed, bound, attended)
         raise_errors(bound, breaks)
         plan = build_plan(self.project, self._with_notes(observed, bound), aware_clock(now), request)
@@ -191,7 +193,7 @@ class LoadedProject:
             if unconfirmed and propose is not None:
                 observed, bound = self._propose(unconfirmed, connectors, propose)
             bound.errors += refuse_unconfirmed(self.project, observed.sources)
-            raise_errors(bound)
+            raise_errors(bound, [one for one in self._access.breaks(observed, bound) if one.is_promise])
             request = self._request(select, exclude, full, keep_history, (begin, end))
             plan = build_plan(self.project, self._with_notes(observed, bound), clock, request)
             run_id = f"{clock.strftime('%Y%m%dT%H%M%S')}-{os.urandom(4).hex()}"
@@ -209,14 +211,17 @@ class LoadedProject:
             return run
 
     def reset(
-        self, names: Iterable[str], *, wait: bool = False, tell: Callable[[str], None] | None = None
-    ) -> list[str]:
-        """Drop tables and forget their positions: the way out when somebody else changed them.
+        self, names: Iterable[str], *, retire: Sequence[str] = (), wait: bool = False,
+        tell: Callable[[str], None] | None = None,
+    ) -> list[str]:  # fmt: skip
+        """Drop tables and forget their positions, the way out when somebody else changed them; and ports that retire.
 
         Raises:
-            PlanError: A name is not a stored dataset of the project.
+            PlanError: A name is not a stored dataset of the project, or not a port that is declared no longer.
         """
-        chosen = self._datasets(names)
+        chosen = select_stored(self.project, names) if names else []
+        if retire:
+            self._access.retire(retire, wait=wait, tell=tell)
         with self._access.alone(wait, tell) as connectors:
             for name in chosen:
                 connectors.stores[self.project.store_of(name)].maintain([name], {"drop": True})
@@ -267,17 +272,21 @@ class LoadedProject:
         return self._access.answer(sql, form)
 
     def rejects(self, dataset: str) -> tuple[Any, bool]:
-        """Return the rejects of a source's table (Arrow) and whether they are those of a load that failed.
+        """Return the rejects of a dataset (Arrow) and whether they are those of a load, or a check, that failed.
 
-        While the last load has failed its rejects are returned, else what the quarantine holds.
+        While the last load has failed its rejects are returned, else what the quarantine holds. Of a model or a port
+        they are rows that broke a check the last time.
 
         Raises:
             ProjectError: No source's table has that name, or it was never loaded.
         """
         from headwater.run.rejected import failed_rejects_file, read_rejects
 
-        if dataset in self.project.datasets and (file := failed_rejects_file(self.project, dataset)).exists():
+        declared = self.project.datasets.get(dataset)
+        if declared is not None and (file := failed_rejects_file(self.project, dataset)).exists():
             return read_rejects(file), True
+        if declared is not None and not declared.is_loaded:
+            return self.query(NO_REJECTS), False
         return self.query(f"SELECT * FROM quarantine.{quote_identifier(flat_name(dataset))}"), False
 
     def states(self) -> dict[str, TableState]:
@@ -332,6 +341,13 @@ class LoadedProject:
         results, clock = self._access.history(Journal.last_results) or {}, aware_clock(now)
         return describe_nodes(self.project, results, states, rejects, clock, orphans)
 
+    def late_promises(self, now: datetime | None = None) -> dict[str, list[str]]:
+        """Return, by port, what it promises of time and does not keep now; nothing while the stores cannot be asked."""
+        try:
+            return tell_late(self.project, self.states(), aware_clock(now))
+        except BusyError:
+            return {}
+
     def write_schemas(self) -> list[str]:
         """Write JSON Schemas of the project's YAML files for editors; return their paths."""
         from headwater.project.json_schemas import write_json_schemas
@@ -342,14 +358,8 @@ class LoadedProject:
 
     def _count_rejects(self, states: Mapping[str, TableState]) -> dict[str, int]:
         """Count the rows in the quarantine of every source's table that has one."""
-        there = {name: state for name, state in states.items() if not state.is_lost}
-        held = (name for name in self.project.datasets if name in there and there[name].rejects)
-        counts = [
-            f"SELECT {quote_text(name)} AS name, count(*) AS held FROM quarantine.{quote_identifier(flat_name(name))}"
-            for name in held
-        ]
-        found = self.query(" UNION ALL ".join(counts)).to_pylist() if counts else ()
-        return {row["name"]: row["held"] for row in found}
+        counts = count_rejects(self.project, states)
+        return {row["name"]: row["held"] for row in (self.query(counts).to_pylist() if counts else ())}
 
     def _describe_datasets(self) -> dict[str, Any]:
         """Return what the page of `draw` says of every dataset."""
@@ -386,14 +396,5 @@ class LoadedProject:
         self, select: Sequence[str], exclude: Sequence[str], full: Sequence[str], keep_history: bool,
         span: tuple[str | None, str | None],
     ) -> RunRequest:  # fmt: skip
-        chosen = frozenset(self._datasets(full)) if full else frozenset()
+        chosen = frozenset(select_stored(self.project, full)) if full else frozenset()
         return RunRequest(tuple(select), tuple(exclude), chosen, keep_history, parse_span(*span))
-
-    def _datasets(self, terms: Iterable[str]) -> list[str]:
-        found = select_datasets(self.graph, terms, lambda _: False)
-        stored = sorted(name for name in found if self.project.store_of(name))
-        if not found:
-            raise PlanError(f"{' '.join(terms)} names no table", fix="name tables; a state cannot be asked for here")
-        if not stored:
-            raise PlanError(f"{' '.join(terms)} names no stored dataset", fix="a view holds no rows of its own")
-        return stored

@@ -9,7 +9,7 @@ import pytest
 
 from headwater.core.product import PortContract, SlaName, SlaTerm, check_to_json
 from headwater.core.types import DELTA_TYPES
-from headwater.project.documents import parse_document
+from headwater.documents import parse_document
 from headwater.project.readers.product_files import ProductReading, read_products
 
 PRODUCT = """\

@@ -20,8 +20,8 @@ from headwater.core.product import PortContract
 from headwater.core.types import DELTA_TYPES
 from headwater.core.values import Plain, resolve_scalar
 from headwater.core.yaml_text import write_yaml
+from headwater.documents import parse_document
 from headwater.errors import ProjectError
-from headwater.project.documents import parse_document
 from headwater.project.readers.odps import read_contract_file
 from tests.core.contracts import PATTERNS, contracts, texts
 from tests.project.test_products import SHOP, read

@@ -12,7 +12,7 @@ import pytest
 from headwater.core.product import SlaName, SlaTerm, from_json, to_json
 from headwater.core.specs import CheckSpec
 from headwater.core.types import DELTA_TYPES
-from headwater.project.documents import parse_document
+from headwater.documents import parse_document
 from headwater.project.readers.product_files import ProductReading, product_name, read_products
 
 SHOP = """

@@ -19,5 +19,5 @@ def test_every_type_of_step_has_a_handler() -> None:
 
 
 def test_every_role_that_does_something_has_a_planner() -> None:
-    passive = {Role.SOURCE, Role.DATASET, Role.PUBLISH}
+    passive = {Role.SOURCE, Role.DATASET}
     assert set(Role) == passive | set(PLANNERS)

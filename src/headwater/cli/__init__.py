@@ -12,6 +12,7 @@ import click
 
 _COMMANDS = {
     "check": "Bind every model on empty tables; report every problem at once.",
+    "contract": "Export the contract of a port.",
     "doctor": "Look everything over: what is damaged, and the command that mends it.",
     "draw": "Draw the project as SVG, PNG, dot, Mermaid, text or HTML.",
     "init": "Make a small project that runs.",

@@ -34,6 +34,7 @@ _MARKS = {"run": "+", "if_inputs_changed": "?", "skip": "."}
 @exclude_option
 @click.option("--full", multiple=True, metavar="TERM", help="Rebuild these from nothing.")
 @click.option("--keep-history", is_flag=True, help="Changed SQL does not rebuild finished intervals.")
+@click.option("--retire", multiple=True, metavar="PORT", help="This port may go; no product declares it any more.")
 @from_option
 @to_option
 @now_option
@@ -42,7 +43,7 @@ _MARKS = {"run": "+", "if_inputs_changed": "?", "skip": "."}
 @click.pass_context
 def command(
     ctx: click.Context, select: tuple[str, ...], exclude: tuple[str, ...], full: tuple[str, ...], keep_history: bool,
-    begin: str | None, end: str | None, now: str | None, offline: bool, as_json: bool,
+    retire: tuple[str, ...], begin: str | None, end: str | None, now: str | None, offline: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Show what a run would do, and why. Nothing is changed."""
 
@@ -50,7 +51,7 @@ def command(
         loaded = load(ctx, whole=True, offline=offline)
         plan = loaded.plan(
             select=select, exclude=exclude, full=full, keep_history=keep_history, begin=begin, end=end,
-            now=parse_clock(now), offline=offline, attended=attended(),
+            now=parse_clock(now), offline=offline, attended=attended(), retire=retire,
         )  # fmt: skip
         print_json(plan_as_json(plan)) if as_json else print_plan(plan)
         tell_problems(loaded)

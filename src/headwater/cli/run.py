@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 @click.option(
     "--reset", multiple=True, metavar="NAME", help="Drop this table first: the way out when others changed it."
 )
+@click.option("--retire", multiple=True, metavar="PORT", help="Drop this port, which no product declares any more.")
 @click.option("--keep-history", is_flag=True, help="Changed SQL does not rebuild finished intervals.")
 @from_option
 @to_option
@@ -51,7 +52,8 @@ if TYPE_CHECKING:
 @click.pass_context
 def command(
     ctx: click.Context, select: tuple[str, ...], exclude: tuple[str, ...], full: tuple[str, ...],
-    reset: tuple[str, ...], keep_history: bool, begin: str | None, end: str | None, frozen: bool, wait: bool, log: str,
+    reset: tuple[str, ...], retire: tuple[str, ...],
+    keep_history: bool, begin: str | None, end: str | None, frozen: bool, wait: bool, log: str,
     openlineage: TextIO | None, now: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Execute the project: what has changed, and what reads it. Ctrl-C stops at the next boundary, or after 1.5 s."""
@@ -63,8 +65,8 @@ def command(
         loaded = load(ctx, whole=True)
         for terms in (select, exclude, full):  # before anything is dropped
             select_datasets(loaded.graph, terms, lambda _: True)
-        if reset:
-            loaded.reset(reset, wait=wait, tell=_tell)
+        if reset or retire:
+            loaded.reset(reset, retire=retire, wait=wait, tell=_tell)
         progress = make_progress("quiet" if as_json else log, loaded.project.secrets)
         with progress:
             run = loaded.run(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from headwater.core.run import StepResult
 
 
-_WRITERS = (Role.EXTRACT, Role.LOAD, Role.TRANSFORM, Role.CONSUMER)
+_WRITERS = (Role.EXTRACT, Role.LOAD, Role.TRANSFORM, Role.PUBLISH, Role.CONSUMER)
 
 
 @click.command()
@@ -29,7 +29,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
     def body() -> int:
         loaded = load(ctx)
         project, now = loaded.project, datetime.now(UTC)
-        statuses = loaded.node_statuses(now)
+        statuses, late = loaded.node_statuses(now), loaded.late_promises(now)
         results, runs = _history(loaded)
         rows = []
         for name, dataset in project.everything.items():
@@ -47,7 +47,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
                     "age": status.freshness,
                     "rejected": status.rejected,
                     "error": status.error or next((step.error for step in steps if step and step.error), ""),
-                    "warnings": list(status.warnings),
+                    "warnings": [*status.warnings, *late.get(name, ())],
                     "notes": [note for step in steps if step for note in step.notes],
                 }
             )

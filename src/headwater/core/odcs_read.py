@@ -8,12 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from headwater.core.names import ROOT
 from headwater.core.near import suggest
 from headwater.core.odcs_kept import KEPT_PROPERTY, OWN, PREFIX, carry, carry_model, owner_of, present, team_of
 from headwater.core.odcs_quality import custom_value, read_rule
 from headwater.core.odcs_terms import read_terms
 from headwater.core.odcs_types import logical_type_of, options_of, type_of
-from headwater.core.product import ROOT_DOMAIN, PortColumn, PortContract, check_to_json, major_of, port_dataset_name
+from headwater.core.product import PortColumn, PortContract, check_to_json, major_of, port_dataset_name
 from headwater.core.promises import arrange_checks, arrange_terms, judge_contract, port_name, settle_check
 from headwater.core.specs.base import CheckSpec, RelationshipArgs
 from headwater.core.specs.standards import (
@@ -141,7 +142,7 @@ class _Reader:
         texts = self._rules(table.quality, "", ("schema", at), names, checks)
         self._primary_key(table, checks)
         self._composite_keys(table, at)
-        domain = domain or odcs.domain or ROOT_DOMAIN
+        domain = domain or odcs.domain or ROOT
         terms = self._terms(table, names)
         owner = owner_of(odcs.team)
         carried = {

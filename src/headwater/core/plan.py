@@ -5,19 +5,22 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from headwater.core.fingerprint import NO_FINGERPRINT
 from headwater.core.graph import Role, dataset_of
 from headwater.core.policies import Materialization
+from headwater.core.product import to_json
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from headwater.core.commit import TableState
     from headwater.core.consumer import DeclaredConsumer
     from headwater.core.fingerprint import Fingerprint
     from headwater.core.graph import Location
+    from headwater.core.product import PortContract
     from headwater.core.project import Model, SourceTable
 
 
@@ -112,6 +115,11 @@ class Step(ABC):
     def hidden_columns(self) -> frozenset[str]:
         """The columns whose values it masks."""
         return frozenset()
+
+    @property
+    def kept(self) -> Mapping[str, Any]:
+        """What its commits keep in their position, as JSON values."""
+        return {}
 
     @property
     def is_timed(self) -> bool:
@@ -242,6 +250,39 @@ class TransformStep(Step):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PublishStep(TransformStep):
+    """Publish a port: its columns, audited by its contract, which the commit keeps."""
+
+    role: ClassVar[Role] = Role.PUBLISH
+
+    contract: PortContract
+
+    @property
+    def location(self) -> Location:
+        """Where the port is declared."""
+        return self.contract.location
+
+    @property
+    def hidden_columns(self) -> frozenset[str]:
+        """The columns whose values no report shows."""
+        return self.contract.hidden_columns
+
+    @property
+    def hides_values(self) -> bool:
+        """Whether a column's values are shown in no report."""
+        return bool(self.contract.hidden_columns)
+
+    @property
+    def kept(self) -> Mapping[str, Any]:
+        """The contract."""
+        return {CONTRACT: to_json(self.contract)}
+
+
+CONTRACT = "contract"
+"""Key of a port's position: the contract that was published."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ConsumeStep(Step):
     """Have a consumer make its files, and commit them."""
 
@@ -286,18 +327,28 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Break:
-    """A column that a changed declaration takes away or retypes, and what reads it."""
+    """A column that a changed declaration takes away or retypes, or a promise that it breaks, and what reads it.
+
+    Attributes:
+        dataset: The dataset.
+        column: The column; "" for a promise about several, or the whole port.
+        change: What becomes of it.
+        hits: What is made of it.
+        is_promise: A port promised it: nothing runs until it is kept, or has a new major.
+    """
 
     dataset: str
     column: str
     change: str
     hits: tuple[Hit, ...] = ()
+    is_promise: bool = False
 
     def __str__(self) -> str:
         names = [str(hit) for hit in self.hits[:_SHOWN_HITS]]
         more = f" and {len(self.hits) - _SHOWN_HITS} more" if len(self.hits) > _SHOWN_HITS else ""
         told = f"hits {', '.join(names)}{more}" if names else "nothing reads it"
-        return f"{self.dataset}: column {self.column} {self.change}; {told}"
+        what = self.change if self.is_promise else f"column {self.column} {self.change}"
+        return f"{self.dataset}: {what}; {told}"
 
 
 @dataclass(frozen=True, slots=True, order=True)

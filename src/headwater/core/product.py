@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from headwater.core.graph import Location
+from headwater.core.names import ROOT
 from headwater.core.specs.base import CheckSpec
 from headwater.core.specs.product import check_version
 from headwater.core.types import normalize_type
@@ -16,8 +17,6 @@ from headwater.core.types import normalize_type
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-ROOT_DOMAIN = "main"
-"""The domain of what stands in the project's own folders."""
 
 FORM = 1
 """The form of a contract as it is kept in JSON."""
@@ -175,7 +174,7 @@ class Product:
 
 def port_dataset_name(domain: str, port: str, major: int) -> str:
     """Return the name under which a port is read, `<domain>.<port>_v<major>`; the root's domain is "main"."""
-    return f"{domain or ROOT_DOMAIN}.{port}_v{major}"
+    return f"{domain or ROOT}.{port}_v{major}"
 
 
 def major_of(version: str) -> int:

@@ -7,10 +7,10 @@ import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from headwater.core.names import ROOT
 from headwater.core.near import suggest
 from headwater.core.policies import Unit
 from headwater.core.product import (
-    ROOT_DOMAIN,
     PortColumn,
     PortContract,
     SlaName,
@@ -64,7 +64,7 @@ def declare_port(
         for name, column in spec.columns.items()
     )  # fmt: skip
     contract = PortContract(
-        domain=domain or ROOT_DOMAIN,
+        domain=domain or ROOT,
         port=port,
         version=spec.version,
         source=spec.from_,

@@ -20,6 +20,7 @@ from headwater.core.project import Model
 from headwater.core.secrets import redact
 from headwater.core.types import Fidelity, landed, wider_type
 from headwater.errors import ProjectError
+from headwater.plan.ports import tell_unkept
 from headwater.project.cache import ParseCache, digest
 from headwater.quality import compile_scan
 from headwater.sql.catalogs import Catalogs
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from headwater.core.graph import Location
+    from headwater.core.port import Port
     from headwater.core.project import Project, SourceTable
     from headwater.core.specs import CheckSpec
     from headwater.core.stores import DeclaredStore
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from headwater.sql.binding import Binder
 
 Columns = tuple[Column, ...]
+
+_KEEP = "cast or leave out the column in the dataset, or change the contract"
 
 
 @dataclass(slots=True)
@@ -82,6 +86,14 @@ def bind_project(project: Project, observed: Observed, cache: ParseCache) -> Bou
         elif node.role is Role.TRANSFORM:
             model: Model = node.spec
             bound.schemas[model.name] = _bind_model(project, model, observed, bound, binder, cache)
+        elif node.role is Role.PUBLISH:
+            port: Port = node.spec
+            landing = _bind_model(project, port.model, observed, bound, binder, cache)
+            given = bound.schemas.get(port.model.inputs[0]) or ()
+            unkept = tell_unkept(port.contract, landing, given) if port.name in bound.queries and landing else ()
+            bound.errors += [ProjectError.at(port.location, f"{port.name}: {one}", _KEEP) for one in unkept]
+            promised = (Column(column.name, column.type) for column in port.contract.columns)
+            bound.schemas[port.name] = tuple(promised)
     for consumer in project.declared(DeclaredConsumer).values():
         _bind_consumer(consumer, bound, binder, cache, project.secrets)
     for dataset in project.datasets.values():

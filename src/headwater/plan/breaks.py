@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 from headwater.core.commit import Column
 from headwater.core.graph import Role
 from headwater.core.plan import Break, Hit
-from headwater.errors import ProjectError, ProjectErrors
+from headwater.errors import PlanError, ProjectError, ProjectErrors
 from headwater.plan.bind import visible_columns
 from headwater.plan.lineage import Lineage, Tracer
 from headwater.plan.observe import find_missing
+from headwater.plan.ports import find_broken
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from headwater.core.project import Model, Project
     from headwater.plan.bind import Bound, Columns
@@ -22,20 +23,35 @@ if TYPE_CHECKING:
     from headwater.project.cache import ParseCache
 
 
-def find_breaks(project: Project, observed: Observed, bound: Bound, cache: ParseCache) -> tuple[Break, ...]:
-    """Compare every table's last commit with the columns it is about to get.
+def find_breaks(
+    project: Project, observed: Observed, bound: Bound, cache: ParseCache, retired: Collection[str] = ()
+) -> tuple[Break, ...]:
+    """Compare every table's last commit with the columns it is about to get, and every port's with what it promises.
 
     What reads a changed column is found by tracing the readers, as they are declared now, over the columns as they
-    were. When no column changed nothing is traced.
+    were. When no column changed nothing is traced. `retired` are ports that may go.
     """
     before = _columns_before(project, observed)
-    changes = [change for name, old in before.items() for change in _compare(name, old, bound.schemas.get(name))]
+    promised = find_broken(project, observed.states, retired)
+    ports = {name for name, one in project.datasets.items() if one.role is Role.PUBLISH}
+    changes = [
+        change
+        for name, old in before.items()
+        if name not in ports
+        for change in _compare(name, old, bound.schemas.get(name))
+    ]
     for name, missing in find_missing(project, observed.sources).items():
         changes += [(name, column, "is declared and gone from the source: its load will fail") for column in missing]
-    if not changes:
+    if not changes and not promised:
         return ()
-    lineage = _trace_before(project, bound, before, {name for name, _, _ in changes}, cache)
-    return tuple(Break(name, column, change, _hits(project, lineage, name, column)) for name, column, change in changes)
+    changed = {name for name, _, _ in changes} | {one.port for one in promised if one.port in project.datasets}
+    lineage = _trace_before(project, bound, before, changed, cache)
+    broken = tuple(
+        Break(one.port, one.column, one.text, _hits(project, lineage, one.port, one.column), is_promise=True)
+        for one in promised
+    )
+    found = (Break(name, column, change, _hits(project, lineage, name, column)) for name, column, change in changes)
+    return (*broken, *found)
 
 
 def _columns_before(project: Project, observed: Observed) -> dict[str, Columns]:
@@ -72,6 +88,9 @@ def _trace_before(
         node = project.graph.nodes[name]
         if node.role is Role.CONSUMER and name in below:
             tracer.add_consumer(node.spec, schemas, {})
+        if node.role is Role.PUBLISH and name in below:
+            port = node.spec.model
+            tracer.add_model(port, {i: schemas.get(i) for i in port.inputs}, None, schemas.get(port.name) or ())
         if node.role is not Role.TRANSFORM or (name not in below and project.datasets[node.dataset].is_stored):
             continue
         model: Model = node.spec
@@ -90,8 +109,14 @@ def _unbuilt_before(model: Model, tracer: Tracer, now: Columns | None) -> Column
 
 
 def _hits(project: Project, lineage: Lineage, dataset: str, column: str) -> tuple[Hit, ...]:
-    """Walk down: values carry on from column to column, an influence on rows ends at the dataset it decides."""
-    hit = {(dataset, column.lower())}
+    """Walk down: values carry on from column to column, an influence on rows ends at the dataset it decides.
+
+    Without a column it is all of them.
+    """
+    traces = [below.traced for below in lineage.datasets.values()]
+    every = {leaf for traced in traces for one in traced.columns for leaf in one.leaves}
+    every |= {leaf for traced in traces for leaves in traced.indirect.values() for leaf in leaves}
+    hit = {(dataset, column.lower())} if column else {(one, name.lower()) for one, name in every if one == dataset}
     found: list[Hit] = []
     for name, below in lineage.datasets.items():
         if name == dataset:
@@ -112,11 +137,17 @@ def _hits(project: Project, lineage: Lineage, dataset: str, column: str) -> tupl
 
 
 def raise_errors(bound: Bound, breaks: Sequence[Break] = ()) -> None:
-    """Raise what does not bind, and with it what else the columns that are gone would hit.
+    """Raise the promises that are broken, or what does not bind and with it what else the columns that are gone hit.
 
     Raises:
+        PlanError: A port no longer keeps what it promised when it was last published.
         ProjectErrors: A model, or a check, does not bind.
     """
+    if broken := [str(one) for one in breaks if one.is_promise]:
+        raise PlanError(
+            "\n  ".join(["promises are broken:", *broken]),
+            fix="keep them, publish a new major beside this one (`<port>_v<major>`), or `--retire` a port that may go",
+        )
     if bound.errors:
         told = [ProjectError(str(one), fix="keep the column, or change what reads it as well") for one in breaks]
         hits = [error for error, one in zip(told, breaks, strict=True) if one.hits]

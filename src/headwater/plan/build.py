@@ -14,6 +14,7 @@ from headwater.plan.planning import Observed, Planning, RunRequest
 from headwater.plan.select import select_datasets
 from headwater.plan.steps.consume import plan_consume
 from headwater.plan.steps.ingest import plan_extract, plan_load
+from headwater.plan.steps.publish import plan_publish
 from headwater.plan.steps.transform import model_fingerprints, plan_transform
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ PLANNERS: Mapping[Role, Callable[[Any, Planning], Step]] = {
     Role.EXTRACT: plan_extract,
     Role.LOAD: plan_load,
     Role.TRANSFORM: plan_transform,
+    Role.PUBLISH: plan_publish,
     Role.CONSUMER: plan_consume,
 }
 """What plans the node that plays a role, from what declares it; a node of another role is no step."""

@@ -123,6 +123,9 @@ def trace_project(project: Project, observed: Observed, bound: Bound, cache: Par
             inputs = {name: bound.schemas.get(name) for name in model.inputs}
             names = [column.name for column in outputs] if outputs is not None else None
             tracer.add_model(model, inputs, names, bound.schemas.get(model.name) or ())
+        elif node.role is Role.PUBLISH:
+            inputs = {name: bound.schemas.get(name) for name in node.spec.model.inputs}
+            tracer.add_model(node.spec.model, inputs, None, bound.schemas.get(node.dataset) or ())
         elif node.role is Role.CONSUMER:
             tracer.add_consumer(node.spec, bound.schemas, {q: c for (n, q), c in bound.consumed.items() if n == name})
     return Lineage(tracer.datasets)

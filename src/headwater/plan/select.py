@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from headwater.core.graph import Graph, Node
+    from headwater.core.project import Project
 
 METHODS = ("tag", "source", "layer", "domain", "path", "state")
 _TERM = re.compile(r"^(?P<up>(?P<up_hops>\d*)\+)?(?P<body>[^+]+?)(?P<down>\+(?P<down_hops>\d*))?$")
@@ -46,6 +47,21 @@ def select_datasets(graph: Graph, terms: Iterable[str], modified: Callable[[str]
             if not set.intersection(*named):
                 raise PlanError(f"{term!r} selects nothing", fix="a comma is and: nothing is all of it; a space is or")
     return chosen
+
+
+def select_stored(project: Project, terms: Iterable[str]) -> list[str]:
+    """Return the datasets that terms name and some store holds, sorted.
+
+    Raises:
+        PlanError: There is none.
+    """
+    found = select_datasets(project.graph, terms, lambda _: False)
+    stored = sorted(name for name in found if project.store_of(name))
+    if not found:
+        raise PlanError(f"{' '.join(terms)} names no table", fix="name tables; a state cannot be asked for here")
+    if not stored:
+        raise PlanError(f"{' '.join(terms)} names no stored dataset", fix="a view holds no rows of its own")
+    return stored
 
 
 def _any(_: str) -> bool:

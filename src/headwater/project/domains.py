@@ -9,6 +9,7 @@ from headwater.core.consumer import DeclaredConsumer
 from headwater.core.graph import Role
 from headwater.core.names import MAIN_SCHEMA, ROOT, full_name
 from headwater.core.near import suggest
+from headwater.core.port import Port
 from headwater.core.project import Model, SourceTable
 from headwater.core.specs import DescribedSpec
 from headwater.errors import ProjectError
@@ -108,6 +109,8 @@ def _with_references(one: Declared, references: Sequence[Reference]) -> Declared
             arguments={key: full.get(name, name) for key, name in declared.arguments.items()},
             mentions=tuple(_mention(offset, name, full) for offset, name in declared.mentions),
         )
+    elif isinstance(declared, Port):
+        declared = replace(declared, model=replace(declared.model, references=tuple(references)))
     elif isinstance(declared, DeclaredConsumer):
         declared = replace(
             declared,
@@ -143,14 +146,16 @@ def resolve_checks(one: Declared, names: Names, errors: list[ProjectError]) -> D
             full[written] = name
         if name is not None and not names.reads(domain, name):
             errors.append(_private(one.dataset, names.datasets[name], one.dataset.location))
-    if not full or not isinstance(declared, Model | SourceTable):
+    if not full or not isinstance(declared, Model | SourceTable | Port):
         return one
 
     made: Declaration
     if isinstance(declared, Model):
         made = replace(declared, spec=_with_full_names(declared.spec, full))
-    else:
+    elif isinstance(declared, SourceTable):
         made = replace(declared, ingest=_with_full_names(declared.ingest, full))
+    else:
+        made = replace(declared, spec=_with_full_names(declared.spec, full))
     nodes = tuple(replace(node, spec=made) for node in one.nodes)
     return replace(one, dataset=replace(one.dataset, declaration=made), nodes=nodes)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from headwater.core.graph import Location
-from headwater.core.names import ROOT
+from headwater.core.graph import Location, Role
+from headwater.core.names import MAIN_SCHEMA, ROOT
 from headwater.core.texts import visible
 from headwater.project.names import folded, name_problem
 from headwater.project.readers import DOMAINS
@@ -13,6 +13,7 @@ from headwater.project.readers import DOMAINS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from headwater.core.dataset import Dataset
     from headwater.project.readers import Declared, LoadContext
 
 RESERVED_NAMESPACES = frozenset({
@@ -53,12 +54,21 @@ def check_names(context: LoadContext, found: Sequence[Declared], domains: Sequen
     owners: dict[tuple[str, str], tuple[str, Location]] = {}
     spellings: dict[str, str] = {}
     catalogs = {folded(domain): domain for domain in domains}
+    twins = {
+        (one.dataset.domain, folded(one.dataset.name.rpartition(".")[2])): one.dataset
+        for one in found
+        if one.dataset.role is not Role.PUBLISH and one.dataset.name.split(".")[-2] == MAIN_SCHEMA
+    }
     for one in found:
         name, owner, place, domain = one.dataset.name, one.owner, one.dataset.location, one.dataset.domain
-        local = name if domain == ROOT else name.removeprefix(f"{domain}.")
+        is_port = one.dataset.role is Role.PUBLISH
+        local = name if domain == ROOT and not is_port else name.removeprefix(f"{domain}.")
         for part in local.split("."):
             if problem := name_problem(part):
                 context.error(place, f"the name {visible(part)!r} {problem}", _FIX_NAME)
+        if is_port:
+            _check_port(context, name, place, twins.get((domain, folded(local))))
+            continue
         namespace = local.partition(".")[0]
         known, first = owners.setdefault((domain, folded(namespace)), (owner, place))
         if known != owner:
@@ -73,3 +83,12 @@ def check_names(context: LoadContext, found: Sequence[Declared], domains: Sequen
             context.error(place, f"{what}: nobody could tell which is meant", "rename one")
         if "__" in name or name.count(".") != (1 if domain == ROOT else 2):
             context.error(place, f"{name}: `__` or a dot in a name", "use single underscores")
+
+
+def _check_port(context: LoadContext, name: str, place: Location, twin: Dataset | None) -> None:
+    """A port stands in the schema `main` of its catalogue, in which other datasets may stand as well."""
+    if twin is not None:
+        what = f"the port {name} has the name of {twin.name} ({twin.location})"
+        context.error(place, what, "rename one: nobody could tell which is meant")
+    if "__" in name or name.count(".") != 1:
+        context.error(place, f"{name}: `__` or a dot in a name", "use single underscores")

@@ -10,7 +10,7 @@ from headwater.errors import CheckFailedError
 from headwater.quality.scan import compile_scan, read_scan, sample_query
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from datetime import datetime
 
     from duckdb import DuckDBPyConnection
@@ -35,6 +35,7 @@ class Audit:
         connection: Connection on which the store's SELECT runs; what a relationship names is there by its name.
         now: The clock, for checks of age.
         warn: Called with a line per check of severity `warning` that failed.
+        hidden: Columns whose values no message shows.
     """
 
     def __init__(
@@ -43,9 +44,12 @@ class Audit:
         connection: DuckDBPyConnection,
         now: datetime,
         warn: Callable[[str], None],
+        hidden: Collection[str] = (),
     ) -> None:
         self.checks, self.connection, self.now, self.warn = checks, connection, now, warn
+        self.hidden = frozenset(name.lower() for name in hidden)
         self.results: tuple[CheckResult, ...] = ()
+        self.failed: tuple[Measure, ...] = ()
 
     def __call__(self, this: SelectSql) -> None:
         """Check a SELECT of the table as it will be.
@@ -60,6 +64,7 @@ class Audit:
         self.results = read_scan(scan, row or ())
         pairs = zip(scan.measures, self.results, strict=True)
         failed = sorted((p for p in pairs if not p[1].passed), key=lambda pair: _RANKS[pair[1].severity])
+        self.failed = tuple(measure for measure, _ in failed)
         lines = [self._line(measure, result, this) for measure, result in failed]
         if any(result.severity == Severity.ERROR for _, result in failed):
             raise CheckFailedError("\n".join(["checks failed; the last good version stays", *lines]))
@@ -72,7 +77,7 @@ class Audit:
             return f"{text} ({result.detail})"
         found = self.connection.execute(sample_query(measure, this, 3))
         names = [column[0] for column in found.description or ()]
-        shown = measure.choose(names, _SHOWN_COLUMNS)
+        shown = [at for at in measure.choose(names, _SHOWN_COLUMNS) if names[at].lower() not in self.hidden]
         rows = [", ".join(f"{names[at]}={_cut(row[at])}" for at in shown) for row in found.fetchall()]
         if not rows:
             return text

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.core.commit import Commit
 from headwater.core.run import EventName, Status, StepResult
-from headwater.quality import Audit
+from headwater.errors import CheckFailedError
+from headwater.quality import Audit, failing_rows
+from headwater.run.rejected import KEPT_ROWS, as_rejects, forget_failure, keep_failure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
     from headwater.contracts import Change, Load
     from headwater.core.commit import Receipt, TableState
+    from headwater.core.fragments import SelectSql
     from headwater.core.plan import Step
     from headwater.run.context import RunContext
 
@@ -89,12 +92,13 @@ def write_proposal(proposal: Proposal, context: RunContext) -> tuple[Receipt, St
         if check.relationship is not None:  # before the store's transaction: a view made later is not seen in it
             context.catalogue.show(check.relationship.to)
     audit = Audit(
-        checks, load.connection, context.now, lambda text: context.emit(EventName.WARNING, step.node, text=text)
-    )
+        checks, load.connection, context.now, lambda text: context.emit(EventName.WARNING, step.node, text=text),
+        step.hidden_columns,
+    )  # fmt: skip
     if change.mode != "record":
-        load = replace(load, audit=audit)
+        load = replace(load, audit=lambda this: _audit(audit, this, proposal, context))
     elif proposal.audits and proposal.state is not None:
-        audit(proposal.state.scan)
+        _audit(audit, proposal.state.scan, proposal, context)
     receipt = context.catalogue.store_of(step.dataset).commit(load, change, _propose_commit(proposal, context))
     return receipt, StepResult(
         step=step.node,
@@ -108,6 +112,23 @@ def write_proposal(proposal: Proposal, context: RunContext) -> tuple[Receipt, St
         reason=step.reason,
         checks=audit.results,
     )
+
+
+def _audit(audit: Audit, this: SelectSql, proposal: Proposal, context: RunContext) -> None:
+    """Check the rows as they will be; those of a table that nobody delivers are kept when a check refuses them."""
+    step = proposal.step
+    if context.project.everything[step.dataset].is_loaded:
+        audit(this)
+        return
+    try:
+        audit(this)
+    except CheckFailedError:
+        rows = failing_rows(audit.failed, this, KEPT_ROWS)
+        rejects = as_rejects(rows, audit.hidden, context.run_id, context.now)
+        keep_failure(context.project, step.dataset, context.run_id, proposal.load.connection, lambda: rejects)
+        raise
+    if audit.checks:
+        forget_failure(context.project, step.dataset)
 
 
 def _propose_commit(proposal: Proposal, context: RunContext) -> Commit:

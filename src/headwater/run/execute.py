@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from headwater.core.plan import Decision
 from headwater.core.run import Event, EventName, Run, Status, StepResult
 from headwater.core.secrets import redact
+from headwater.plan.ages import tell_late
 from headwater.plan.clocks import tell_clocks
 from headwater.plan.moves import tell_moves
 from headwater.run.boundary import place_failure
@@ -96,6 +97,9 @@ class _Walk:
                 ingestion.connection.close()
         create_views(context)
         compact_tables(self.plan, self.results, context)
+        for told in tell_late(context.project, context.catalogue.states, context.now).values():
+            for text in told:
+                context.emit(EventName.WARNING, text=text)
         ordered = tuple(self.results[step.node] for step in self.plan.steps if step.node in self.results)
         statuses = {result.status for result in ordered}
         status = Status.DONE

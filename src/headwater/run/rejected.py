@@ -8,15 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.contracts import NO_REJECTS
 from headwater.core.files import open_regular, read_regular
-from headwater.core.fragments import SelectSql, quote_text
+from headwater.core.fragments import SelectSql, quote_identifier, quote_text
 from headwater.errors import StateError
+from headwater.sql.placeholders import timestamp_literal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
+    from datetime import datetime
 
     from duckdb import DuckDBPyConnection
 
     from headwater.core.project import Project
+
+KEPT_ROWS = 1_000
+"""How many rows that broke a check are kept, of a table that nobody delivers."""
 
 
 def failed_rejects_file(project: Project, dataset: str) -> Path:
@@ -77,3 +82,17 @@ def forget_failure(project: Project, dataset: str) -> None:
     for kept in (file, file.with_suffix(".failed")):
         with suppress(OSError):
             kept.unlink(missing_ok=True)
+
+
+def as_rejects(rows: SelectSql, hidden: Collection[str], run_id: str, now: datetime) -> SelectSql:
+    """Return rows that checks found wrong (`_rule` and their columns) as rejects; hidden columns are left out."""
+    if not rows:
+        return NO_REJECTS
+    left_out = ", ".join(["_rule", *(quote_identifier(name) for name in sorted(hidden))])
+    raw = f"(SELECT to_json(kept)::VARCHAR FROM (SELECT one.* EXCLUDE ({left_out})) AS kept)"
+    return SelectSql(
+        f"SELECT sha256(concat(_hw_at, chr(31), _rule, chr(31), raw)) AS _reject_key, {quote_text(run_id)} AS _batch, "
+        f"{timestamp_literal(now)} AS _loaded_at, NULL::VARCHAR AS _file, NULL::BIGINT AS _line, _rule AS rule, "
+        f"'a check found it wrong' AS reason, raw FROM (SELECT row_number() OVER () AS _hw_at, _rule, {raw} AS raw "
+        f"FROM ({rows}) AS one)"
+    )

@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from headwater.errors import BusyError, ProjectError, StateError
+from headwater.core.near import suggest
+from headwater.errors import BusyError, PlanError, ProjectError, StateError
 from headwater.plan.bind import Bound, bind_project, sure_times
 from headwater.plan.breaks import find_breaks
 from headwater.plan.lineage import Lineage, trace_project
@@ -36,7 +37,7 @@ from headwater.workspace.live_query import ask_query, ask_states
 from headwater.workspace.query import AnswerEndedError, run_query
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from headwater.core.commit import TableState
     from headwater.core.plan import Break
@@ -246,10 +247,28 @@ class Access:
         cache.save()
         return replace(observed, time_sources=sure_times(self.project, observed, bound)), bound
 
-    def breaks(self, observed: Observed, bound: Bound) -> tuple[Break, ...]:
-        """Return the columns that changed below, and what they hit."""
+    def retire(self, names: Iterable[str], *, wait: bool, tell: Callable[[str], None] | None) -> None:
+        """Drop the tables of ports that are published and not declared any more.
+
+        Raises:
+            PlanError: A name is not that of such a port.
+        """
+        with self.alone(wait, tell) as connectors:
+            orphans = {orphan.dataset: orphan.store for orphan in read_states(self.project, connectors.stores)[1]}
+            for name in names:
+                if name in self.project.datasets:
+                    raise PlanError(
+                        f"{name} is declared: it cannot be retired", fix="remove it from its product first"
+                    )
+                if name not in orphans:
+                    raise PlanError(f"no port that is declared no longer is named {name}", fix=suggest(name, orphans))
+            for name in names:
+                connectors.stores[orphans[name]].maintain([name], {"drop": True})
+
+    def breaks(self, observed: Observed, bound: Bound, retired: Collection[str] = ()) -> tuple[Break, ...]:
+        """Return the columns that changed below, the promises that are broken, and what they hit."""
         cache = ParseCache(self.folder / "cache" / "breaks.json")
-        breaks = find_breaks(self.project, observed, bound, cache)
+        breaks = find_breaks(self.project, observed, bound, cache, retired)
         if breaks:
             cache.save()
         return breaks

@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from headwater.contracts import NO_REJECTS
-from headwater.core.fragments import quote_identifier
+from headwater.core.fragments import SelectSql, quote_identifier, quote_text
 from headwater.core.names import flat_name
 from headwater.core.near import suggest
 from headwater.core.secrets import redact
@@ -22,12 +22,14 @@ from headwater.sql.spelling import as_held, as_json, as_text
 from headwater.sql.tokens import drop_semicolons
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from duckdb import DuckDBPyConnection
     from duckdb.sqltypes import DuckDBPyType
 
+    from headwater.core.commit import TableState
     from headwater.core.dataset import Dataset
+    from headwater.core.project import Project
     from headwater.run.catalogue import Catalogue
     from headwater.sql.parse import Parsed
 
@@ -183,3 +185,15 @@ def _show(catalogue: Catalogue, written: str) -> list[str]:
 
 def _listed(dataset: Dataset) -> str:
     return ", ".join(dataset.inputs)
+
+
+def count_rejects(project: Project, states: Mapping[str, TableState]) -> SelectSql:
+    """Return a SELECT of (name, held): the rows in the quarantine of every source's table that has one; "" for none."""
+    there = (name for name in project.datasets if name in states and not states[name].is_lost)
+    return SelectSql(
+        " UNION ALL ".join(
+            f"SELECT {quote_text(name)} AS name, count(*) AS held FROM quarantine.{quote_identifier(flat_name(name))}"
+            for name in there
+            if states[name].rejects
+        )
+    )

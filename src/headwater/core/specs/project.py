@@ -26,6 +26,7 @@ DEFAULT_STORES = {
     "lake": StoreSpec(path="data/lake"),
     "lakehouse": StoreSpec(path="data/lakehouse"),
     "warehouse": StoreSpec(path="data/warehouse.duckdb"),
+    "mesh": StoreSpec(path="data/mesh"),
     "artefacts": StoreSpec(path="data/artefacts"),
 }
 """The stores that every project has."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from headwater.core.fingerprint import Fingerprint
 from headwater.core.graph import Role, node_name
@@ -20,13 +20,15 @@ if TYPE_CHECKING:
     from headwater.core.project import Model, Project
     from headwater.plan.planning import Planning
 
+StepT = TypeVar("StepT", bound=TransformStep)
+
 
 def model_fingerprints(project: Project) -> dict[str, Fingerprint]:
     """Return the fingerprint of each model and consumer; the SQL of the views it reads is part of it."""
     prints: dict[str, Fingerprint] = {}
     for name in project.graph.order:
         node = project.graph.nodes[name]
-        if node.role not in (Role.TRANSFORM, Role.CONSUMER):
+        if node.role not in (Role.TRANSFORM, Role.PUBLISH, Role.CONSUMER):
             continue
         declared = project.everything[node.dataset]
         views = [prints[name].rows for name in declared.inputs if project.view(name)]
@@ -51,7 +53,7 @@ def plan_transform(model: Model, planning: Planning) -> TransformStep:
         upstream=upstream,
         fingerprint=prints[model.name],
         inputs=inputs,
-        model=_with_views(project, model),
+        model=with_views(project, model),
         full=full,
     )
     settled = settle_transform(step, observed.states, now, observed.time_sources.get(model.name), request)
@@ -60,7 +62,7 @@ def plan_transform(model: Model, planning: Planning) -> TransformStep:
     return settled
 
 
-def _with_views(project: Project, model: Model) -> Model:
+def with_views(project: Project, model: Model) -> Model:
     """Return a model that is as volatile as the views it reads."""
     volatile, uses = dict.fromkeys(model.volatile), dict.fromkeys(model.uses)
     queue = list(model.inputs)
@@ -74,12 +76,12 @@ def _with_views(project: Project, model: Model) -> Model:
 
 
 def settle_transform(
-    step: TransformStep,
+    step: StepT,
     states: Mapping[str, TableState],
     now: datetime,
     time_source: tuple[str, str] | None,
     request: RunRequest | None = None,
-) -> TransformStep:
+) -> StepT:
     """Decide whether a transform runs, from the states of its own table and its inputs as they are now.
 
     The plan uses it, and so does the run when the inputs of an `if_inputs_changed` step are done.
@@ -107,9 +109,7 @@ def settle_transform(
     return replace(step, decision=Decision.SKIP, cause=cause, reason="nothing it reads has changed", intervals=())
 
 
-def _settle_span(
-    step: TransformStep, span: Interval, now: datetime, due: tuple[Interval, ...], *, first: bool
-) -> TransformStep:
+def _settle_span(step: StepT, span: Interval, now: datetime, due: tuple[Interval, ...], *, first: bool) -> StepT:
     """Compute the intervals of a span; what is due outside of it stays due."""
     chosen = clip_span(step.model.spec, span, now)
     if chosen is None:

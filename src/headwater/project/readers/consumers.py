@@ -66,8 +66,9 @@ class ConsumerReader:
             places[name] = path
             try:
                 declared = self._read(file, path, name)
-            except (ProjectError, ProjectErrors) as error:
-                self.context.errors += error.errors if isinstance(error, ProjectErrors) else [error]
+            except ProjectError as error:
+                several = error.errors if isinstance(error, ProjectErrors) else (error,)
+                self.context.errors += [one for one in several if isinstance(one, ProjectError)]
                 continue
             if declared is not None:
                 yield declared
@@ -83,7 +84,8 @@ class ConsumerReader:
             what = f"the kind {given!r} is not known" if given else "`kind` is missing"
             self.context.error(document.place(("kind",)), what, suggest(given, known))
             return None
-        resolved = self.context.references.resolve(document, data, (), self.context.errors)
+        shown = file.suffix == ".md"  # what stands in a page is read by people, and no secret
+        resolved = data if shown else self.context.references.resolve(document, data, (), self.context.errors)
         made_by = load_consumer(given)
         options = validate(
             made_by.spec, {k: v for k, v in resolved.items() if k != "kind"}, document, (), self.context.errors,

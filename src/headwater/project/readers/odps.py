@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from headwater.core.names import ROOT
 from headwater.core.near import suggest
 from headwater.core.odcs_kept import carry, owner_of
 from headwater.core.odcs_read import read_contract
-from headwater.core.product import ROOT_DOMAIN, Product, major_of
+from headwater.core.product import Product, major_of
 from headwater.core.specs.standards import PORT_KEYS, PRODUCT_KEYS, OdcsContract, OdpsProduct
 from headwater.errors import ProjectError
-from headwater.project.validate import validate
+from headwater.validate import validate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from headwater.core.product import PortContract
     from headwater.core.specs.standards import OdpsPort
     from headwater.core.types import Landing
-    from headwater.project.documents import Document
+    from headwater.documents import Document
 
 PRODUCT_VERSIONS = ("v0.9", "v1.0")
 """The versions of ODPS that are read."""
@@ -74,7 +75,7 @@ def read_odps(
     if not odps.output_ports:
         fix = "add outputPorts: [{name: …, version: …, contractId: …}]"
         errors.append(ProjectError.at(document.place(("outputPorts",)), "a product without output ports", fix))
-    reader = _PortReader(document, name, domain or ROOT_DOMAIN, odps, contracts, types, errors, notes)
+    reader = _PortReader(document, name, domain or ROOT, odps, contracts, types, errors, notes)
     ports = [contract for at, port in enumerate(odps.output_ports) if (contract := reader.read(at, port))]
     unknown = [key for key in odps.unread if key not in PRODUCT_KEYS]
     unknown += [f"outputPorts.{key}" for port in odps.output_ports for key in port.unread if key not in PORT_KEYS]
@@ -82,7 +83,7 @@ def read_odps(
         notes.append(f"{document.place(())}: product {name}: unknown keys, kept as they are: {', '.join(unknown)}")
     return Product(
         name,
-        domain or ROOT_DOMAIN,
+        domain or ROOT,
         tuple(ports),
         owner=owner_of(odps.team),
         description=str(odps.description.get("purpose") or ""),

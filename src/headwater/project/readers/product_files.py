@@ -7,20 +7,21 @@ from functools import partial
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from headwater.core.names import ROOT
 from headwater.core.near import suggest
-from headwater.core.product import ROOT_DOMAIN, Product
+from headwater.core.product import Product
 from headwater.core.promises import declare_port
 from headwater.core.specs.product import ProductSpec
 from headwater.errors import ProjectError
 from headwater.project.readers.odps import read_contract_file, read_odps
-from headwater.project.validate import validate
+from headwater.validate import validate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from headwater.core.graph import Location
     from headwater.core.types import Landing
-    from headwater.project.documents import Document
+    from headwater.documents import Document
 
 KINDS = ("product", "DataProduct", "DataContract")
 """The kinds of files in a folder of products: the short form, ODPS and ODCS."""
@@ -92,7 +93,7 @@ def read_short(
         errors += wrong
     return Product(
         name,
-        domain or ROOT_DOMAIN,
+        domain or ROOT,
         tuple(ports),
         owner=spec.owner,
         description=spec.description,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import reduce
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from headwater.contracts import Change, Computation, Load, Target
 from headwater.core.fragments import SelectSql
@@ -29,12 +29,13 @@ if TYPE_CHECKING:
     from headwater.run.committing import Shared
     from headwater.run.context import RunContext
 
+StepT = TypeVar("StepT", bound="TransformStep")
 
 SMALL_ROWS = 100_000
 """What a transform may read, at the most, to be committed together with others."""
 
 
-def settle_transform(step: TransformStep, context: RunContext) -> TransformStep:
+def settle_transform(step: StepT, context: RunContext) -> StepT:
     """Decide again when the inputs are done; intervals by what is finished by now."""
     incremental = step.model.spec.materialize == Materialization.INCREMENTAL and not step.full
     if step.decision is not Decision.IF_INPUTS_CHANGED and not incremental:
@@ -45,10 +46,10 @@ def settle_transform(step: TransformStep, context: RunContext) -> TransformStep:
 
 def run_transform(step: TransformStep, context: RunContext) -> StepResult:
     """Compute a model and commit its rows; one commit, or one per span of intervals."""
-    state = _readable(step, context)
+    state = read_own_state(step, context)
     context.catalogue.show_inputs(step.dataset)
     with context.catalogue.cursor(step.model.domain) as connection:
-        work = _Work(step, context, connection)
+        work = Work(step, context, connection)
         if only_checks_changed(step, state):
             return work.commit(Change("record"), step.intervals)
         if not step.model.is_timed:
@@ -61,7 +62,7 @@ def run_transform(step: TransformStep, context: RunContext) -> StepResult:
         return reduce(_add_up, work.spans(step.intervals))
 
 
-def _readable(step: TransformStep, context: RunContext) -> TableState | None:
+def read_own_state(step: TransformStep, context: RunContext) -> TableState | None:
     """Return the state of a transform's own table; neither it nor what is read is damaged."""
     state = context.catalogue.states.get(step.dataset)
     if state is not None and state.foreign:
@@ -108,10 +109,10 @@ def propose_transform(step: TransformStep, context: RunContext, place: Shared) -
     Raises:
         StateError: A table is damaged.
     """
-    state, names = _readable(step, context), table_names(step, context)
+    state, names = read_own_state(step, context), table_names(step, context)
     if not place.fresh.intersection(step.inputs) <= names:
         return None
-    work = _Work(step, context, place.connection, step.model.text_in(place.catalog, names) if names else None)
+    work = Work(step, context, place.connection, step.model.text_in(place.catalog, names) if names else None)
     return work.propose(Change("record") if only_checks_changed(step, state) else work.change())
 
 
@@ -124,7 +125,7 @@ def _add_up(one: StepResult, other: StepResult) -> StepResult:
     )
 
 
-class _Work:
+class Work:
     """One execution of a transform on one connection."""
 
     def __init__(
@@ -163,11 +164,13 @@ class _Work:
             yield self.commit(self.change(span), (span,), pending=spans[number + 1 :])
 
     def commit(self, change: Change, spans: tuple[Interval, ...], *, pending: Sequence[Interval] = ()) -> StepResult:
+        """Commit a change that covers spans; those that are `pending` still count as missing."""
         return commit_proposal(self.propose(change, spans, pending=pending), self.context)
 
     def propose(
         self, change: Change, spans: tuple[Interval, ...] = (), *, pending: Sequence[Interval] = ()
     ) -> Proposal:
+        """Return what a change comes to, with the position after it."""
         step, context = self.step, self.context
         state = context.catalogue.states.get(step.dataset)
         load = Load(
@@ -183,7 +186,7 @@ class _Work:
         self, state: TableState | None, spans: tuple[Interval, ...], pending: Sequence[Interval]
     ) -> dict[str, Any]:
         if not self.step.model.is_timed:
-            return {}
+            return dict(self.step.kept)
         done = read_spans(state.position) if state and state.commit and not self.step.full else ()
         due = (*pending, *self.step.pending)
         valid = [part for span in done for part in subtract_spans(span, due)]

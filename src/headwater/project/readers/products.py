@@ -1,0 +1,90 @@
+"""Data products: what is declared of their ports becomes a table each, published with its contract."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from headwater.core.dataset import Dataset
+from headwater.core.fingerprint import Fingerprint
+from headwater.core.fragments import quote_dataset, quote_identifiers
+from headwater.core.graph import Node, Role, node_name
+from headwater.core.layers import Family
+from headwater.core.port import Port
+from headwater.core.product import to_json
+from headwater.core.project import Model, Reference
+from headwater.core.specs import ColumnSpec, DescribedSpec, ModelSpec, ProductSpec
+from headwater.project.cache import digest
+from headwater.project.readers.product_files import read_products
+from headwater.project.readers.reader import Declared, FolderReader
+
+if TYPE_CHECKING:
+    from pathlib import PurePosixPath
+
+    from headwater.core.product import PortContract
+    from headwater.project.readers.reader import LoadContext
+
+STORE = "mesh"
+"""The store that holds ports."""
+
+WORD = "port"
+"""What the dataset of a port is called by kind."""
+
+
+def _read(context: LoadContext) -> list[Declared]:
+    opened = [context.open_document(file) for file in context.files("products", ".yaml", ".yml")]
+    documents = [
+        replace(one, data=context.references.resolve(one, one.data, (), context.errors)) for one in opened if one
+    ]
+    reading = read_products(documents, context.domain, context.stores[STORE].capabilities.types)
+    context.errors += reading.errors
+    context.warnings += reading.notes
+    wrong = {error.path for error in reading.errors}
+    return [
+        _declare(contract, context)
+        for product in reading.products
+        for contract in product.ports
+        if contract.location.path not in wrong
+    ]
+
+
+def _declare(contract: PortContract, context: LoadContext) -> Declared:
+    name, place = contract.dataset, contract.location
+    listed = quote_identifiers(column.name for column in contract.columns)
+    text = f"SELECT {listed} FROM {quote_dataset(contract.source)}"
+    columns = {one.name: ColumnSpec(type=one.type, description=one.description) for one in contract.columns}
+    spec = DescribedSpec(
+        description=contract.description,
+        owner=contract.owner,
+        tags=list(contract.tags),
+        columns=columns,
+        checks=list(contract.audit_checks()),
+    )
+    promised = json.dumps(to_json(contract), sort_keys=True)
+    types = [f"{one.name} {one.type}" for one in contract.columns]
+    model = Model(
+        name=name,
+        language="sql",
+        text=text,
+        spec=ModelSpec(store=STORE, owner=contract.owner),
+        references=(Reference(contract.source, place),),
+        location=place,
+        fingerprint=Fingerprint.of(digest(text, *types, str(contract.strict)), digest(promised)[:16]),
+        domain=context.domain,
+    )
+    port = Port(model, contract, spec)
+    dataset = Dataset(port, WORD, Role.PUBLISH, STORE, (contract.source,))
+    nodes = (
+        Node(node_name(name, Role.PUBLISH), Family.PROCESSING, WORD, Role.PUBLISH, port, place),
+        Node(name, Family.MESH, STORE, Role.DATASET, port, place),
+    )
+    return Declared(dataset, f"product {contract.product}", nodes, model.references)
+
+
+def _names(path: PurePosixPath) -> str:
+    """A file may declare any port: readers of a broken one are told that nothing declares it."""
+    return ""
+
+
+PRODUCTS = FolderReader("products", "product", _read, _names, lambda: ProductSpec.model_json_schema(by_alias=True))

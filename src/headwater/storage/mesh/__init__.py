@@ -1,0 +1,1 @@
+"""The data mesh: a Delta table per port of a data product."""
