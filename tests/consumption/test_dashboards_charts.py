@@ -51,6 +51,10 @@ def texts(svg: str) -> list[str]:
         ("{mark: bar, encoding: {URL: {field: a}}}", "has no 'URL'"),
         ("{mark: bar, transform: [{lookup: a, from: {data: {url: x}}}]}", "has no 'data'"),
         ("{mark: {type: bar, color: 'url(http://a/b)'}}", "does not load: 'url(http://a/b)'"),
+        ("{mark: bar, encodng: {}}", "unknown word 'encodng'"),
+        ("{mark: bar, encoding: {colour: {field: a}}}", "unknown channel 'colour'"),
+        ("{layer: [{mark: bar, encoding: {z: {field: a}}}]}", "unknown channel 'z'"),
+        ("{encoding: {x: {field: a}}}", "the spec draws nothing"),
         ("{mark: {type: bar, opacity: 1e999}}", "inf is no number of JSON"),
     ],
 )
@@ -73,6 +77,7 @@ def test_a_spec_brings_no_data_and_loads_nothing(spec: str, what: str) -> None:
         ("select 1 as a, 'k' as b from range(2)", "{query: q, mark: bar, x: a, y: b}", "two rows stand at y = k"),
         ("select 1 as a, i as b from range(11) t(i)", "{query: q, mark: line, x: a, y: b, color: b}", "color has 11"),
         ("select i as a, i as b from range(5001) t(i)", "{query: q, mark: line, x: a, y: b}", "gives 5,001 rows"),
+        ("select i as a, i as b, i as c from range(2501) t(i)", "{query: q, mark: line, x: a, y: [b, c]}", "2,501"),
         ("select 1 as a, 2 as b", "query: q\nspec: {mark: bar, encoding: {x: {field: A}}}", "field 'A' is no column"),
         ("select 1 as \"a.b\"", "query: q\nspec: {mark: bar, encoding: {x: {field: a.b}}}", "(fix: write 'a\\\\.b')"),
         ("select 1 as \"a\\b\"", "query: q\nspec: {mark: bar, encoding: {x: {field: 'a\\\\b'}}}", "name it without"),
@@ -154,6 +159,16 @@ def test_times_are_drawn_in_utc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     svg = drawing(chart(sql, "{query: q, mark: bar, x: t, y: n}", tmp_path))
     assert any("01:00" in text or "Jan 01, 2024 01:00" in text for text in texts(svg)), texts(svg)
     assert not any("Dec" in text for text in texts(svg))
+
+
+@pytest.mark.parametrize(("hole", "dots"), [("i % 3 = 1", 33), ("false", 0), ("i = 1", 99)])
+def test_a_value_between_gaps_is_seen(hole: str, dots: int, tmp_path: Path) -> None:
+    """A line of many values has no dots, but where a line through its neighbours would not show one."""
+    sql = f"select i as a, if({hole}, null, i * 1.5) as b from range(100) t(i) order by a"
+    if hole == "i % 3 = 1":
+        sql = "select i as a, if(i % 3 = 1, i * 1.5, null) as b from range(100) t(i) order by a"
+    svg = drawing(chart(sql, "{query: q, mark: line, x: a, y: b}", tmp_path))
+    assert len(re.findall(r'd="M2[.0-9]*,0A2', svg)) == dots
 
 
 def test_no_rows_are_no_failure(tmp_path: Path) -> None:

@@ -148,6 +148,15 @@ def test_the_bound_query_is_run_not_the_declared_one(tmp_path: Path) -> None:
     assert '<td class="n">42</td>' in page.html
 
 
+def test_what_is_not_one_select_is_not_run(tmp_path: Path) -> None:
+    con = connect()
+    sql = "select 1) as a; drop table marts.daily_revenue; select * from (select 2"
+    text = f"```sql q\n{sql}\n```\n\n```table\n{{query: q}}\n```\n"
+    page = make(text, tmp_path / "p", con)
+    assert "it is not one SELECT" in page.made.problems[0]
+    assert con.sql("SELECT count(*) FROM marts.daily_revenue").fetchall() == [(120,)]
+
+
 def test_a_query_that_nobody_shows_is_not_run(tmp_path: Path) -> None:
     page = make("```sql q\nselect error('x')\n```\n", tmp_path / "p")
     assert (page.made.problems, page.made.rows) == ((), 0)

@@ -118,7 +118,7 @@ class ChartSpec(BlockSpec):
     x_label: str = ""
     y_label: str = ""
     stack: bool = True
-    height: Annotated[int, Field(ge=60, le=2000)] = 260
+    height: Annotated[int, Field(ge=60, le=2000)] = 210
     spec: Annotated[dict[str, Any], BeforeValidator(resolve_scalar)] | None = None
 
     @model_validator(mode="after")
@@ -207,9 +207,9 @@ def read_block(fence: Fence, path: str, params: Parameters, errors: list[Project
         return None
     filled = _fill_texts(spec, document, params, errors)
     if isinstance(filled, ChartSpec) and filled.spec is not None:
-        from headwater.consumption.dashboards.vega import find_refused_keys
+        from headwater.consumption.dashboards.vega import find_refused_keys, find_unknown_words
 
-        for key, what, fix in find_refused_keys(filled.spec):
+        for key, what, fix in (*find_refused_keys(filled.spec), *find_unknown_words(filled.spec)):
             errors.append(ProjectError.at(document.place(("spec", *key)), what, fix))
     if isinstance(filled, TextSpec):
         sentence = _read_sentence(filled.text, document.place(("text",)), params, errors)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.consumption.dashboards.blocks import MOST_COLOURS, ChartSpec, Mark
 from headwater.consumption.dashboards.parameters import NO_VALUE
-from headwater.consumption.dashboards.vega import LINE, PALETTE, TIMES, WIDTH, check_fields
+from headwater.consumption.dashboards.vega import LABELS_WIDTH, LINE, PALETTE, TIMES, WIDTH, check_fields
 from headwater.core.texts import visible
 from headwater.errors import ProjectError
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from headwater.consumption.dashboards.results import Cell, Result, ResultColumn
 
 MAX_POINTS = 5_000
-"""A chart of more rows is refused, never thinned out."""
+"""A chart of more points is refused, never thinned out."""
 
 _AGGREGATE = "aggregate in SQL: by week or month, or the largest of them"
 _ISO = re.compile(r"[0-9]{4}-.*")
@@ -49,8 +49,9 @@ def make_plot(block: ChartSpec, result: Result) -> Plot:
     Raises:
         ProjectError: A column is not there, there are too many rows or colours, or the chart would hide rows.
     """
-    if result.count > MAX_POINTS:
-        what = f"the query gives {result.count:,} rows; a chart draws {MAX_POINTS:,} at most"
+    points = result.count * len(block.y or ("",))
+    if points > MAX_POINTS:
+        what = f"the query gives {result.count:,} rows; a chart draws {MAX_POINTS:,} points at most"
         raise ProjectError(what, fix=_AGGREGATE)
     return _declared_plot(block, result) if block.spec is not None else _short_plot(block, result)
 
@@ -95,10 +96,9 @@ def _short_plot(block: ChartSpec, result: Result) -> Plot:
     if block.mark is not Mark.POINT:
         _refuse_doubled(block, result, values, "y" if horizontal else "x")
     spec = {
-        "width": WIDTH,
+        "width": WIDTH - _room_of_axis(columns[ys[0]], [row[ys[0]] for row in result.rows]),
         "height": {"step": 22} if horizontal else block.height,
-        "autosize": {"type": "fit-x" if horizontal else "fit", "contains": "padding"},
-        "mark": _mark(block, len(values)),
+        "mark": _mark(block, values, ordered=columns[x].is_number or columns[x].is_time),
         "encoding": _stacked(block, encoding, "x" if horizontal else "y"),
         "data": {"values": values},
     }
@@ -195,6 +195,12 @@ _LETTER = 7.0
 """Width of a letter in CSS pixels, and a little more."""
 
 
+def _room_of_axis(column: ResultColumn, cells: Sequence[Cell]) -> int:
+    """Return how much of the width the labels and the title of the vertical axis take."""
+    longest = 0 if column.is_number or column.is_time else max((len(cell or "") for cell in cells), default=0)
+    return 36 + max(LABELS_WIDTH, min(round(longest * _LETTER), 180))
+
+
 def _is_horizontal(block: ChartSpec, result: Result) -> bool:
     return not result.columns[result.find((block.y or [""])[0])].is_number
 
@@ -250,16 +256,38 @@ def _refuse_doubled(block: ChartSpec, result: Result, values: Sequence[dict[str,
         met.add(key)
 
 
-def _mark(block: ChartSpec, count: int) -> dict[str, Any]:
-    if block.mark is Mark.LINE:
-        return {"type": "line", "point": {"size": 18, "filled": True} if count <= 150 else False}
-    if block.mark is Mark.AREA:
-        return {"type": "area", "line": True, "fillOpacity": 0.35}
+_MOST_DOTS = 60
+"""So many values of a line have a dot each; a line of more is a line."""
+
+
+def _mark(block: ChartSpec, values: Sequence[dict[str, Any]], *, ordered: bool) -> dict[str, Any]:
+    if block.mark in (Mark.LINE, Mark.AREA):
+        dots = len(values) <= _MOST_DOTS or _has_lonely(values, ordered=ordered)
+        point = {"point": {"size": 18, "filled": True}} if dots else {}
+        if block.mark is Mark.LINE:
+            return {"type": "line", **point}
+        return {"type": "area", "line": True, "fillOpacity": 0.35, **point}
     if block.mark is Mark.POINT:
         return {"type": "point", "filled": True, "size": 36, "opacity": 0.75}
     if block.mark is Mark.RECT:
         return {"type": "rect", "stroke": LINE, "strokeWidth": 0.5}
     return {"type": "bar"}
+
+
+def _has_lonely(values: Sequence[dict[str, Any]], *, ordered: bool) -> bool:
+    """Whether a value has none before and behind it: a line leads nowhere from it, and does not show it."""
+    lines: dict[Any, list[dict[str, Any]]] = {}
+    for value in values:
+        if value["x"] is not None:
+            lines.setdefault(value.get("c"), []).append(value)
+    for line in lines.values():
+        there = [value["y"] is not None for value in (sorted(line, key=lambda one: one["x"]) if ordered else line)]
+        if any(
+            here and not (before or after)
+            for before, here, after in zip([False, *there], there, [*there[1:], False], strict=False)
+        ):
+            return True
+    return False
 
 
 def _stacked(block: ChartSpec, encoding: dict[str, Any], value: str) -> dict[str, Any]:

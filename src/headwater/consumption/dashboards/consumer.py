@@ -9,6 +9,7 @@ from pydantic import Field
 from headwater.consumption.dashboards.declaration import read_page
 from headwater.consumption.dashboards.making import make_page
 from headwater.consumption.dashboards.parameters import Parameters, ParamSpecs
+from headwater.contracts.consumer import Consumer
 from headwater.core.layers import Family
 from headwater.core.specs.base import Spec
 
@@ -26,7 +27,7 @@ class DashboardSpec(Spec):
     params: ParamSpecs = Field(default_factory=dict)
 
 
-class Dashboard:
+class Dashboard(Consumer):
     """Markdown with fenced blocks `sql NAME`, `big_number`, `chart`, `table` and `text`, made into `index.html`.
 
     A query that fails, and a block that cannot be shown, leave an error in their place; the rest of the page stands.

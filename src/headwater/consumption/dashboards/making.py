@@ -180,7 +180,7 @@ def _run(consumption: Consumption, sql: SelectSql | None, place: Location, wante
         return run_query(consumption.connection, sql, wanted)
     except HeadwaterError as error:
         line = place.line + max(error.line - 1, 0)
-        return type(error)(error.what, fix=error.fix, path=place.path, line=line, column=error.column)
+        return HeadwaterError(error.what, fix=error.fix, path=place.path, line=line, column=error.column)
 
 
 def _want(wanted: Wanted, block: ShownBlock) -> None:

@@ -117,10 +117,12 @@ def render_table(spec: TableSpec, result: Result) -> str:
     count = f"{result.count:,} row{'' if result.count == 1 else 's'}"
     cut = f"{shown:,} of {count}" if shown < result.count else count
     caption = f"{seen(spec.title)} <span>{cut}</span>" if spec.title else f"<span>{cut}</span>"
-    return _table(caption, result, places, labels, formats, result.rows[:shown])
+    named = spec.title or f"Rows of {spec.query}"
+    return _table(named, caption, result, places, labels, formats, result.rows[:shown])
 
 
 def _table(
+    named: str,
     caption: str,
     result: Result,
     places: Sequence[int],
@@ -137,7 +139,7 @@ def _table(
         body.append(f"<tr>{''.join(cells)}</tr>")
     lines = "\n".join(body)
     return (
-        f'<div class="wide" tabindex="0" role="group"><table><caption>{caption}</caption>'
+        f'<div class="wide" tabindex="0" role="region" aria-label="{seen(named)}"><table><caption>{caption}</caption>'
         f"<thead><tr>{head}</tr></thead>\n<tbody>{lines}</tbody></table></div>"
     )
 
@@ -151,7 +153,7 @@ def render_chart(plot: Plot, drawing: str, result: Result) -> str:
     """Return a drawn chart with its caption, and the exact values of its rows beside it."""
     note = f' <span class="note">{escape(plot.note)}.</span>' if plot.note else ""
     count = f"{result.count:,} row{'' if result.count == 1 else 's'}"
-    table = _table(f"<span>{count}</span>", result, plot.columns, {}, {}, result.rows)
+    table = _table(f"Data of {plot.caption}", f"<span>{count}</span>", result, plot.columns, {}, {}, result.rows)
     return (
         f'<figure class="chart"><figcaption>{seen(plot.caption)}{note}</figcaption>'
         f'<div class="drawing">{drawing}</div>'

@@ -122,12 +122,13 @@ def run_query(connection: DuckDBPyConnection, sql: SelectSql, wanted: Wanted) ->
     """
     import duckdb
 
+    ordered = _is_ordered(sql)
     try:
         asked = connection.sql(f"SELECT * FROM (\n{sql}\n)")
         columns = tuple(ResultColumn(name, str(type_)) for name, type_ in zip(asked.columns, asked.types, strict=True))
         places = [f"c{at}" for at in range(len(columns))]
         spelled = ", ".join(as_text(place, type_) for place, type_ in zip(places, asked.types, strict=True))
-        order = "" if _is_ordered(sql) else f"\nORDER BY {', '.join(f'{place} NULLS LAST' for place in places)}"
+        order = "" if ordered else f"\nORDER BY {', '.join(f'{place} NULLS LAST' for place in places)}"
         text = f"SELECT {spelled} FROM (\n{sql}\n) AS answer({', '.join(places)}){order}"
         return _take(connection.execute(text), columns, wanted)
     except duckdb.Error as error:
@@ -150,8 +151,11 @@ def _take(answer: DuckDBPyConnection, columns: tuple[ResultColumn, ...], wanted:
 
 
 def _is_ordered(sql: str) -> bool:
+    """Whether a query says an order; a text that is not one SELECT is refused: it stands in parentheses below."""
     tree: dict[str, Any] = json.loads(serialize_query(sql))
     nodes = [statement["node"] for statement in tree.get("statements", ())]
+    if len(nodes) != 1:
+        raise ProjectError("SQL: it is not one SELECT", fix="write one SELECT")
     return any(modifier.get("type") == "ORDER_MODIFIER" for node in nodes for modifier in node.get("modifiers", ()))
 
 

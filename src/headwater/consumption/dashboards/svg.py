@@ -35,6 +35,9 @@ _ATTRIBUTES = frozenset({
 _NOTHING = frozenset({("opacity", "1"), ("transform", "translate(0,0)"), ("x2", "0"), ("y2", "0")})
 """What says what is so anyway."""
 
+_FINE = re.compile(r"(\.[0-9]{2})[0-9]+")
+"""Digits of places beyond a hundredth of a pixel."""
+
 _DANGEROUS = re.compile(r"on|.*href$|.*src$|style$", re.IGNORECASE)
 _OWN = re.compile(r"url\((['\"]?)#([\w-]+)\1\)")
 _ACTIVE = re.compile(r"url\s*\(|script:|data:|@import|expression\s*\(|[\\<]", re.IGNORECASE)
@@ -109,6 +112,6 @@ def _attributes(element: Element, prefix: str) -> str:
             value = f"url(#{prefix}{own[2]})"
         elif _ACTIVE.search(value):
             raise HeadwaterError(f"the drawing's {name} reaches outside of it")
-        value = VARIABLES.get(value, value)
+        value = _FINE.sub(r"\1", value) if name == "d" or value.startswith("translate") else VARIABLES.get(value, value)
         written.append(f' {name}="{escape(value)}"')
     return "".join(written)

@@ -52,6 +52,41 @@ def find_refused_keys(spec: dict[str, Any]) -> Iterator[tuple[Key, str, str]]:
             yield key, f"{value} is no number of JSON", "write a finite number"
 
 
+def find_unknown_words(spec: Any, key: Key = ()) -> Iterator[tuple[Key, str, str]]:
+    """Yield (key, what, fix) of words of views and channels that Vega-Lite does not know: it would pass over them."""
+    if not isinstance(spec, dict):
+        return
+    if not _DRAWS & set(spec):
+        yield key, "the spec draws nothing", f"add one of {', '.join(sorted(_DRAWS))}"
+    for name in spec:
+        if name not in _VIEW and name.lower() not in _LOADS:
+            yield (*key, name), f"unknown word {name!r}", suggest(name, _VIEW)
+    channels = spec.get("encoding")
+    for name in channels if isinstance(channels, dict) else ():
+        if name not in _CHANNELS and name.lower() not in _LOADS:
+            yield (*key, "encoding", name), f"unknown channel {name!r}", suggest(name, _CHANNELS)
+    for name in ("layer", "concat", "hconcat", "vconcat"):
+        for at, inner in enumerate(spec[name] if isinstance(spec.get(name), list) else ()):
+            yield from find_unknown_words(inner, (*key, name, at))
+    yield from find_unknown_words(spec.get("spec"), (*key, "spec"))
+
+
+_DRAWS = frozenset({"mark", "layer", "concat", "hconcat", "vconcat", "spec"})
+
+_VIEW = _DRAWS | {
+    "$schema", "name", "title", "description", "width", "height", "autosize", "background", "padding", "bounds", "view",
+    "config", "usermeta", "params", "transform", "encoding", "projection", "columns", "align", "center", "spacing",
+    "facet", "repeat", "resolve",
+}  # fmt: skip
+
+_CHANNELS = frozenset({
+    "x", "y", "x2", "y2", "xError", "xError2", "yError", "yError2", "xOffset", "yOffset", "theta", "theta2", "radius",
+    "radius2", "longitude", "latitude", "longitude2", "latitude2", "color", "fill", "stroke", "opacity", "fillOpacity",
+    "strokeOpacity", "strokeWidth", "strokeDash", "size", "angle", "shape", "detail", "key", "text", "tooltip",
+    "description", "order", "time", "facet", "row", "column",
+})  # fmt: skip
+
+
 def _loads(key: Key, value: str) -> bool:
     return re.search(r"url\s*\(", value, re.IGNORECASE) is not None or (
         value.lower() == "image" and ("mark" in key[-1:] or key[-2:] == ("mark", "type"))
@@ -100,6 +135,9 @@ def escape_field(name: str) -> str:
 WIDTH = 848
 """Width of a chart as it is drawn, in CSS pixels; the page scales it."""
 
+LABELS_WIDTH = 44
+"""What the labels of a vertical axis of numbers take of it: charts below each other begin at one line."""
+
 TIMES = {"year": "%Y", "quarter": "%b", "month": "%b", "week": "%b %d", "date": "%b %d", "day": "%b %d"}
 """How an axis of time writes days; shorter times are hours and minutes, as by default."""
 
@@ -126,7 +164,7 @@ CONFIG: dict[str, Any] = {
         "labelFontSize": 11, "titleFontSize": 11, "titleFontWeight": "normal", "labelOverlap": True, "titlePadding": 8,
     },
     "axisX": {"grid": False, "labelSeparation": 6},
-    "axisY": {"domain": False, "ticks": False, "labelPadding": 6},
+    "axisY": {"domain": False, "ticks": False, "labelPadding": 6, "minExtent": LABELS_WIDTH},
     "axisBand": {"grid": False},
     "legend": {
         "labelColor": QUIET, "titleColor": QUIET, "labelFontSize": 11, "titleFontSize": 11,
