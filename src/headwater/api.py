@@ -13,7 +13,7 @@ from headwater.core.fragments import quote_identifier
 from headwater.core.names import flat_name
 from headwater.core.run import Run, StepResult
 from headwater.core.secrets import redact
-from headwater.errors import BusyError, HeadwaterError, PlanError, ProjectErrors
+from headwater.errors import BusyError, HeadwaterError, ProjectErrors
 from headwater.plan.ages import tell_late
 from headwater.plan.bind import Bound
 from headwater.plan.breaks import raise_errors

@@ -88,11 +88,11 @@ def as_rejects(rows: SelectSql, hidden: Collection[str], run_id: str, now: datet
     """Return rows that checks found wrong (`_rule` and their columns) as rejects; hidden columns are left out."""
     if not rows:
         return NO_REJECTS
-    left_out = ", ".join(["_rule", *(quote_identifier(name) for name in sorted(hidden))])
-    raw = f"(SELECT to_json(kept)::VARCHAR FROM (SELECT one.* EXCLUDE ({left_out})) AS kept)"
+    left_out = f" EXCLUDE ({', '.join(quote_identifier(name) for name in sorted(hidden))})" if hidden else ""
+    raw = "CAST(json_merge_patch(to_json(one), '{\"_rule\": null}') AS VARCHAR)"
+    texts = f"SELECT row_number() OVER () AS _hw_at, _rule, {raw} AS raw FROM (SELECT *{left_out} FROM ({rows})) AS one"
     return SelectSql(
         f"SELECT sha256(concat(_hw_at, chr(31), _rule, chr(31), raw)) AS _reject_key, {quote_text(run_id)} AS _batch, "
         f"{timestamp_literal(now)} AS _loaded_at, NULL::VARCHAR AS _file, NULL::BIGINT AS _line, _rule AS rule, "
-        f"'a check found it wrong' AS reason, raw FROM (SELECT row_number() OVER () AS _hw_at, _rule, {raw} AS raw "
-        f"FROM ({rows}) AS one)"
+        f"'a check found it wrong' AS reason, raw FROM ({texts})"
     )

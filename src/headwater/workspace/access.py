@@ -257,9 +257,7 @@ class Access:
             orphans = {orphan.dataset: orphan.store for orphan in read_states(self.project, connectors.stores)[1]}
             for name in names:
                 if name in self.project.datasets:
-                    raise PlanError(
-                        f"{name} is declared: it cannot be retired", fix="remove it from its product first"
-                    )
+                    raise PlanError(f"{name} is declared: it cannot be retired", fix="remove it from its product first")
                 if name not in orphans:
                     raise PlanError(f"no port that is declared no longer is named {name}", fix=suggest(name, orphans))
             for name in names:
