@@ -22,7 +22,7 @@ MAIN_SCHEMA = "main"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class TablePlace:
     """Where a dataset stands in the engine: catalogue, schema, table."""
 
     catalog: str
@@ -30,14 +30,14 @@ class Place:
     table: str
 
 
-def place_of(dataset: str, domains: Collection[str]) -> Place:
+def place_of(dataset: str, domains: Collection[str]) -> TablePlace:
     """Return where a dataset stands in the engine, by its full name and the project's domains."""
     first, *rest = dataset.split(".")
     if len(rest) == 2:
-        return Place(first, rest[0], rest[1])
+        return TablePlace(first, rest[0], rest[1])
     if first in domains:
-        return Place(first, MAIN_SCHEMA, rest[0])
-    return Place(ROOT_CATALOG, first, rest[0]) if rest else Place(ROOT_CATALOG, MAIN_SCHEMA, first)
+        return TablePlace(first, MAIN_SCHEMA, rest[0])
+    return TablePlace(ROOT_CATALOG, first, rest[0]) if rest else TablePlace(ROOT_CATALOG, MAIN_SCHEMA, first)
 
 
 def full_name(domain: str, local: str) -> str:

@@ -1,4 +1,4 @@
-"""Names within and across domains: what a name that is written in one of them means, and what it may not read."""
+"""DomainNames within and across domains: what a name that is written in one of them means, and what it may not read."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from headwater.project.readers import Declared
 
 
-SpecT = TypeVar("SpecT", bound=DescribedSpec)
+DescribedT = TypeVar("DescribedT", bound=DescribedSpec)
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
+class DomainNames:
     """What names mean in each domain of a project.
 
     Attributes:
@@ -65,7 +65,7 @@ class Names:
         return [name.removeprefix(own) for name in self.datasets if self.reads(domain, name)]
 
 
-def resolve_references(one: Declared, names: Names, errors: list[ProjectError], broken: Collection[str]) -> Declared:
+def resolve_references(one: Declared, names: DomainNames, errors: list[ProjectError], broken: Collection[str]) -> Declared:
     """Return what a reader has found with the full names of all it reads; what it may not read is an error."""
     domain, found = one.dataset.domain, []
     for reference in one.references:
@@ -135,7 +135,7 @@ def _mention(offset: int, name: str, full: Mapping[str, str]) -> tuple[int, str]
     return (offset if meant == name else -1, meant)
 
 
-def resolve_checks(one: Declared, names: Names, errors: list[ProjectError]) -> Declared:
+def resolve_checks(one: Declared, names: DomainNames, errors: list[ProjectError]) -> Declared:
     """Return what was found with the full names of the datasets that its checks look into."""
     declared, domain = one.dataset.declaration, one.dataset.domain
     looked = {check.relationship.to for check in one.dataset.checks if check.relationship}
@@ -160,7 +160,7 @@ def resolve_checks(one: Declared, names: Names, errors: list[ProjectError]) -> D
     return replace(one, dataset=replace(one.dataset, declaration=made), nodes=nodes)
 
 
-def _with_full_names(spec: SpecT, full: Mapping[str, str]) -> SpecT:
+def _with_full_names(spec: DescribedT, full: Mapping[str, str]) -> DescribedT:
     def resolved(checks: Sequence[CheckSpec]) -> list[CheckSpec]:
         return [
             check.model_copy(update={"relationship": to.model_copy(update={"to": full.get(to.to, to.to)})})

@@ -22,7 +22,7 @@ from headwater.errors import ProjectError, ProjectErrors
 from headwater.plugins import list_kinds
 from headwater.project.cache import ParseCache
 from headwater.project.checks import judge_checks
-from headwater.project.domains import Names, resolve_checks, resolve_references
+from headwater.project.domains import DomainNames, resolve_checks, resolve_references
 from headwater.project.names import folded, name_problem
 from headwater.project.naming import check_names, list_domains
 from headwater.project.readers import DOMAINS, READERS, LoadContext
@@ -153,7 +153,7 @@ class _Loader:
 
     def _resolve(self, found: Sequence[Declared], domains: Sequence[str]) -> list[Declared]:
         """Return what was found with the full names of all it reads."""
-        names = Names({one.dataset.name: one.dataset for one in found}, domains)
+        names = DomainNames({one.dataset.name: one.dataset for one in found}, domains)
         broken = self._broken_names()
         resolved = (resolve_references(one, names, self.context.errors, broken) for one in found)
         return [resolve_checks(one, names, self.context.errors) for one in resolved]

@@ -9,7 +9,7 @@ from headwater.core.names import ROOT, local_name
 from headwater.core.near import suggest
 from headwater.core.project import UnitTest
 from headwater.core.specs import UnitTestSpec
-from headwater.project.domains import Names
+from headwater.project.domains import DomainNames
 from headwater.validate import validate
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def read_unit_tests(
     context: LoadContext, datasets: Mapping[str, Dataset], domains: Collection[str], broken: Collection[str]
 ) -> tuple[UnitTest, ...]:
     """Read the files of tests/ of a domain; problems are added to the context."""
-    tests, names = [], Names(datasets, domains)
+    tests, names = [], DomainNames(datasets, domains)
     for file in context.files("tests", ".yaml", ".yml"):
         document = context.open_document(file)
         spec = validate(UnitTestSpec, document.data, document, (), context.errors) if document else None

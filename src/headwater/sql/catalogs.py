@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from headwater.core.fragments import IdentifierSql, quote_identifier
-from headwater.core.names import ROOT, ROOT_CATALOG, Place, place_of
+from headwater.core.names import ROOT, ROOT_CATALOG, TablePlace, place_of
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -50,18 +50,18 @@ class Catalogs:
         """Return the catalogue of a domain."""
         return self.root if domain == ROOT else self.prefix + domain
 
-    def places(self, dataset: str) -> tuple[Place, ...]:
+    def places(self, dataset: str) -> tuple[TablePlace, ...]:
         """Return where a dataset stands: its own place, then those at which it is repeated."""
         place = place_of(dataset, self.domains)
         if place.catalog != ROOT_CATALOG:
-            return (Place(self.prefix + place.catalog, place.schema, place.table),)
-        own = Place(self.root, place.schema, place.table)
+            return (TablePlace(self.prefix + place.catalog, place.schema, place.table),)
+        own = TablePlace(self.root, place.schema, place.table)
         if dataset not in self.shared:
             return (own,)
-        others = (Place(self.prefix + domain, place.schema, place.table) for domain in self.domains)
+        others = (TablePlace(self.prefix + domain, place.schema, place.table) for domain in self.domains)
         return (own, *others)
 
-    def make_schema(self, connection: DuckDBPyConnection, place: Place) -> None:
+    def make_schema(self, connection: DuckDBPyConnection, place: TablePlace) -> None:
         """Have the schema of a place, once."""
         with self._lock:
             if (place.catalog, place.schema) not in self._made:
@@ -70,6 +70,6 @@ class Catalogs:
                 self._made.add((place.catalog, place.schema))
 
 
-def quote_place(place: Place) -> IdentifierSql:
+def quote_place(place: TablePlace) -> IdentifierSql:
     """Quote a place part by part."""
     return IdentifierSql(".".join(quote_identifier(part) for part in (place.catalog, place.schema, place.table)))

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from headwater.core.commit import Column
-    from headwater.core.names import Place
+    from headwater.core.names import TablePlace
     from headwater.core.project import Project, UnitTest
 
 _PROBE_LIMIT = 20
@@ -138,7 +138,7 @@ class _Given:
                 values = ", ".join(_exactly(row.get(name), kinds[name], f"{dataset}.{name}") for name in names)
                 self.connection.execute(f"INSERT INTO {quote_place(place)} VALUES ({values})")
 
-    def _make(self, dataset: str, what: str, how: str) -> tuple[Place, ...]:
+    def _make(self, dataset: str, what: str, how: str) -> tuple[TablePlace, ...]:
         places = self.catalogs.places(dataset)
         for place in places:
             self.catalogs.make_schema(self.connection, place)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from headwater.core.project import Model, Project
     from headwater.plan.planning import Planning
 
-StepT = TypeVar("StepT", bound=TransformStep)
+TransformT = TypeVar("TransformT", bound=TransformStep)
 
 
 def model_fingerprints(project: Project) -> dict[str, Fingerprint]:
@@ -76,12 +76,12 @@ def with_views(project: Project, model: Model) -> Model:
 
 
 def settle_transform(
-    step: StepT,
+    step: TransformT,
     states: Mapping[str, TableState],
     now: datetime,
     time_source: tuple[str, str] | None,
     request: RunRequest | None = None,
-) -> StepT:
+) -> TransformT:
     """Decide whether a transform runs, from the states of its own table and its inputs as they are now.
 
     The plan uses it, and so does the run when the inputs of an `if_inputs_changed` step are done.
@@ -109,7 +109,7 @@ def settle_transform(
     return replace(step, decision=Decision.SKIP, cause=cause, reason="nothing it reads has changed", intervals=())
 
 
-def _settle_span(step: StepT, span: Interval, now: datetime, due: tuple[Interval, ...], *, first: bool) -> StepT:
+def _settle_span(step: TransformT, span: Interval, now: datetime, due: tuple[Interval, ...], *, first: bool) -> TransformT:
     """Compute the intervals of a span; what is due outside of it stays due."""
     chosen = clip_span(step.model.spec, span, now)
     if chosen is None:

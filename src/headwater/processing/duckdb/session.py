@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from headwater.contracts import SYSTEM_COLUMNS
 from headwater.core.fragments import SelectSql, quote_identifier, quote_text
-from headwater.core.names import ROOT, Place, flat_name
+from headwater.core.names import ROOT, TablePlace, flat_name
 from headwater.sql.catalogs import Catalogs, quote_place
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class DuckDBSession:
         self.catalogs = catalogs
         catalogs.attach(connection)
         self._lock = threading.Lock()
-        self._shown: dict[Place, str] = {}
+        self._shown: dict[TablePlace, str] = {}
         self._at_close: list[tuple[Callable[[], None], Callable[[], None]]] = []
         self._asides = count()
         self._connection = connection
@@ -157,7 +157,7 @@ class DuckDBSession:
         for place in repeated:
             self._replace_view(place, SelectSql(f"SELECT * FROM {quote_place(own)}"))
 
-    def _replace_view(self, place: Place, query: SelectSql) -> None:
+    def _replace_view(self, place: TablePlace, query: SelectSql) -> None:
         with self._lock:
             if self._shown.get(place) == query:
                 return
@@ -171,10 +171,10 @@ class DuckDBSession:
             for place in (*self.catalogs.places(dataset), *self._system_places(dataset)):
                 self._shown.pop(place, None)
 
-    def _system_places(self, dataset: str) -> tuple[Place, Place]:
+    def _system_places(self, dataset: str) -> tuple[TablePlace, TablePlace]:
         """Return where a loaded table is whole, and where its rejects are."""
         root, flat = self.catalogs.catalog_of(ROOT), flat_name(dataset)
-        return Place(root, WHOLE, flat), Place(root, "quarantine", flat)
+        return TablePlace(root, WHOLE, flat), TablePlace(root, "quarantine", flat)
 
 
 class _Aside(DuckDBSession):

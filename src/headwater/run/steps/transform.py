@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import reduce
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from headwater.contracts import Change, Computation, Load, Target
 from headwater.core.fragments import SelectSql
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
 
     from headwater.core.commit import TableState
     from headwater.core.plan import TransformStep
+    from headwater.plan.steps.transform import TransformT
     from headwater.run.committing import Shared
     from headwater.run.context import RunContext
 
-StepT = TypeVar("StepT", bound="TransformStep")
 
 SMALL_ROWS = 100_000
 """What a transform may read, at the most, to be committed together with others."""
 
 
-def settle_transform(step: StepT, context: RunContext) -> StepT:
+def settle_transform(step: TransformT, context: RunContext) -> TransformT:
     """Decide again when the inputs are done; intervals by what is finished by now."""
     incremental = step.model.spec.materialize == Materialization.INCREMENTAL and not step.full
     if step.decision is not Decision.IF_INPUTS_CHANGED and not incremental:
