@@ -1,0 +1,1 @@
+"""What reads datasets and makes files of them: a room per kind of consumer."""
