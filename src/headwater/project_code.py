@@ -61,7 +61,7 @@ def is_own(place: Path, root: Path) -> bool:
 
 
 def imported_files(file: Path, root: Path, tree: ast.Module) -> Iterator[Path]:
-    """Yield the project's files that a file, parsed as `tree`, may import itself, in a fixed order; some more than once."""
+    """Yield the files of a project that one of them, parsed as `tree`, may import; in a fixed order, some twice."""
     for level, module in sorted(_imports(tree)):
         bases = (file.parent, root) if level == 0 else (file.parents[level - 1],)
         for base in bases:

@@ -45,7 +45,7 @@ def _without_addresses(value: Any, members: dict[str, str], places: dict[Any, in
         return [_without_addresses(inner, members, places) for inner in value]
     if not isinstance(value, dict):
         return value
-    told = {}
+    told: dict[str, Any] = {}
     for key, inner in value.items():
         if key == "__id__":
             told[key] = places.setdefault(inner, len(places))

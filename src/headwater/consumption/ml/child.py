@@ -1,4 +1,4 @@
-"""The process in which a user's `train` runs, and the one that asks what it has made. Started by `process.run_child`."""
+"""The process in which a user's `train` runs, and those that ask what it has made: `process.run_child` starts them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A model that learns from what was known at the time, is measured on later rows, and is kept when it is good enough."""
+"""A model that learns from what was known at the time, and is kept when it is good enough on later rows."""
 
 from __future__ import annotations
 
@@ -49,6 +49,7 @@ class LearnedModel(Consumer):
         None: each training is from the beginning.
     Delivery:
         All files, or none: nothing is left for a commit when a check, the training or a metric fails.
+
     Raises:
         ProjectError: The declaration, or a type it meets, is wrong.
         UserCodeError: The project's function failed, or returned no estimator that may be saved.

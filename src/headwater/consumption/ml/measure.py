@@ -65,8 +65,10 @@ def foretell(estimator: Any, rows: Any, task: Task) -> Foretold:
         predicted = np.asarray(estimator.predict(rows))
     elif probabilities is not None:
         predicted = classes[probabilities.argmax(axis=1)]
+    elif decisions is not None:
+        predicted = classes[np.where(decisions > 0, 1, 0) if decisions.ndim == 1 else decisions.argmax(axis=1)]
     else:
-        predicted = classes[(decisions > 0).astype(int) if decisions.ndim == 1 else decisions.argmax(axis=1)]
+        raise StepError("the estimator cannot foretell: it has no predict", fix="return a classifier")
     return Foretold(classes, predicted, probabilities, decisions)
 
 

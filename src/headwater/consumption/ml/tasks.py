@@ -159,8 +159,8 @@ def _user_function(request: Mapping[str, Any]) -> Callable[[pa.Table], Any]:
 
 
 def _project_on_path(request: Mapping[str, Any]) -> Path:
-    root = request["root"]
-    path = Path(root) / request["file"]
+    root: str = request["root"]
+    path = Path(root, str(request["file"]))
     compile_from_text(root)
     sys.path[:0] = list(dict.fromkeys([str(path.parent), root]))
     return path

@@ -1,4 +1,4 @@
-"""Whether the types of the columns let a model be trained: no comparison that would say something else than it seems."""
+"""Whether the types of columns let a model be trained: no comparison that says something else than it seems."""
 
 from __future__ import annotations
 
@@ -79,19 +79,20 @@ def _type_of(types: ColumnTypes, dataset: str, column: str) -> str:
 
 
 def _problems(spec: LearnedModelSpec, types: ColumnTypes) -> Iterator[tuple[str, str]]:
-    for dataset, columns in columns_read(spec).items():
-        known = {name.casefold() for name in types.get(dataset, ())}
-        for column in columns if dataset in types else ():
+    read = {dataset: columns for dataset, columns in columns_read(spec).items() if dataset in types}
+    for dataset, columns in read.items():
+        known = {name.casefold() for name in types[dataset]}
+        for column in columns:
             if column.casefold() not in known:
                 yield f"{dataset} has no column {column!r}", suggest(column, types[dataset])
+    known_features = [feature for feature in spec.features if feature.from_ in types]
     for spine in (training_spine(spec), score_spine(spec)):
         if spine and spine.dataset in types:
             yield from _problems_of_spine(spec, spine, types)
-            for feature in spec.features:
-                if feature.from_ in types:
-                    yield from _problems_of_join(spec, spine, feature, types)
-    for feature in spec.features:
-        for column in feature.columns.values() if feature.from_ in types else ():
+            for feature in known_features:
+                yield from _problems_of_join(spec, spine, feature, types)
+    for feature in known_features:
+        for column in feature.columns.values():
             kind = _type_of(types, feature.from_, column)
             if shape_of_feature(kind) is None:
                 fix = "cast it to a number, a text or a timestamp, or take it apart into columns"
