@@ -13,6 +13,7 @@ from headwater.consumption.ml.artefact import CARD, MODEL, TRAINING
 from headwater.consumption.ml.process import new_folder, run_child
 from headwater.consumption.ml.scoring import score_rows
 from headwater.consumption.ml.spec import LearnedModelSpec
+from headwater.consumption.ml.ties import find_ties
 from headwater.consumption.ml.training import TrainingRows, read_types
 from headwater.consumption.ml.types import check_types
 from headwater.consumption.ml.words import MetricName
@@ -105,17 +106,18 @@ class LearnedModel(Consumer):
     def fastest(self, connection: DuckDBPyConnection, name: str) -> SelectSql:
         """Return the query `training` or `score` as it is fastest on the rows of a connection.
 
-        Where no feature has several rows of one key and time, nothing has to choose among them: the plain join.
+        It is the plain join, and a choice only among the rows of a feature that have one key and time.
         """
         spine = pit.score_spine(self._spec) if name == SCORE_QUERY else pit.training_spine(self._spec)
         assert spine is not None
-        known: dict[str, bool] = {}
+        known: dict[tuple[str, ...], pit.Ties] = {}
+        ties = []
         for feature in self._spec.features:
-            asked = pit.ties(self._spec, feature)
-            if asked not in known:
-                known[asked] = connection.execute(asked).fetchone() is not None
-        tied = [known[pit.ties(self._spec, feature)] for feature in self._spec.features]
-        return pit.point_in_time(self._spec, spine, tied)
+            columns = (*pit.feature_key(self._spec, feature).values(), feature.available)
+            if (feature.from_, *columns) not in known:
+                known[feature.from_, *columns] = find_ties(connection, feature.from_, columns)
+            ties.append(known[feature.from_, *columns])
+        return pit.point_in_time(self._spec, spine, ties)
 
     def make(self, consumption: Consumption) -> Made:
         """Train, measure and save the model.
