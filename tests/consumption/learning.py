@@ -82,15 +82,15 @@ def new_learning(root: Path) -> Learning:
           (hash(i) % 1000)::bigint AS x, (hash(i + 7) % 100 / 10)::decimal(6, 2) AS y
         FROM range(400) AS t(i);
         CREATE TABLE m.spine AS
-        SELECT i % 40 AS id, timestamp '2024-02-15' + i * interval 12 hour AS at, (hash(i - 1) % 3 = 0) AS label
+        SELECT i % 40 AS id, timestamp '2024-02-15' + i * interval 12 hour AS "at", (hash(i - 1) % 3 = 0) AS label
         FROM range(400) AS t(i);
         """
     )
     connection.execute(
         """
         CREATE OR REPLACE TABLE m.spine AS
-        SELECT s.id, s.at, coalesce(f.x > 500, s.label) AS label
-        FROM m.spine AS s ASOF LEFT JOIN m.feature AS f ON s.id = f.id AND s.at >= f.known
+        SELECT s.id, s."at", coalesce(f.x > 500, s.label) AS label
+        FROM m.spine AS s ASOF LEFT JOIN m.feature AS f ON s.id = f.id AND s."at" >= f.known
         """
     )
     learning = Learning(root, connection)

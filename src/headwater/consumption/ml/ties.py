@@ -34,7 +34,7 @@ def find_ties(
     hashed = hash_of(columns)
     known = " AND ".join(f"{quote_identifier(column)} IS NOT NULL" for column in columns)
     rows = f"FROM {quote_dataset(dataset)} WHERE {known}"
-    counted = connection.execute(f"SELECT count(*) {rows}").fetchone()
+    counted = connection.execute(f"SELECT count(*) FROM {quote_dataset(dataset)}").fetchone()
     assert counted is not None
     parts = counted[0] // rows_at_once + 1
     found: list[int] = []
