@@ -33,7 +33,7 @@ TRAIN = "def train(rows):\n    return rows\n"
 
 def read(text: str) -> tuple[LearnedModelSpec | None, list[ProjectError]]:
     """Read a declaration as the loader reads those of other kinds: `kind` is not the kind's own key."""
-    document = parse_document("ml/churn.yaml", text)
+    document = parse_document(text, "ml/churn.yaml")
     errors: list[ProjectError] = []
     data = {key: value for key, value in document.data.items() if key != "kind"}
     return validate(LearnedModelSpec, data, document, (), errors), errors
@@ -67,7 +67,7 @@ def test_the_example_is_accepted_as_it_stands(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "what", "fix"),
     [
-        (("label: churned", "lable: churned"), "unknown word 'lable'", "did you mean 'label'?"),
+        (("label: churned", "label: churned, lable: x"), "unknown word 'lable'", "did you mean 'label'?"),
         (("metrics: [roc_auc]", "metrics: [roc_acu]"), "'roc_acu' is not known", "did you mean 'roc_auc'?"),
         (("metrics: [roc_auc]", "metrix: [roc_auc]"), "unknown word 'metrix'", "did you mean 'metrics'?"),
         (("max_age: 365d", "max_ages: 365d"), "unknown word 'max_ages'", "did you mean 'max_age'?"),
@@ -193,7 +193,7 @@ def test_types_that_do_not_do(learning: Learning, changed: dict[str, str], what:
         types[dataset][column] = kind
     model = learning.model()
     model.check_types(TYPES)
-    with pytest.raises(ProjectError, match="") as failed:
+    with pytest.raises(ProjectError) as failed:
         model.check_types(types)
     assert what in failed.value.what
     assert failed.value.fix
@@ -201,7 +201,7 @@ def test_types_that_do_not_do(learning: Learning, changed: dict[str, str], what:
 
 
 def test_a_column_that_is_not_there(learning: Learning) -> None:
-    with pytest.raises(ProjectError, match="m.feature has no column 'knwon'") as failed:
+    with pytest.raises(ProjectError, match="has no column") as failed:
         learning.model(features=[DECLARED["features"][0] | {"available": "knwon"}]).check_types(TYPES)
     assert failed.value.fix == "did you mean 'known'?"
     learning.model().check_types({})  # nothing is known yet: nothing is said

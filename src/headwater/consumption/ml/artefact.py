@@ -8,10 +8,11 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
 MODEL = "model.skops"
@@ -29,31 +30,34 @@ _NOT_THE_MODEL = ("_skops_version",)
 def model_version(path: Path) -> str:
     """Return the hash of a saved model: the same for two that were fitted alike.
 
-    skops names objects by where they lay in memory, so its bytes differ each time. Here an object is called by the
-    order in which it comes first, and a member of the archive by what is in it.
+    skops names objects by where they lay in memory, so its bytes differ each time. Here an object that is referred to
+    is called by its place among all, and a member of the archive by what is in it.
     """
     with zipfile.ZipFile(path) as archive:
         members = {name: hashlib.sha256(archive.read(name)).hexdigest() for name in archive.namelist()}
         schema = json.loads(archive.read(_SCHEMA))
-    told = _without_addresses(schema, members, {})
-    text = json.dumps({key: value for key, value in told.items() if key not in _NOT_THE_MODEL})
+    same = _without_addresses(schema, members, {}, count())
+    text = json.dumps({key: value for key, value in same.items() if key not in _NOT_THE_MODEL})
     return hashlib.sha256(text.encode()).hexdigest()[:_VERSION_DIGITS]
 
 
-def _without_addresses(value: Any, members: dict[str, str], places: dict[Any, int]) -> Any:
+def _without_addresses(value: Any, members: dict[str, str], places: dict[Any, int], numbers: Iterator[int]) -> Any:
     if isinstance(value, list):
-        return [_without_addresses(inner, members, places) for inner in value]
+        return [_without_addresses(inner, members, places, numbers) for inner in value]
     if not isinstance(value, dict):
         return value
-    told: dict[str, Any] = {}
+    number, address = next(numbers), value.get("__id__")
+    found: dict[str, Any] = {}
+    if value.get("__loader__") == "CachedNode":
+        found["__id__"] = places.get(address)
+    elif address is not None:
+        places[address] = number
     for key, inner in value.items():
-        if key == "__id__":
-            told[key] = places.setdefault(inner, len(places))
-        elif key == "file" and isinstance(inner, str) and inner in members:
-            told[key] = members[inner]
-        else:
-            told[key] = _without_addresses(inner, members, places)
-    return told
+        if key == "file" and isinstance(inner, str) and inner in members:
+            found[key] = members[inner]
+        elif key != "__id__":
+            found[key] = _without_addresses(inner, members, places, numbers)
+    return found
 
 
 def untrusted_types(path: Path, trust: Collection[str]) -> tuple[str, ...]:

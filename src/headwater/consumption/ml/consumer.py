@@ -13,6 +13,7 @@ from headwater.consumption.ml.artefact import CARD, MODEL, TRAINING
 from headwater.consumption.ml.process import new_folder, run_child
 from headwater.consumption.ml.scoring import score_rows
 from headwater.consumption.ml.spec import LearnedModelSpec
+from headwater.consumption.ml.tasks import LEARN
 from headwater.consumption.ml.ties import find_ties
 from headwater.consumption.ml.training import TrainingRows, read_types
 from headwater.consumption.ml.types import check_types
@@ -137,17 +138,14 @@ class LearnedModel(Consumer):
         request = self._request() | rows.request() | {"training": str(consumption.folder / TRAINING)}
         hide = rows.hider(consumption.folder / TRAINING)
         with new_folder(consumption.temporary) as folder:
-            trained, printed = run_child(request | {"task": "train"}, Path(folder), hide)
+            learned, printed = run_child(request | {"task": LEARN}, Path(folder), hide)
             shutil.move(Path(folder, MODEL), consumption.folder / MODEL)
-        with new_folder(consumption.temporary) as folder:
-            asked = request | {"task": "measure", "model": str(consumption.folder / MODEL)}
-            measured, _ = run_child(asked, Path(folder), hide)
-        details = self._details(trained, measured, rows.request()["features"]) | counts.to_json()
+        details = self._details(learned, rows.request()["features"]) | counts.to_json()
         if printed:
             details["printed"] = printed
-        card = details | {"inputs": dict(consumption.versions), "libraries": measured["libraries"]}
+        card = details | {"inputs": dict(consumption.versions), "libraries": learned["libraries"]}
         (consumption.folder / CARD).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
-        return Made(counts.train + counts.test, details, refused=self._why_refused(measured))
+        return Made(counts.train + counts.test, details, refused=self._why_refused(learned))
 
     def score(self, folder: Path, rows: pa.Table | pa.RecordBatchReader, temporary: Path) -> pa.Table:
         """Return the scores of rows as the query `score` gives them, by the model in an artefact's folder.
@@ -180,12 +178,10 @@ class LearnedModel(Consumer):
             "of": self._spec.task.value if self._spec.task else "",
         }
 
-    def _details(
-        self, trained: Mapping[str, Any], measured: Mapping[str, Any], shapes: Mapping[str, str]
-    ) -> dict[str, Any]:
+    def _details(self, measured: Mapping[str, Any], shapes: Mapping[str, str]) -> dict[str, Any]:
         details: dict[str, Any] = {
             "name": self._declared.name,
-            "model_version": trained["version"],
+            "model_version": measured["model_version"],
             "task": measured["task"],
             "train": f"{self._path}:{self._function}",
             "features": dict(shapes),
@@ -198,7 +194,7 @@ class LearnedModel(Consumer):
         if "metrics" in measured:
             details["metrics"] = measured["metrics"]
         if "baseline" in measured:
-            details["baseline"] = {"strategy": self._spec.baseline, "metrics": measured["baseline"]}
+            details["baseline"] = {"strategy": str(self._spec.baseline), "metrics": measured["baseline"]}
         return details
 
     def _why_refused(self, measured: Mapping[str, Any]) -> str:

@@ -70,6 +70,8 @@ def run_child(request: Mapping[str, Any], folder: Path, hide: Callable[[str], st
         process.wait()
         reading.join(_LEFT_OPEN_S)
         process.stdin.close()
+        if not reading.is_alive():
+            process.stdout.close()
     printed = hide(_last_lines(b"".join(kept))) if kept else ""
     return _answer_of(folder, code, request, printed), printed
 
@@ -95,19 +97,20 @@ def _last_lines(printed: bytes) -> str:
 
 
 def _answer_of(folder: Path, code: int, request: Mapping[str, Any], printed: str) -> dict[str, Any]:
-    told = f"\n{printed}" if printed else ""
+    shown = f"\n{printed}" if printed else ""
     try:
         answer: dict[str, Any] = json.loads((folder / ANSWER).read_text(encoding="utf-8"))
     except FileNotFoundError:
+        answer = {"died": code}
+    if "died" in answer:
+        killed = answer["died"] == -signal.SIGKILL
         raise StepError(
-            f"the process of {request['function']} {_how_it_ended(code)}{told}",
-            fix="give it less data, or more memory"
-            if code == -signal.SIGKILL
-            else "see what it calls outside of Python",
+            f"the process of {request['function']}() {_how_it_ended(answer['died'])}{shown}",
+            fix="give it less data, or more memory" if killed else "see what it calls outside of Python",
             path=request["file"],
-        ) from None
+        )
     if failed := answer.get("failed"):
-        raise UserCodeError(f"{failed['what']}{told}", fix=failed["fix"], path=failed["path"], line=failed["line"])
+        raise UserCodeError(f"{failed['what']}{shown}", fix=failed["fix"], path=failed["path"], line=failed["line"])
     return answer
 
 

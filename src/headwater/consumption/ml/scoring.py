@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.consumption.ml.artefact import CARD, MODEL, model_version
 from headwater.consumption.ml.process import new_folder, run_child
+from headwater.consumption.ml.tasks import SCORE
 from headwater.errors import StepError
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def score_rows(
         raise StepError(f"the rows have no {', '.join(missing)}, which the model knows", fix="train it again")
     with new_folder(temporary) as work:
         kept = _hand_over(rows, names, list(card["features"]), Path(work, "rows.arrow"))
-        asked = {"task": "score", "model": str(folder / MODEL), "features": card["features"], "of": card["task"]}
+        asked = {"task": SCORE, "model": str(folder / MODEL), "features": card["features"], "of": card["task"]}
         run_child({**request, **asked}, Path(work))
         with pa.OSFile(str(Path(work, "scores.arrow"))) as file:
             scores = pa.ipc.open_stream(file).read_all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import sys
 from pathlib import Path
@@ -23,12 +24,25 @@ if TYPE_CHECKING:
 SEEN: set[str] = set()
 """The texts of the rows that were read: what no error tells."""
 
+LEARN = "learn"
+"""Train, and then measure, each in a process of its own."""
+
+TRAIN = "train"
+MEASURE = "measure"
+SCORE = "score"
+
 _FEW_ROWS = 8
+
+
+def import_libraries() -> None:
+    """Import what every task needs, before the project's folders are on the path."""
+    for name in ("numpy", "pyarrow.parquet", "skops.io", "sklearn.metrics", "sklearn.dummy"):
+        importlib.import_module(name)
 
 
 def train(request: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Call the user's function with the training half and save what it returns as `model.skops`."""
-    import skops.io  # with numpy and scikit-learn: before the project's folders are on the path
+    import skops.io
 
     label = request["label"]
     rows = shaped(_half(request, "train"), _shapes(request) | {label: Shape(request["label_shape"])})
@@ -51,7 +65,7 @@ def train(request: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     except Exception as error:
         error.add_note("skops cannot save what it returned; build that of named classes and functions, without lambdas")
         raise
-    return {"version": model_version(folder / MODEL)}
+    return {"model_version": model_version(folder / MODEL)}
 
 
 def measure_model(request: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -64,7 +78,9 @@ def measure_model(request: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     few = test if test.num_rows else training.slice(0, _FEW_ROWS)
     told = foretell(model, as_input(shaped(few, shapes), model), task)
     _check_rows(told, few.num_rows)
-    answer: dict[str, Any] = {"task": task.value, "libraries": _libraries(model)}
+    answer: dict[str, Any] = {
+        "task": task.value, "libraries": _libraries(), "model_version": request["model_version"]
+    }  # fmt: skip
     if told.classes is not None:
         answer["classes"] = told.classes.tolist()
     names = [MetricName(name) for name in request["metrics"]]
@@ -108,9 +124,9 @@ def score(request: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 
 TASKS: Mapping[str, Callable[[Mapping[str, Any], Path], dict[str, Any]]] = {
-    "train": train,
-    "measure": measure_model,
-    "score": score,
+    TRAIN: train,
+    MEASURE: measure_model,
+    SCORE: score,
 }
 
 
@@ -209,7 +225,7 @@ def _baseline(baseline: Baseline, known: Any, count: int) -> Foretold:
     return foretell(fitted, np.zeros((count, 1)), baseline.task)
 
 
-def _libraries(model: Any) -> dict[str, str]:
+def _libraries() -> dict[str, str]:
     import platform
     from importlib.metadata import PackageNotFoundError, version
 
