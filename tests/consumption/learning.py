@@ -74,7 +74,7 @@ class Learning:
 
 def new_learning(root: Path) -> Learning:
     connection = duckdb.connect()
-    connection.execute("SET TimeZone = 'UTC'; SET threads = 2; CREATE SCHEMA m; SELECT setseed(0.5)")
+    connection.execute("SET TimeZone = 'UTC'; SET threads = 2; SET preserve_insertion_order = false; CREATE SCHEMA m")
     connection.execute(
         """
         CREATE TABLE m.feature AS

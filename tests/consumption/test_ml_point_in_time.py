@@ -206,7 +206,7 @@ def test_renamed_columns_other_keys_and_two_features() -> None:
         """
         CREATE SCHEMA m;
         CREATE TABLE m.s AS SELECT 1 AS id, 'a' AS "at", timestamp '2024-01-02' AS at_2, true AS label, 'q' AS kind;
-        CREATE TABLE m.f AS SELECT 1 AS id, timestamp '2024-01-01' AS known, 5 AS x 
+        CREATE TABLE m.f AS SELECT 1 AS id, timestamp '2024-01-01' AS known, 5 AS x
           UNION ALL SELECT 1, timestamp '2024-01-01', 6;
         CREATE TABLE m.g AS SELECT 1 AS number, 'q' AS k, timestamp '2024-01-01' AS "from day", 2.5 AS z;
         CREATE TABLE m.n AS SELECT 1 AS who, 'b' AS "when", timestamp '2023-01-02' AS now, 'q' AS kind;

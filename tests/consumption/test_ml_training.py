@@ -340,7 +340,8 @@ import numpy as np
 def with_words(learning: Learning) -> None:
     learning.connection.execute(
         """CREATE OR REPLACE TABLE m.feature AS SELECT *,
-        if(x > 500, 'late again and Zwölf', 'on time, ' || x) AS words, if(x % 2 = 0, NULL, 'odd') AS kind FROM m.feature"""
+        if(x > 500, 'late again and Zwölf', 'on time, ' || x) AS words, if(x % 2 = 0, NULL, 'odd') AS kind
+        FROM m.feature"""
     )
     learning.connection.execute("DELETE FROM m.spine WHERE \"at\" < '2024-03-10'")  # before that nothing is known
 

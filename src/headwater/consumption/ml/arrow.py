@@ -9,6 +9,8 @@ import importlib.util
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from headwater.errors import StepError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -74,18 +76,19 @@ def shaped(table: pa.Table, shapes: Mapping[str, Shape]) -> pa.Table:
     """Return the columns that are named, each in the type of its shape.
 
     Raises:
-        ValueError: A column is missing, or its values are of another shape.
+        StepError: A column is missing, or its values are of another shape.
     """
     import pyarrow as pa
 
     columns = {}
     for name, shape in shapes.items():
         if name not in table.column_names:
-            raise ValueError(f"the rows have no column {name!r}")
+            raise StepError(f"the rows have no column {name!r}", fix="train the model again")
         try:
             columns[name] = _shaped(table[name], shape)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-            raise ValueError(f"the column {name!r} is {table[name].type}, where the model knows a {shape}") from None
+            what = f"the column {name!r} is {table[name].type}, where the model knows a {shape}"
+            raise StepError(what, fix="train the model again") from None
     return pa.table(columns)
 
 

@@ -141,10 +141,10 @@ class LearnedModel(Consumer):
             learned, printed = run_child(request | {"task": LEARN}, Path(folder), hide)
             shutil.move(Path(folder, MODEL), consumption.folder / MODEL)
         details = self._details(learned, rows.request()["features"]) | counts.to_json()
-        if printed:
-            details["printed"] = printed
         card = details | {"inputs": dict(consumption.versions), "libraries": learned["libraries"]}
         (consumption.folder / CARD).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+        if printed:  # not in a file: it may hold what only the reader of the commit takes out of it
+            details["printed"] = printed
         return Made(counts.train + counts.test, details, refused=self._why_refused(learned))
 
     def score(self, folder: Path, rows: pa.Table | pa.RecordBatchReader, temporary: Path) -> pa.Table:

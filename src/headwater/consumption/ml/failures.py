@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
 HIDDEN = "…"
+_TRAINING = ("learn", "train")
 _MOST_CHARACTERS = 2000
 _QUOTED = re.compile(r"'([^'\n]*)'|\"([^\"\n]*)\"")
 _WORD = re.compile(r"[^\s'\",;:=()\[\]{}]+")
@@ -34,7 +35,8 @@ def explain_failure(error: BaseException, request: Mapping[str, Any], values: Co
     what = f"{type(error).__name__}: {said}" if said else type(error).__name__
     if isinstance(error, SystemExit):
         what = f"it ended Python (exit {error.code if isinstance(error.code, int) else 1})"
-    return {"what": f"{request['function']}: {what}", "fix": _fix(error), "path": path, "line": line}
+    doing = f"{request['function']}()" if request["task"] in _TRAINING else f"the model of {request['function']}()"
+    return {"what": f"{doing}: {what}", "fix": _fix(error), "path": path, "line": line}
 
 
 def hide_values(text: str, values: Collection[str]) -> str:
