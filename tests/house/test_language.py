@@ -73,8 +73,8 @@ def test_no_class_is_named_for_nothing_in_particular() -> None:
 
 
 def test_only_the_boundaries_catch_everything() -> None:
-    """Those of a run, and of the socket through which a run is asked."""
-    places = ("headwater/run/", "headwater/workspace/live_query.py")
+    """Those of a run, of the socket through which a run is asked, and of the process of a user's training."""
+    places = ("headwater/run/", "headwater/workspace/live_query.py", "headwater/consumption/ml/child.py")
     inside = [module for module in modules() if module.path.startswith(places)]
     assert inside
     assert [finding for module in modules() if module not in inside for finding in catch_all(module)] == []

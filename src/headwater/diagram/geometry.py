@@ -225,7 +225,7 @@ def box_width(boxes: Iterable[Box], layer: Layer, height: float) -> float:
 
 
 def place_box(box: Box, x: float, y: float, width: float, height: float) -> PlacedBox:
-    """TablePlace a box and the lines of its text; a line that does not fit is shortened."""
+    """Place a box and the lines of its text; a line that does not fit is shortened."""
     shape = LOOKS[box.layer].shape
     left, right = _insets(shape)
     if shape == "ellipse":

@@ -65,7 +65,9 @@ class DomainNames:
         return [name.removeprefix(own) for name in self.datasets if self.reads(domain, name)]
 
 
-def resolve_references(one: Declared, names: DomainNames, errors: list[ProjectError], broken: Collection[str]) -> Declared:
+def resolve_references(
+    one: Declared, names: DomainNames, errors: list[ProjectError], broken: Collection[str]
+) -> Declared:
     """Return what a reader has found with the full names of all it reads; what it may not read is an error."""
     domain, found = one.dataset.domain, []
     for reference in one.references:

@@ -109,7 +109,9 @@ def settle_transform(
     return replace(step, decision=Decision.SKIP, cause=cause, reason="nothing it reads has changed", intervals=())
 
 
-def _settle_span(step: TransformT, span: Interval, now: datetime, due: tuple[Interval, ...], *, first: bool) -> TransformT:
+def _settle_span(
+    step: TransformT, span: Interval, now: datetime, due: tuple[Interval, ...], *, first: bool
+) -> TransformT:
     """Compute the intervals of a span; what is due outside of it stays due."""
     chosen = clip_span(step.model.spec, span, now)
     if chosen is None:

@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
-import sysconfig
 import threading
 from contextlib import contextmanager
-from importlib.machinery import (
-    EXTENSION_SUFFIXES,
-    SOURCE_SUFFIXES,
-    ExtensionFileLoader,
-    FileFinder,
-    SourceFileLoader,
-)
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headwater.core.fragments import SelectSql, quote_dataset
 from headwater.decorators import objects_in
 from headwater.errors import UserCodeError
+from headwater.project_code import compile_from_text, is_of_project, load_module
 from headwater.sql.binding import tell_apart
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from types import CodeType, ModuleType
 
     from duckdb import DuckDBPyConnection
 
@@ -32,12 +23,6 @@ if TYPE_CHECKING:
 
 OUTPUT = "_hw_python"
 _CALLING = threading.RLock()
-
-_PYTHON = {Path(place) for place in sysconfig.get_paths().values()}
-"""Where Python keeps its own modules and those that are installed."""
-
-_ROOTS: set[str] = set()
-"""The folders of projects whose models were called."""
 
 
 def call_model(
@@ -111,7 +96,7 @@ def _project_on_path(model: Model, root: str) -> Iterator[None]:
     """
     paths = [str((Path(root) / model.location.path).parent), root]
     with _CALLING:
-        _compile_from_text(root)
+        compile_from_text(root)
         before = set(sys.modules)
         sys.path[:0] = paths
         try:
@@ -119,59 +104,11 @@ def _project_on_path(model: Model, root: str) -> Iterator[None]:
         finally:
             for path in paths:
                 sys.path.remove(path)
-            for name in [name for name in set(sys.modules) - before if _is_of_project(sys.modules[name], Path(root))]:
+            for name in [name for name in set(sys.modules) - before if is_of_project(sys.modules[name], Path(root))]:
                 del sys.modules[name]
 
 
 def _load_function(model: Model, root: str) -> Any:
     """Import the model's file, whatever was imported before."""
-    name, path = f"_headwater_model_{model.name.replace('.', '__')}", Path(root) / model.location.path
-    loader = _TextLoader(name, str(path))
-    spec = importlib.util.spec_from_file_location(name, path, loader=loader)
-    assert spec is not None
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    importlib.invalidate_caches()
-    loader.exec_module(module)
+    module = load_module(f"_headwater_model_{model.name.replace('.', '__')}", Path(root) / model.location.path)
     return getattr(module, model.function)
-
-
-class _TextLoader(SourceFileLoader):
-    """Compiles a file's text, whatever byte code is there: of a text of before it is taken for this one's.
-
-    Python compares size and time in whole seconds only: https://docs.python.org/3/reference/import.html#pyc-invalidation
-    """
-
-    def get_code(self, fullname: str) -> CodeType:
-        path = self.get_filename(fullname)
-        code: CodeType = self.source_to_code(self.get_data(path), path)
-        return code
-
-
-def _compile_from_text(root: str) -> None:
-    """Have what is imported from a project's folder from now on compiled from its text."""
-    if not _ROOTS:
-        sys.path_hooks.insert(0, _find_text)
-    _ROOTS.add(root)
-    for path in [path for path in sys.path_importer_cache if Path(path).is_relative_to(root)]:
-        sys.path_importer_cache.pop(path, None)
-
-
-def _find_text(path: str) -> FileFinder:
-    """Find modules in a folder of a project; anything else is left to Python's own finders."""
-    folder = Path(path)
-    if not folder.is_dir() or not any(_is_own(folder, Path(root)) for root in _ROOTS):
-        raise ImportError(f"{path} is no folder of a project")
-    return FileFinder(path, (ExtensionFileLoader, EXTENSION_SUFFIXES), (_TextLoader, SOURCE_SUFFIXES))
-
-
-def _is_of_project(module: ModuleType, root: Path) -> bool:
-    """Whether a module, or a package without a file of its own, lies in a project."""
-    places = [getattr(module, "__file__", None), *(getattr(module, "__path__", None) or ())]
-    return any(_is_own(Path(place), root) for place in places if place)
-
-
-def _is_own(place: Path, root: Path) -> bool:
-    """Whether a place is in a project, and not in an environment or in Python itself that lie in it."""
-    if not place.is_relative_to(root) or "site-packages" in place.relative_to(root).parts:
-        return False
-    return not any(place.is_relative_to(other) for other in _PYTHON if not root.is_relative_to(other))

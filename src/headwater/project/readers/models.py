@@ -23,6 +23,7 @@ from headwater.project.cache import digest
 from headwater.project.readers.queries import judge_query
 from headwater.project.readers.reader import Declared, FolderReader
 from headwater.project.references import plain
+from headwater.project_code import imported_files
 from headwater.sql.header import split_header
 from headwater.sql.placeholders import CLOCK, column_before, fill_placeholders, find_placeholders, literal
 from headwater.sql.tokens import drop_semicolons
@@ -282,15 +283,10 @@ def imported_sources(file: Path, root: Path, model: str = "", seen: set[Path] | 
         tree = ast.parse(text)
     except SyntaxError:
         return [text]
-    modules = _imports(tree)
+    found = list(imported_files(file, root, tree))
     texts = [_code_of(tree, model)]
-    for level, module in sorted(modules):
-        bases = (file.parent, root) if level == 0 else (file.parents[level - 1],)
-        for base in bases:
-            target = base.joinpath(*module.split("."))
-            for candidate in (target.with_suffix(".py"), target / "__init__.py"):
-                if candidate.is_file():
-                    texts += imported_sources(candidate, root, "", seen)
+    for imported in found:
+        texts += imported_sources(imported, root, "", seen)
     return texts
 
 
@@ -303,19 +299,3 @@ def _code_of(tree: ast.Module, model: str) -> str:
                 named = list(_decorators(node))
                 node.decorator_list = [decorator for decorator in node.decorator_list if decorator not in named]
     return ast.unparse(tree)
-
-
-def _imports(tree: ast.Module) -> set[tuple[int, str]]:
-    """Return (level, dotted name) of every module that may be imported, packages on the way to it too."""
-    names: set[tuple[int, str]] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names.update((0, alias.name) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            names.update((node.level, f"{node.module or ''}.{alias.name}".strip(".")) for alias in node.names)
-    return {
-        (level, ".".join(parts[:length]))
-        for level, name in names
-        for parts in [name.split(".")]
-        for length in range(1, len(parts) + 1)
-    }
