@@ -241,3 +241,18 @@ def write_span(span: timedelta) -> tuple[int, str]:
         if seconds and seconds % _SECONDS[unit] == 0:
             return seconds // _SECONDS[unit], unit
     return seconds, "s"
+
+
+_RULES = frozenset(("required", "unique", "quality", "relationships", "enum", "logicalTypeOptions"))
+
+
+def has_rules(within: Mapping[str, Any]) -> bool:
+    """Whether the parts of a property, `properties` and `items`, ask for something of their values."""
+    parts = within.get("properties"), within.get("items")
+    return any(
+        bool(_RULES & {key for key, value in part.items() if str(value).lower() not in ("false", "none", "[]")})
+        or has_rules(part)
+        for found in parts
+        for part in (found if isinstance(found, list) else [found])
+        if isinstance(part, dict)
+    )
