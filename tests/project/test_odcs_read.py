@@ -82,15 +82,22 @@ def test_a_product_and_its_contract() -> None:
 @pytest.mark.parametrize(
     ("words", "type_text"),
     [
-        ("logicalType: integer", "BIGINT"), ("logicalType: number", "DOUBLE"), ("logicalType: string", "VARCHAR"),
-        ("logicalType: date", "DATE"), ("logicalType: timestamp", "TIMESTAMP"), ("logicalType: boolean", "BOOLEAN"),
+        ("logicalType: integer", "BIGINT"),
+        ("logicalType: number", "DOUBLE"),
+        ("logicalType: string", "VARCHAR"),
+        ("logicalType: date", "DATE"),
+        ("logicalType: timestamp", "TIMESTAMP"),
+        ("logicalType: boolean", "BOOLEAN"),
         ("logicalType: timestamp\nlogicalTypeOptions: {timezone: true}", "TIMESTAMP WITH TIME ZONE"),
-        ("logicalType: number\nphysicalType: decimal(38,2)", "DECIMAL(38,2)"), ("physicalType: BIGINT", "BIGINT"),
-        ("logicalType: date\nphysicalType: varchar", "VARCHAR"), ("logicalType: array\nphysicalType: bigint[]", "BIGINT[]"),
+        ("logicalType: number\nphysicalType: decimal(38,2)", "DECIMAL(38,2)"),
+        ("physicalType: BIGINT", "BIGINT"),
+        ("logicalType: date\nphysicalType: varchar", "VARCHAR"),
+        ("logicalType: array\nphysicalType: bigint[]", "BIGINT[]"),
         ("logicalType: integer\nlogicalTypeOptions: {format: u64}", "DECIMAL(20,0)"),
-        ("logicalType: integer\nlogicalTypeOptions: {format: i64}", "BIGINT"), ("physicalType: varchar(18)", "VARCHAR"),
+        ("logicalType: integer\nlogicalTypeOptions: {format: i64}", "BIGINT"),
+        ("physicalType: varchar(18)", "VARCHAR"),
     ],
-)  # fmt: skip
+)
 def test_types(words: str, type_text: str) -> None:
     lines = "\n".join(words.splitlines())
     reading = read(PRODUCT, CONTRACT.replace("logicalType: integer\n", "description: x\n") + indent(lines))
@@ -183,11 +190,15 @@ def test_rules_of_a_property(rule: str, expected: dict[str, Any]) -> None:
 
 
 COUNTS = [
-    ("mustBe: 5", {"min": 5, "max": 5}), ("mustNotBe: 5", {"not_between": [5, 5]}), ("mustBeGreaterThan: 5", {"above": 5}),
-    ("mustBeGreaterOrEqualTo: 5", {"min": 5}), ("mustBeLessThan: 5", {"below": 5}),
-    ("mustBeLessOrEqualTo: 5", {"max": 5}), ("mustBeBetween: [1, 5]", {"min": 1, "max": 5}),
+    ("mustBe: 5", {"min": 5, "max": 5}),
+    ("mustNotBe: 5", {"not_between": [5, 5]}),
+    ("mustBeGreaterThan: 5", {"above": 5}),
+    ("mustBeGreaterOrEqualTo: 5", {"min": 5}),
+    ("mustBeLessThan: 5", {"below": 5}),
+    ("mustBeLessOrEqualTo: 5", {"max": 5}),
+    ("mustBeBetween: [1, 5]", {"min": 1, "max": 5}),
     ("mustNotBeBetween: [1, 5]", {"not_between": [1, 5]}),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("operator", "expected"), COUNTS)
@@ -283,51 +294,54 @@ quality:
         "tags": ["uid"], "mood": "good", "quality": [{"type": "text", "description": "It was looked at."}],
     }  # fmt: skip
     assert reading.notes == [
-        "products/c1.odcs.yaml:1: contract c-1: unknown keys, kept as they are: quality.colour, schema.id.mood, surprise",
+        "products/c1.odcs.yaml:1: contract c-1: unknown keys, kept as they are: "
+        "quality.colour, schema.id.mood, surprise",
         "products/c1.odcs.yaml:1: contract c-1: kept, not evaluated: schedule of a rule of quality",
     ]
 
 
-def refused(where: str, text: str, what: str, fix: str, line: int) -> Any:
+def no(where: str, text: str, what: str, fix: str, line: int) -> Any:
     return pytest.param(where, text, what, fix, line, id=what)
 
 
 @pytest.mark.parametrize(
     ("where", "text", "what", "fix", "line"),
     [
-        refused("sla", "{property: availability, value: 99.9}", "service level availability cannot be evaluated", "", 13),
-        refused("sla", "{property: throughput, value: 9}", "service level throughput cannot be evaluated", "", 13),
-        refused("sla", "{property: latency, value: 4, unit: parsec}", "the unit 'parsec' is not known", "", 13),
-        refused("sla", "{property: latency, value: 4, unit: m}", "a minute to some and a month", "write min or month", 13),
-        refused("sla", "{property: latency, value: 4}", "the unit is missing", "", 13),
-        refused("sla", "{property: latency, value: soon, unit: d}", "is no number", "value: 26, unit: h", 13),
-        refused("sla", "{property: latency, value: 4, unit: d, element: 'a, b'}", "several elements", "one service", 13),
-        refused("sla", "{property: latency, value: 4, unit: d, element: at}", "latency by at, which is no col", "id", 12),
-        refused("rule", "{metric: rowCount, mustBe: 1, unit: percent}", "always 100", "", 13),
-        refused("rule", "{metric: nullVals, mustBe: 1}", "the metric 'nullVals' cannot be evaluated", "'nullValues'", 13),
-        refused("rule", "{metric: nullValues, mustBe: 1, unit: pro}", "the unit 'pro' is not known", "rows or percent", 13),
-        refused("rule", "{metric: nullValues}", "without an operator", "mustBe: 0", 13),
-        refused("rule", "{metric: nullValues, mustBe: 1, mustNotBe: 2}", "has 2 operators", "mustBe: 0", 13),
-        refused("rule", "{metric: nullValues, mustBe: few}", "'few' is not a number", "", 13),
-        refused("rule", "{metric: nullValues, mustBe: 1, severity: odd}", "severity 'odd' is not known", "error or", 13),
-        refused("rule", "{metric: invalidValues, mustBe: 0}", "what is valid is not said", "validValues", 13),
-        refused("rule", "{metric: invalidValues, mustBe: 0, arguments: {x: 1}}", "the argument x cannot be ev", "", 13),
-        refused("rule", "{metric: missingValues, mustBe: 0}", "missingValues without values", "missingValues", 13),
-        refused("rule", "{type: custom, engine: soda, implementation: x}", "the engine soda cannot be", "type: sql", 13),
-        refused("rule", "{type: sql, mustBe: 0}", "a rule of SQL without a query", "query", 13),
-        refused("rule", "{type: magic, mustBe: 0}", "a rule of the type 'magic'", "", 13),
-        refused("rule", "{description: x, mustBe: 0}", "a rule of the library without a metric", "nullValues", 13),
-        refused("property", "relationships: [{to: far.away}]", "which dataset the relationship to far.away", "headw", 12),
-        refused("property", "relationships: [{to: [a.b, a.c]}]", "no foreign key of one column", "leave", 12),
-        refused("property", "physicalType: integer", "INTEGER is kept as BIGINT in a port", "write type: bigint", 10),
-        refused("property", "physicalType: NUMBER(38)", "'NUMBER(38)' is no type", "", 10),
-        refused("property", "logicalTypeOptions: {minimun: 1}", "the option minimun of integer", "'minimum'", 12),
-        refused("property", "logicalTypeOptions: {format: i7}", "the format 'i7' cannot be evaluated", "i64", 12),
-        refused("property", "logicalTypeOptions: {format: i128}", "no port holds an integer of the format", "dec", 10),
-        refused("property", "customProperties: [{property: headwater.hiden, value: 1}]", "'headwater.hiden'", "hidden", 12),
-        refused("object", "relationships: [{from: id, to: a.b}]", "a relationship of the table", "at the property", 12),
-        refused("object", "quality: [{metric: nullValues, mustBe: 0}]", "nullValues of no property", "at a property", 12),
-        refused("object", "quality: [{metric: duplicateValues, mustBe: 0}]", "duplicateValues of no prop", "arguments", 12),
+        no("sla", "{property: availability, value: 99.9}", "availability cannot be evaluated", "", 13),
+        no("sla", "{property: throughput, value: 9}", "service level throughput cannot be evaluated", "", 13),
+        no("sla", "{property: latency, value: 4, unit: parsec}", "the unit 'parsec' is not known", "", 13),
+        no("sla", "{property: latency, value: 4, unit: m}", "a minute to some and a month", "write min or month", 13),
+        no("sla", "{property: latency, value: 4}", "the unit is missing", "", 13),
+        no("sla", "{property: latency, value: soon, unit: d}", "is no number", "value: 26, unit: h", 13),
+        no("sla", "{property: latency, value: 4, unit: d, element: 'a, b'}", "several elements", "one service", 13),
+        no("sla", "{property: latency, value: 4, unit: d, element: at}", "latency by at, which is no col", "id", 12),
+        no("rule", "{metric: rowCount, mustBe: 1, unit: percent}", "always 100", "", 13),
+        no("rule", "{metric: nullVals, mustBe: 1}", "the metric 'nullVals' cannot be evaluated", "'nullValues'", 13),
+        no("rule", "{metric: nullValues, mustBe: 1, unit: pro}", "the unit 'pro' is not known", "rows or percent", 13),
+        no("rule", "{metric: nullValues}", "without an operator", "mustBe: 0", 13),
+        no("rule", "{metric: nullValues, mustBe: 1, mustNotBe: 2}", "has 2 operators", "mustBe: 0", 13),
+        no("rule", "{metric: nullValues, mustBe: few}", "'few' is not a number", "", 13),
+        no("rule", "{metric: nullValues, mustBe: 1, severity: odd}", "severity 'odd' is not known", "error or", 13),
+        no("rule", "{metric: invalidValues, mustBe: 0}", "what is valid is not said", "validValues", 13),
+        no("rule", "{metric: invalidValues, mustBe: 0, arguments: {x: 1}}", "the argument x cannot be ev", "", 13),
+        no("rule", "{metric: missingValues, mustBe: 0}", "missingValues without values", "missingValues", 13),
+        no("rule", "{type: custom, engine: soda, implementation: x}", "the engine soda cannot be", "type: sql", 13),
+        no("rule", "{type: sql, mustBe: 0}", "a rule of SQL without a query", "query", 13),
+        no("rule", "{type: magic, mustBe: 0}", "a rule of the type 'magic'", "", 13),
+        no("rule", "{description: x, mustBe: 0}", "a rule of the library without a metric", "nullValues", 13),
+        no("property", "relationships: [{to: far.away}]", "which dataset the relationship to far.away", "headw", 12),
+        no("property", "relationships: [{to: [a.b, a.c]}]", "no foreign key of one column", "leave", 12),
+        no("property", "physicalType: integer", "INTEGER is kept as BIGINT in a port", "write type: bigint", 10),
+        no("property", "physicalType: NUMBER(38)", "'NUMBER(38)' is no type", "", 10),
+        no("property", "logicalTypeOptions: {minimun: 1}", "the option minimun of integer", "'minimum'", 12),
+        no("property", "logicalTypeOptions: {format: i7}", "the format 'i7' cannot be evaluated", "i64", 12),
+        no("property", "logicalTypeOptions: {format: i128}", "no port holds an integer of the format", "dec", 10),
+        no("property", "customProperties: [{property: headwater.hiden, value: 1}]", "'headwater.hiden'", "hidden", 12),
+        no("property", "items: {logicalType: string, required: true}", "a rule of what lies within", "sql", 10),
+        no("property", "properties: [{name: x, items: {quality: [1]}}]", "of what lies within", "sql", 10),
+        no("object", "relationships: [{from: id, to: a.b}]", "a relationship of the table", "at the property", 12),
+        no("object", "quality: [{metric: nullValues, mustBe: 0}]", "nullValues of no property", "at a property", 12),
+        no("object", "quality: [{metric: duplicateValues, mustBe: 0}]", "duplicateValues of no prop", "arguments", 12),
     ],
 )  # fmt: skip
 def test_what_is_refused(where: str, text: str, what: str, fix: str, line: int) -> None:
@@ -352,20 +366,40 @@ def swap(text: str, old: str, new: str) -> str:
 @pytest.mark.parametrize(
     ("product", "contract_file", "what", "fix"),
     [
-        (swap(PRODUCT, "contractId: c-1", "contractId: c1"), CONTRACT, "no contract has the id c1; the contracts here are c-1", "'c-1'"),
+        (
+            swap(PRODUCT, "contractId: c-1", "contractId: c1"),
+            CONTRACT,
+            "no contract has the id c1; the contracts here are c-1",
+            "'c-1'",
+        ),
         (swap(PRODUCT, "    contractId: c-1\n", ""), CONTRACT, "it names no contract", "contractId"),
-        (swap(PRODUCT, "version: 1.1.0", "version: 2.0.0"), CONTRACT, "it is version 2.0.0 and its contract 1.1.0", "major"),
-        (swap(PRODUCT, "apiVersion: v1.0.0", "apiVersion: v4.1"), CONTRACT, "version v4.1 of the standard is not read", "v1"),
+        (
+            swap(PRODUCT, "version: 1.1.0", "version: 2.0.0"),
+            CONTRACT,
+            "it is version 2.0.0 and its contract 1.1.0",
+            "major",
+        ),
+        (
+            swap(PRODUCT, "apiVersion: v1.0.0", "apiVersion: v4.1"),
+            CONTRACT,
+            "version v4.1 of the standard is not read",
+            "v1",
+        ),
         (swap(PRODUCT, "outputPorts:", "outputs:"), CONTRACT, "a product without output ports", "outputPorts"),
         (PRODUCT, swap(CONTRACT, "apiVersion: v3.1.0", "apiVersion: v2.2.2"), "version v2.2.2 of the standard", "v3.0"),
         (PRODUCT, swap(CONTRACT, "version: 1.1.0", "version: '1'"), "'1' is not a version", ""),
         (PRODUCT, swap(CONTRACT, "marts.orders", "orders"), "cannot be known from 'orders'", "headwater.from"),
         (PRODUCT, swap(CONTRACT, "        logicalType: integer\n", ""), "its type is missing", "physicalType"),
-        (PRODUCT, swap(CONTRACT, "logicalType: integer", "logicalType: array"), "does not say how it is kept", "physicalType"),
+        (
+            PRODUCT,
+            swap(CONTRACT, "logicalType: integer", "logicalType: array"),
+            "does not say how it is kept",
+            "physicalType",
+        ),
         (PRODUCT, swap(CONTRACT, "logicalType: integer", "logicalType: integr"), "'integr' is not known", "'integer'"),
         (PRODUCT, swap(CONTRACT, "- name: id", "- nam: id"), "'name' is missing", "add `name"),
     ],
-)  # fmt: skip
+)
 def test_products_and_contracts_that_are_refused(product: str, contract_file: str, what: str, fix: str) -> None:
     reading = read(product, contract_file)
     found = [error for error in reading.errors if what in error.what]

@@ -48,7 +48,10 @@ def oracle(rows: list[Row]) -> dict[str, tuple[dict[str, Any], list[int]]]:
             {"missing_values": [Plain("0"), Plain("3.0"), "N/A", "4"], "column": "n"},
             of_numbers(lambda n: n in (0, 3, 4)),
         ),
-        "exclusive range": ({"range": {"above": 0, "below": Decimal(3)}, "column": "n"}, of_numbers(lambda n: not 0 < n < 3)),
+        "exclusive range": (
+            {"range": {"above": 0, "below": Decimal(3)}, "column": "n"},
+            of_numbers(lambda n: not 0 < n < 3),
+        ),
         "a searched pattern": (
             {"pattern": pattern_of_search("^x|y$"), "column": "t"},
             of_texts(lambda text: not re.search(r"^x|y\Z", text)),
@@ -62,7 +65,7 @@ def oracle(rows: list[Row]) -> dict[str, tuple[dict[str, Any], list[int]]]:
             of_numbers(lambda n: n not in (1, 2)),
         ),
         "not null": ({"not_null": ["n", "t"]}, [at for at, row in enumerate(rows) if None in row]),
-    }  # fmt: skip
+    }
 
 
 @given(ROWS)
@@ -210,3 +213,30 @@ def test_an_audit_says_what_it_must_be() -> None:
     assert audit(connection, [{"not_null": "n", "must": {"be_less_or_equal_to": 50, "unit": "percent"}}]) == []
     (line,) = audit(connection, [{"range": {"min": 0}, "column": "n", "must": {"not_be": 0}, "severity": "warning"}])
     assert line == "warning: range(n, 0..), must not be 0 rows: 0 of 2 rows"
+
+
+def test_hidden_columns_are_in_no_message() -> None:
+    connection = connect([(7777, "secret"), (7777, "secret"), (None, None)], {"n": "INTEGER", "t": "VARCHAR"})
+    written: list[dict[str, Any]] = [
+        {"unique": ["n", "t"]}, {"range": {"max": 1}, "column": "n"}, {"not_null": "t"},
+        {"sql": "select this as id from this"}, {"query": "select max(n) from this", "must": {"be": 1}},
+        {"pattern": "x", "column": "t"},
+    ]  # fmt: skip
+    checks = [CheckSpec.model_validate(check) for check in written]
+    told = Audit(checks, connection, datetime(2024, 1, 1, tzinfo=UTC), print, hidden={"n", "t"})
+    with pytest.raises(CheckFailedError) as failed:
+        told(THIS)
+    for text in (str(failed.value), str(told.results)):
+        assert "7777" not in text
+        assert "secret" not in text
+    assert "for example (n=(hidden), t=(hidden), rows=2)" in str(failed.value)
+    assert "t=NULL" in str(failed.value)
+    query = failing_rows(compile_scan(checks, THIS, NOW).measures, THIS, 10, hidden=["n", "t"])
+    found = connection.execute(query).fetchall()
+    assert sorted(row[1:] for row in found if row[1]) == [("(hidden)", "(hidden)")] * 2
+    assert [row for row in found if row[1] is None] == [("not_null(t)", None, None)]
+    fresh = [CheckSpec.model_validate({"freshness": "1h", "column": "at"})]
+    dated = connect([("2001-02-03",)], {"at": "DATE"})
+    told = Audit(fresh, dated, NOW, print, hidden={"at"})
+    with pytest.raises(CheckFailedError, match="the value is hidden"):
+        told(THIS)

@@ -20,7 +20,7 @@ from headwater.core.values import exact_scalar
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from headwater.core.odcs_types import Problem
+    from headwater.core.odcs_types import Fault
     from headwater.core.specs.standards import CustomProperty, OdcsQuality
 
 CHECK_PROPERTY = "headwater.check"
@@ -51,7 +51,7 @@ class RuleReading:
 
     check: CheckSpec | None = None
     is_text: bool = False
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[Fault] = field(default_factory=list)
 
 
 def read_rule(rule: OdcsQuality, column: str, names: Mapping[str, str]) -> RuleReading:
@@ -112,7 +112,7 @@ def _plain(value: Any) -> Any:
     return [_plain(one) for one in value] if isinstance(value, list) else exact_scalar(value)
 
 
-def _operator(rule: OdcsQuality, problems: list[Problem]) -> dict[str, Any] | None:
+def _operator(rule: OdcsQuality, problems: list[Fault]) -> dict[str, Any] | None:
     """Return what the number must be, in the words of `must`; None with a problem where that is not said."""
     found = rule.operators
     if len(found) != 1:
@@ -129,16 +129,16 @@ def _operator(rule: OdcsQuality, problems: list[Problem]) -> dict[str, Any] | No
 
 
 def _sql(
-    rule: OdcsQuality, column: str, operator: dict[str, Any], common: dict[str, Any], problems: list[Problem]
+    rule: OdcsQuality, column: str, operator: dict[str, Any], common: dict[str, Any], problems: list[Fault]
 ) -> CheckSpec | None:
     query = rule.query.strip("\n")
     if not query.strip():
         problems.append(("a rule of SQL without a query", "add query: select …"))
         return None
-    if query.startswith(ROWS_BEFORE) and query.endswith(ROWS_AFTER):
-        return CheckSpec(sql=query[len(ROWS_BEFORE) : -len(ROWS_AFTER)], must=operator, **common)
-    if query.startswith(VALUE_BEFORE) and query.endswith(VALUE_AFTER):
-        query = query[len(VALUE_BEFORE) : -len(VALUE_AFTER)]
+    if (rows := _between(query, ROWS_BEFORE, ROWS_AFTER)) is not None:
+        return CheckSpec(sql=rows, must=operator, **common)
+    if (value := _between(query, VALUE_BEFORE, VALUE_AFTER)) is not None:
+        query = value
     else:
         query = _OBJECT.sub("this", query)
         query = _PROPERTY.sub(lambda _: quote_identifier(column), query) if column else query
@@ -149,13 +149,19 @@ def _sql(
     return CheckSpec(query=query, must=operator, **common)
 
 
+def _between(text: str, before: str, after: str) -> str | None:
+    """Return what stands between a beginning and an end of a text; None when it has other ones."""
+    has_both = text.startswith(before) and text.endswith(after) and len(text) >= len(before) + len(after)
+    return text[len(before) : -len(after)] if has_both else None
+
+
 def _metric(
     rule: OdcsQuality,
     column: str,
     names: Mapping[str, str],
     operator: dict[str, Any],
     common: dict[str, Any],
-    problems: list[Problem],
+    problems: list[Fault],
 ) -> CheckSpec | None:
     metric = rule.metric or rule.rule
     if metric not in METRICS:
@@ -177,7 +183,7 @@ def _metric(
     return None if arguments is None else CheckSpec(must=operator, column=column, **arguments, **common)
 
 
-def _arguments(metric: str, column: str, given: Mapping[str, Any], problems: list[Problem]) -> dict[str, Any] | None:
+def _arguments(metric: str, column: str, given: Mapping[str, Any], problems: list[Fault]) -> dict[str, Any] | None:
     """Return the arguments of a check by those of a metric."""
     if metric in ("nullValues", "duplicateValues"):
         return {"not_null" if metric == "nullValues" else "unique": [column]}
@@ -201,7 +207,7 @@ def _arguments(metric: str, column: str, given: Mapping[str, Any], problems: lis
     return {"pattern": searched} if values is None else {"valid": {"values": values, "pattern": searched}}
 
 
-def _row_count(operator: dict[str, Any], common: dict[str, Any], problems: list[Problem]) -> CheckSpec | None:
+def _row_count(operator: dict[str, Any], common: dict[str, Any], problems: list[Fault]) -> CheckSpec | None:
     unit = operator.pop("unit")
     if unit is Unit.PERCENT:
         problems.append(("rowCount in percent is always 100", "write unit: rows, or leave it out"))

@@ -13,7 +13,7 @@ from headwater.core.near import suggest
 from headwater.core.odcs_kept import KEPT_PROPERTY, OWN, PREFIX, carry, carry_model, owner_of, present, team_of
 from headwater.core.odcs_quality import custom_value, read_rule
 from headwater.core.odcs_terms import read_terms
-from headwater.core.odcs_types import logical_type_of, options_of, type_of
+from headwater.core.odcs_types import has_rules, logical_type_of, options_of, type_of
 from headwater.core.product import PortColumn, PortContract, check_to_json, major_of, port_dataset_name
 from headwater.core.promises import arrange_checks, arrange_terms, judge_contract, port_name, settle_check
 from headwater.core.specs.base import CheckSpec, RelationshipArgs
@@ -215,6 +215,9 @@ class _Reader:
             checks.append(settle_check(CheckSpec(accepted_values=values, column=prop.column)))
         texts = self._rules(prop.quality, prop.column, key, names, checks)
         self._relationships(prop, key, checks)
+        if has_rules(prop.unread):
+            what = f"property {prop.name}: a rule of what lies within it cannot be evaluated"
+            self.error(key, what, "leave it out, or say it in a rule of the property: type: sql")
         carried = {
             **self._unread(prop.unread, PROPERTY_KEYS, f"schema.{prop.name}", prop.custom_properties),
             **present(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from headwater.core.specs.standards import OdcsProperty
 
-Problem = tuple[str, str]
+Fault = tuple[str, str]
 """What is wrong, and the fix."""
 
 _LOGICAL = {
@@ -63,7 +63,7 @@ _ISO_SECONDS = {"Y": 31536000, "M": 2592000, "W": 604800, "D": 86400}
 _ISO_TIME_SECONDS = {"H": 3600, "M": 60, "S": 1}
 
 
-def type_of(prop: OdcsProperty) -> tuple[str, Problem | None]:
+def type_of(prop: OdcsProperty) -> tuple[str, Fault | None]:
     """Return the type of a property as DuckDB spells it, "" when it cannot be known, and why.
 
     `physicalType` wins over `logicalType`.
@@ -108,7 +108,7 @@ def logical_type_of(type_text: str) -> str:
     return words.get(type_text, "")
 
 
-def options_of(prop: OdcsProperty, logical: str) -> tuple[list[CheckSpec], dict[str, Any], list[Problem]]:
+def options_of(prop: OdcsProperty, logical: str) -> tuple[list[CheckSpec], dict[str, Any], list[Fault]]:
     """Return the checks that the options of a property ask for, the options that are only kept, and what is wrong.
 
     Args:
@@ -147,7 +147,7 @@ def _ranges(column: str, options: Mapping[str, Any]) -> list[CheckSpec]:
     return [CheckSpec(range=RangeArgs(**part), column=column) for part in (*alone, together) if part]
 
 
-def _lengths(prop: OdcsProperty, options: Mapping[str, Any]) -> tuple[dict[str, int], list[Problem]]:
+def _lengths(prop: OdcsProperty, options: Mapping[str, Any]) -> tuple[dict[str, int], list[Fault]]:
     """Return the ends of a text's length; `varchar(18)` has one, too."""
     lengths, wrong = {}, []
     for key, end in (("minLength", "min"), ("maxLength", "max")):
@@ -194,7 +194,7 @@ def _number(value: Any) -> str:
     return f"'{str(value).replace(chr(39), '')}'" if isinstance(settled, str) else f"{settled}"
 
 
-def _format(column: str, logical: str, form: str) -> tuple[list[CheckSpec], list[Problem]]:
+def _format(column: str, logical: str, form: str) -> tuple[list[CheckSpec], list[Fault]]:
     """Return the check of a format; neither check nor problem for one that is only kept."""
     if logical == "integer" and form in _WHOLE:
         low, high = _WHOLE[form]
@@ -214,7 +214,7 @@ def _is_true(value: Any) -> bool:
     return str(value).lower() == "true"
 
 
-def read_span(value: Any, unit: str) -> timedelta | Problem:
+def read_span(value: Any, unit: str) -> timedelta | Fault:
     """Return the length of time of a service level: a number and its unit, or a duration of ISO 8601."""
     number = exact_scalar(value)
     if isinstance(number, str) and not unit and (iso := _ISO.fullmatch(number.strip().upper())):
@@ -241,3 +241,18 @@ def write_span(span: timedelta) -> tuple[int, str]:
         if seconds and seconds % _SECONDS[unit] == 0:
             return seconds // _SECONDS[unit], unit
     return seconds, "s"
+
+
+_RULES = frozenset(("required", "unique", "quality", "relationships", "enum", "logicalTypeOptions"))
+
+
+def has_rules(within: Mapping[str, Any]) -> bool:
+    """Whether the parts of a property, `properties` and `items`, ask for something of their values."""
+    parts = within.get("properties"), within.get("items")
+    return any(
+        bool(_RULES & {key for key, value in part.items() if str(value).lower() not in ("false", "none", "[]")})
+        or has_rules(part)
+        for found in parts
+        for part in (found if isinstance(found, list) else [found])
+        if isinstance(part, dict)
+    )

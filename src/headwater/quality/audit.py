@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from headwater.core.fragments import SelectSql
@@ -35,7 +36,7 @@ class Audit:
         connection: Connection on which the store's SELECT runs; what a relationship names is there by its name.
         now: The clock, for checks of age.
         warn: Called with a line per check of severity `warning` that failed.
-        hidden: Columns whose values no message shows.
+        hidden: Columns whose values stand in no message and no result.
     """
 
     def __init__(
@@ -61,7 +62,8 @@ class Audit:
             return
         scan = compile_scan(self.checks, this, self.now)
         row = self.connection.execute(scan.query).fetchone()
-        self.results = read_scan(scan, row or ())
+        results = zip(scan.measures, read_scan(scan, row or ()), strict=True)
+        self.results = tuple(self._without_hidden(measure, result) for measure, result in results)
         pairs = zip(scan.measures, self.results, strict=True)
         failed = sorted((p for p in pairs if not p[1].passed), key=lambda pair: _RANKS[pair[1].severity])
         self.failed = tuple(measure for measure, _ in failed)
@@ -71,14 +73,24 @@ class Audit:
         for line in lines:
             self.warn(line.strip())
 
+    def _without_hidden(self, measure: Measure, result: CheckResult) -> CheckResult:
+        """Return a result that tells no value of a hidden column: the newest one, or what a query makes of it."""
+        about = measure.columns | {measure.column.lower()}
+        return replace(result, detail="the value is hidden") if result.detail and about & self.hidden else result
+
+    def _cell(self, name: str, value: str | None) -> str:
+        return f"{name}={_cut('(hidden)' if name.lower() in self.hidden and value is not None else value)}"
+
     def _line(self, measure: Measure, result: CheckResult, this: SelectSql) -> str:
         text = f"  {result.severity}: {result.check}: {result.failing:,} of {result.rows:,} rows"
         if result.detail:
             return f"{text} ({result.detail})"
+        if self.hidden and measure.kind == "sql":
+            return text
         found = self.connection.execute(sample_query(measure, this, 3))
         names = [column[0] for column in found.description or ()]
-        shown = [at for at in measure.choose(names, _SHOWN_COLUMNS) if names[at].lower() not in self.hidden]
-        rows = [", ".join(f"{names[at]}={_cut(row[at])}" for at in shown) for row in found.fetchall()]
+        shown = measure.choose(names, _SHOWN_COLUMNS)
+        rows = [", ".join(self._cell(names[at], row[at]) for at in shown) for row in found.fetchall()]
         if not rows:
             return text
         return f"{text}, for example ({'); ('.join(rows)})"

@@ -27,7 +27,7 @@ from headwater.sql.placeholders import interval_literal, timestamp_literal
 from headwater.sql.tokens import drop_semicolons, split_tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from datetime import datetime
 
     from headwater.core.specs import CheckSpec, CountArgs, LengthArgs, MustArgs, RangeArgs, RelationshipArgs
@@ -129,17 +129,25 @@ def sample_query(measure: Measure, this: SelectSql, limit: int = 5) -> SelectSql
     return SelectSql(f"WITH this AS NOT MATERIALIZED ({this}) SELECT COLUMNS(*)::VARCHAR FROM ({rows})")
 
 
-def failing_rows(measures: Sequence[Measure], this: SelectSql, limit: int) -> SelectSql:
+def failing_rows(measures: Sequence[Measure], this: SelectSql, limit: int, hidden: Collection[str] = ()) -> SelectSql:
     """Return a SELECT of rows that failed checks found wrong, with the names of those checks in `_rule`.
 
     A row that several found wrong comes once. "" when the failed checks are all of the whole table, or SQL.
+
+    Args:
+        measures: The checks that failed.
+        this: A SELECT of the table.
+        limit: The most rows.
+        hidden: Columns whose values are not shown: each is `(hidden)`, or NULL.
     """
     found = [measure for measure in measures if measure.wrong]
     if not found:
         return NO_SELECT
     names = ", ".join(f"CASE WHEN {one.wrong} THEN {quote_text(one.name)} END" for one in found)
     wrong = " OR ".join(f"({one.wrong})" for one in found)
-    rows = f"SELECT concat_ws('; ', {names}) AS _rule, * FROM this WHERE {wrong} LIMIT {limit}"
+    masks = [f"CASE WHEN {name} IS NOT NULL THEN '(hidden)' END AS {name}" for name in map(quote_identifier, hidden)]
+    shown = f"* REPLACE ({', '.join(masks)})" if masks else "*"
+    rows = f"SELECT concat_ws('; ', {names}) AS _rule, {shown} FROM this WHERE {wrong} LIMIT {limit}"
     return SelectSql(f"WITH this AS NOT MATERIALIZED ({this}) {rows}")
 
 
@@ -165,16 +173,21 @@ def _measure(check: CheckSpec, probes: list[str], now: datetime) -> Measure:
     if kind == "sql":
         name = check.name or f"sql({' '.join(str(check.sql).split())[:60]})"
         sample = f"SELECT * FROM (\n{drop_semicolons(str(check.sql))}\n)"
-        words = frozenset(token.strip().strip('"').lower() for _, token in split_tokens(str(check.sql)))
-        return Measure(name, check.severity, f"(SELECT count(*) FROM ({sample}))", sample, columns=words)
+        counted = f"(SELECT count(*) FROM ({sample}))"
+        return Measure(name, check.severity, counted, sample, columns=_words(str(check.sql)))
     if kind == "query":
         query = drop_semicolons(str(check.query))
-        return Measure(check.name or f"query({' '.join(query.split())[:60]})", check.severity, f"(\n{query}\n)")
+        name = check.name or f"query({' '.join(query.split())[:60]})"
+        return Measure(name, check.severity, f"(\n{query}\n)", columns=_words(query))
     if kind == "row_count" and check.row_count:
         return _row_count(check, check.row_count)
     if kind == "freshness":
         return _freshness(check, now)
     return _value_measure(check, probes)
+
+
+def _words(sql: str) -> frozenset[str]:
+    return frozenset(token.strip().strip('"').lower() for _, token in split_tokens(sql))
 
 
 def _row_count(check: CheckSpec, count: CountArgs) -> Measure:
