@@ -29,8 +29,9 @@ def _load(group: str, kind: str, contract: type[Any]) -> Any:
     try:
         found = points[kind].load()
     except ImportError as error:
+        extra = next(iter(points[kind].extras), kind)
         raise ProjectError(
-            f"kind {kind!r} needs the package {error.name}", fix=f"pip install 'headwater[{kind}]'"
+            f"kind {kind!r} needs the package {error.name}", fix=f"pip install 'headwater[{extra}]'"
         ) from error
     except AttributeError:
         what = f"kind {kind!r} is registered as {points[kind].value}, which is not there"

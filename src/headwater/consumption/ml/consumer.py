@@ -18,7 +18,8 @@ from headwater.consumption.ml.ties import find_ties
 from headwater.consumption.ml.training import TrainingRows, read_types
 from headwater.consumption.ml.types import check_types
 from headwater.consumption.ml.words import MetricName
-from headwater.contracts.consumer import Consumer, ConsumerQuery, Made
+from headwater.contracts.consumer import Consumer, Made
+from headwater.core.consumer import ConsumerQuery
 from headwater.core.layers import Family
 from headwater.core.near import suggest
 from headwater.errors import ProjectError
