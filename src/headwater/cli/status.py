@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from headwater.core.run import StepResult
 
 
-_WRITERS = (Role.EXTRACT, Role.LOAD, Role.TRANSFORM, Role.PUBLISH, Role.CONSUMER)
+_WRITERS = (Role.EXTRACT, Role.LOAD, Role.TRANSFORM, Role.PUBLISH, Role.CONSUMER, Role.SCORE)
 
 
 @click.command()

@@ -12,7 +12,7 @@ What every store does alike with a commit is here as well: `evolve_columns`, `re
 """
 
 from headwater.contracts.commits import Effect, evolve_columns, make_receipt, seal_commit
-from headwater.contracts.consumer import Consumer, Consumption, Made
+from headwater.contracts.consumer import Consumer, Consumption, Made, ScoredRows, Scoring
 from headwater.contracts.engine import Computation, Computed, Engine, Target
 from headwater.contracts.ranges import list_time_columns, read_ranges
 from headwater.contracts.rows import (
@@ -75,6 +75,8 @@ __all__ = [
     "ReadRequest",
     "Reading",
     "Rows",
+    "ScoredRows",
+    "Scoring",
     "Select",
     "Session",
     "Source",

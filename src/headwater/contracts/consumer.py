@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,5 +91,35 @@ class Consumer(Protocol):
 
         Raises:
             HeadwaterError: It cannot be made; nothing is committed.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredRows:
+    """The rows to which a consumer's artefact gives scores, kept as a table beside it.
+
+    Attributes:
+        query: Name of the consumer's own query that gives them.
+        store: Name of the store that keeps the scores.
+    """
+
+    query: str
+    store: str
+
+
+@runtime_checkable
+class Scoring(Protocol):
+    """A consumer whose artefact gives scores to rows."""
+
+    def scored(self) -> ScoredRows | None:
+        """Return which rows get scores; None when none do."""
+        ...
+
+    def score(self, folder: Path, rows: Any, temporary: Path) -> Any:
+        """Return the scores of rows (Arrow, as the query gives them) as an Arrow table, by the artefact in a folder.
+
+        Raises:
+            HeadwaterError: There are none.
         """
         ...

@@ -77,3 +77,35 @@ class DeclaredConsumer:
     def source(self) -> str:
         """It is made by the project itself."""
         return ""
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredScores:
+    """The table of the scores that a consumer's artefact gives.
+
+    Attributes:
+        name: Its name, the consumer's with `_scores` behind it.
+        consumer: Whose artefact gives them.
+        query: The rows that get scores.
+        spec: What it says of itself.
+    """
+
+    name: str
+    consumer: DeclaredConsumer
+    query: ConsumerQuery
+    spec: DescribedSpec = field(default_factory=lambda: DescribedSpec(), repr=False)
+
+    @property
+    def source(self) -> str:
+        """It is made by the project itself."""
+        return ""
+
+    @property
+    def location(self) -> Location:
+        """Where the consumer is declared."""
+        return self.consumer.location
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        """That of the consumer."""
+        return self.consumer.fingerprint

@@ -36,6 +36,7 @@ class Role(StrEnum):
     PUBLISH = "publish"
     DATASET = "dataset"
     CONSUMER = "consumer"
+    SCORE = "score"
 
 
 class Mode(StrEnum):

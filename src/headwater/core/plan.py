@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from headwater.core.commit import TableState
-    from headwater.core.consumer import DeclaredConsumer
+    from headwater.core.consumer import DeclaredConsumer, DeclaredScores
     from headwater.core.fingerprint import Fingerprint
     from headwater.core.graph import Location
     from headwater.core.product import PortContract
@@ -294,6 +294,20 @@ class ConsumeStep(Step):
     def location(self) -> Location:
         """Where the consumer is declared."""
         return self.consumer.location
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreStep(Step):
+    """Have a consumer's artefact give scores to rows, and commit them."""
+
+    role: ClassVar[Role] = Role.SCORE
+
+    scores: DeclaredScores
+
+    @property
+    def location(self) -> Location:
+        """Where the consumer is declared."""
+        return self.scores.location
 
 
 _SHOWN_HITS = 20

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.contracts import SYSTEM_COLUMNS
 from headwater.core.commit import SNAPSHOT_COLUMNS, Column
-from headwater.core.consumer import DeclaredConsumer
 from headwater.core.fragments import SelectSql, quote_dataset
 from headwater.core.graph import Role
 from headwater.core.names import ROOT
@@ -27,8 +26,9 @@ from headwater.sql.catalogs import Catalogs
 from headwater.sql.placeholders import CLOCK_PROBE, column_before, fill_placeholders
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
+    from headwater.core.consumer import ConsumerQuery, DeclaredConsumer, DeclaredScores
     from headwater.core.graph import Location
     from headwater.core.port import Port
     from headwater.core.project import Project, SourceTable
@@ -83,19 +83,8 @@ def bind_project(project: Project, observed: Observed, cache: ParseCache) -> Bou
             if table.ingest.load != LoadMode.FULL:
                 columns = bound.schemas[table.name] or ()
                 bound.errors += _check_rowid(table.location, table.name, columns, table.store)
-        elif node.role is Role.TRANSFORM:
-            model: Model = node.spec
-            bound.schemas[model.name] = _bind_model(project, model, observed, bound, binder, cache)
-        elif node.role is Role.PUBLISH:
-            port: Port = node.spec
-            landing = _bind_model(project, port.model, observed, bound, binder, cache)
-            given = bound.schemas.get(port.model.inputs[0]) or ()
-            unkept = tell_unkept(port.contract, landing, given) if port.name in bound.queries and landing else ()
-            bound.errors += [ProjectError.at(port.location, f"{port.name}: {one}", _KEEP) for one in unkept]
-            promised = (Column(column.name, column.type) for column in port.contract.columns)
-            bound.schemas[port.name] = tuple(promised)
-    for consumer in project.declared(DeclaredConsumer).values():
-        _bind_consumer(consumer, bound, binder, cache, project.secrets)
+        elif node.role in _BOUND:
+            _BOUND[node.role](node.spec, project, observed, bound, binder, cache)
     for dataset in project.datasets.values():
         _bind_checks(dataset.location, dataset.checks, dataset.name, bound, binder, cache)
     binder.close()
@@ -178,8 +167,41 @@ def visible_columns(columns: Sequence[Column]) -> Columns:
     return tuple(Column(column.name, column.type) for column in columns if column.name not in SYSTEM_COLUMNS)
 
 
+def _bind_port(
+    port: Port, project: Project, observed: Observed, bound: Bound, binder: _LazyBinder, cache: ParseCache
+) -> None:
+    """Bind a port: its columns are those that its contract promises, and the dataset has to give them."""
+    landing = _bind_model(port.model, project, observed, bound, binder, cache)
+    given = bound.schemas.get(port.model.inputs[0]) or ()
+    unkept = tell_unkept(port.contract, landing, given) if port.name in bound.queries and landing else ()
+    bound.errors += [ProjectError.at(port.location, f"{port.name}: {one}", _KEEP) for one in unkept]
+    bound.schemas[port.name] = tuple(Column(column.name, column.type) for column in port.contract.columns)
+
+
+def _bind_stored_model(
+    model: Model, project: Project, observed: Observed, bound: Bound, binder: _LazyBinder, cache: ParseCache
+) -> None:
+    bound.schemas[model.name] = _bind_model(model, project, observed, bound, binder, cache)
+
+
+def _bind_consumer(
+    consumer: DeclaredConsumer, project: Project, _: Observed, bound: Bound, binder: _LazyBinder, cache: ParseCache
+) -> None:
+    for query in consumer.queries:
+        _bind_query(consumer, query, bound, binder, cache, project.secrets)
+
+
+def _bind_scores(
+    scores: DeclaredScores, project: Project, observed: Observed, bound: Bound, binder: _LazyBinder, cache: ParseCache
+) -> None:
+    """Bind the rows that get scores; the columns of the scores are known when there are some."""
+    _bind_query(scores.consumer, scores.query, bound, binder, cache, project.secrets)
+    state = observed.states.get(scores.name)
+    bound.schemas[scores.name] = visible_columns(state.columns) if state is not None and state.columns else None
+
+
 def _bind_model(
-    project: Project, model: Model, observed: Observed, bound: Bound, binder: _LazyBinder, cache: ParseCache
+    model: Model, project: Project, observed: Observed, bound: Bound, binder: _LazyBinder, cache: ParseCache
 ) -> Columns | None:
     state = observed.states.get(model.name)
     last = visible_columns(state.columns) if state is not None and state.columns else None
@@ -212,26 +234,26 @@ def _bind_model(
     return (*_landed(columns, store), *added)
 
 
-def _bind_consumer(
-    consumer: DeclaredConsumer, bound: Bound, binder: _LazyBinder, cache: ParseCache, secrets: Collection[str]
-) -> None:
-    """Bind every query of a consumer; one over a schema that is not known yet is bound at run."""
-    for query in consumer.queries:
-        schemas = {name: bound.schemas.get(name) for name in query.reads}
-        unknown = next((name for name, schema in schemas.items() if schema is None), None)
-        if unknown is not None:
-            note = f"{query.location}: {consumer.name} is bound at run: the schema of {unknown} is not known yet"
-            bound.notes.append(note)
-            bound.unchecked.append(note)
-            continue
-        inputs = {name: schema for name, schema in schemas.items() if schema is not None}
-        entry = _bind_cached(query.sql, inputs, binder, cache, secrets, consumer.domain)
-        if "error" in entry:
-            what, fix, line, column = entry["error"]
-            place = query.place(line, column)
-            bound.errors.append(ProjectError.at(place, f"{consumer.name}, {query.name}: {what}", fix))
-            continue
-        bound.consumed[consumer.name, query.name] = tuple(Column(*column) for column in entry["columns"])
+def _bind_query(
+    consumer: DeclaredConsumer, query: ConsumerQuery, bound: Bound, binder: _LazyBinder, cache: ParseCache,
+    secrets: Collection[str],
+) -> None:  # fmt: skip
+    """Bind a query of a consumer; one over a schema that is not known yet is bound at run."""
+    schemas = {name: bound.schemas.get(name) for name in query.reads}
+    unknown = next((name for name, schema in schemas.items() if schema is None), None)
+    if unknown is not None:
+        note = f"{query.location}: {consumer.name} is bound at run: the schema of {unknown} is not known yet"
+        bound.notes.append(note)
+        bound.unchecked.append(note)
+        return
+    inputs = {name: schema for name, schema in schemas.items() if schema is not None}
+    entry = _bind_cached(query.sql, inputs, binder, cache, secrets, consumer.domain)
+    if "error" in entry:
+        what, fix, line, column = entry["error"]
+        place = query.place(line, column)
+        bound.errors.append(ProjectError.at(place, f"{consumer.name}, {query.name}: {what}", fix))
+        return
+    bound.consumed[consumer.name, query.name] = tuple(Column(*column) for column in entry["columns"])
 
 
 def _untyped_as(type_text: str, kept: str) -> str:
@@ -353,3 +375,12 @@ def _landed(columns: Columns, store: DeclaredStore | None) -> Columns:
     if store is None:
         return tuple(Column(c.name, c.type) for c in columns)
     return tuple(Column(c.name, landed(c.type, store.capabilities.types).type or c.type) for c in columns)
+
+
+_BOUND: Mapping[Role, Callable[[Any, Project, Observed, Bound, _LazyBinder, ParseCache], None]] = {
+    Role.TRANSFORM: _bind_stored_model,
+    Role.PUBLISH: _bind_port,
+    Role.CONSUMER: _bind_consumer,
+    Role.SCORE: _bind_scores,
+}
+"""What binds what declares a node that plays a role."""

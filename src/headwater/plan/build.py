@@ -12,7 +12,7 @@ from headwater.plan.clocks import tell_clocks
 from headwater.plan.moves import tell_moves
 from headwater.plan.planning import Observed, Planning, RunRequest
 from headwater.plan.select import select_datasets
-from headwater.plan.steps.consume import plan_consume
+from headwater.plan.steps.consume import plan_consume, plan_score
 from headwater.plan.steps.ingest import plan_extract, plan_load
 from headwater.plan.steps.publish import plan_publish
 from headwater.plan.steps.transform import model_fingerprints, plan_transform
@@ -30,6 +30,7 @@ PLANNERS: Mapping[Role, Callable[[Any, Planning], Step]] = {
     Role.TRANSFORM: plan_transform,
     Role.PUBLISH: plan_publish,
     Role.CONSUMER: plan_consume,
+    Role.SCORE: plan_score,
 }
 """What plans the node that plays a role, from what declares it; a node of another role is no step."""
 

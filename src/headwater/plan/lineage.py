@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _GONE = "the source does not give it any more"
 _UNDECLARED = "it is not declared, and the source does not say that it has it"
+_SCORES = "a learned model gives it: only its inputs are known"
 _PYTHON = "a Python model: only its inputs are known"
 
 
@@ -128,6 +129,10 @@ def trace_project(project: Project, observed: Observed, bound: Bound, cache: Par
             tracer.add_model(node.spec.model, inputs, None, bound.schemas.get(node.dataset) or ())
         elif node.role is Role.CONSUMER:
             tracer.add_consumer(node.spec, bound.schemas, {q: c for (n, q), c in bound.consumed.items() if n == name})
+        elif node.role is Role.SCORE:
+            names = [column.name for column in bound.schemas.get(node.dataset) or ()]
+            stored = project.physical_inputs(node.dataset)
+            tracer.datasets[node.dataset] = DatasetLineage(node.dataset, stored, unknown_lineage(names, _SCORES))
     return Lineage(tracer.datasets)
 
 

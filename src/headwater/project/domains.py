@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
-from headwater.core.consumer import DeclaredConsumer
+from headwater.core.consumer import DeclaredConsumer, DeclaredScores
 from headwater.core.graph import Role
 from headwater.core.names import MAIN_SCHEMA, ROOT, full_name
 from headwater.core.near import suggest
@@ -17,6 +17,7 @@ from headwater.errors import ProjectError
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
+    from headwater.core.consumer import ConsumerQuery
     from headwater.core.dataset import Dataset, Declaration
     from headwater.core.graph import Location
     from headwater.core.project import Reference
@@ -114,22 +115,22 @@ def _with_references(one: Declared, references: Sequence[Reference]) -> Declared
     elif isinstance(declared, Port):
         declared = replace(declared, model=replace(declared.model, references=tuple(references)))
     elif isinstance(declared, DeclaredConsumer):
-        declared = replace(
-            declared,
-            queries=tuple(
-                replace(
-                    query,
-                    reads=tuple(dict.fromkeys(full.get(name, name) for name in query.reads)),
-                    names={name: full[name] for name in query.reads if full.get(name, name) != name},
-                )
-                for query in declared.queries
-            ),
-        )
+        declared = replace(declared, queries=tuple(_query(query, full) for query in declared.queries))
+    elif isinstance(declared, DeclaredScores):
+        declared = replace(declared, query=_query(declared.query, full))
     else:
         return replace(one, references=tuple(references))
     nodes = tuple(replace(node, spec=declared) for node in one.nodes)
     dataset = replace(one.dataset, declaration=declared, inputs=inputs)
     return replace(one, dataset=dataset, nodes=nodes, references=tuple(references))
+
+
+def _query(query: ConsumerQuery, full: Mapping[str, str]) -> ConsumerQuery:
+    return replace(
+        query,
+        reads=tuple(dict.fromkeys(full.get(name, name) for name in query.reads)),
+        names={name: full[name] for name in query.reads if full.get(name, name) != name},
+    )
 
 
 def _mention(offset: int, name: str, full: Mapping[str, str]) -> tuple[int, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from headwater.core.graph import Edge, Graph, dataset_of
+from headwater.core.graph import Edge, Graph, Role, dataset_of
 from headwater.core.layers import arrow_label
 from headwater.errors import ProjectError
 
@@ -25,7 +25,7 @@ def build_graph(found: Sequence[Declared], datasets: Mapping[str, Dataset], erro
         for reference in one.references:
             if reference.name not in last:
                 continue  # told where names are resolved
-            if reference.name in datasets:
+            if reference.name in datasets or one.dataset.role is Role.SCORE:
                 pairs.append((last[reference.name], one.nodes[0].name))
             else:
                 what = f"{one.dataset.name} reads {reference.name}, which makes files and holds no rows"

@@ -18,7 +18,7 @@ from headwater.consumption.ml.ties import find_ties
 from headwater.consumption.ml.training import TrainingRows, read_types
 from headwater.consumption.ml.types import check_types
 from headwater.consumption.ml.words import MetricName
-from headwater.contracts.consumer import Consumer, Made
+from headwater.contracts.consumer import Consumer, Made, ScoredRows
 from headwater.core.consumer import ConsumerQuery
 from headwater.core.layers import Family
 from headwater.core.near import suggest
@@ -94,6 +94,10 @@ class LearnedModel(Consumer):
             for imported in imported_files(file, self._root, tree):
                 waiting.append((imported, _tree_of(imported)))
         return tuple(sorted(map(str, found)))
+
+    def scored(self) -> ScoredRows | None:
+        """Return the rows of `score`, and where their scores are kept."""
+        return ScoredRows(SCORE_QUERY, self._spec.score.into) if self._spec.score else None
 
     def check_types(self, types: ColumnTypes) -> None:
         """Check the declaration against DuckDB's types of the columns it reads, by dataset and column.

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from headwater.core.fingerprint import Fingerprint
-from headwater.core.plan import Cause, ConsumeStep, Decision
+from headwater.core.graph import Role, node_name
+from headwater.core.plan import Cause, ConsumeStep, Decision, ScoreStep, Step
 from headwater.plan.planning import tell_gone, tell_waits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from headwater.core.commit import TableState
-    from headwater.core.consumer import DeclaredConsumer
+    from headwater.core.consumer import DeclaredConsumer, DeclaredScores
     from headwater.plan.planning import Planning
+
+MadeT = TypeVar("MadeT", ConsumeStep, ScoreStep)
 
 PROBLEMS = "problems"
 """Key of an artefact's position: how many of its parts went wrong when it was made."""
@@ -22,35 +25,43 @@ PROBLEMS = "problems"
 
 def plan_consume(consumer: DeclaredConsumer, planning: Planning) -> ConsumeStep:
     """Plan what a consumer makes."""
+    step = ConsumeStep(node=consumer.name, consumer=consumer, **_common(consumer.name, planning))
+    return _waiting(settle_consume(step, planning.observed.states), planning)
+
+
+def plan_score(scores: DeclaredScores, planning: Planning) -> ScoreStep:
+    """Plan the scores that a consumer's artefact gives."""
+    step = ScoreStep(node=node_name(scores.name, Role.SCORE), scores=scores, **_common(scores.name, planning))
+    return _waiting(settle_consume(step, planning.observed.states), planning)
+
+
+def _common(name: str, planning: Planning) -> dict[str, Any]:
     project, steps = planning.project, planning.steps
-    inputs = project.physical_inputs(consumer.name)
-    upstream = tuple(node for name in inputs if (node := project.datasets[name].writer) in steps)
-    step = ConsumeStep(
-        node=consumer.name,
-        decision=Decision.RUN,
-        cause=Cause.NOTHING,
-        reason="",
-        upstream=upstream,
-        fingerprint=planning.prints[consumer.name],
-        inputs=inputs,
-        consumer=consumer,
-        full=consumer.name in planning.request.full,
-    )
-    settled = settle_consume(step, planning.observed.states)
-    if settled.decision is Decision.SKIP:
-        return tell_waits(settled, steps)
-    return settled
+    inputs = project.physical_inputs(name)
+    return {
+        "decision": Decision.RUN,
+        "cause": Cause.NOTHING,
+        "reason": "",
+        "upstream": tuple(node for one in inputs if (node := project.everything[one].writer) in steps),
+        "fingerprint": planning.prints[name],
+        "inputs": inputs,
+        "full": name in planning.request.full,
+    }
 
 
-def settle_consume(step: ConsumeStep, states: Mapping[str, TableState]) -> ConsumeStep:
-    """Decide whether a consumer makes its files, from its own state and its inputs as they are now."""
+def _waiting(step: MadeT, planning: Planning) -> MadeT:
+    return tell_waits(step, planning.steps) if step.decision is Decision.SKIP else step
+
+
+def settle_consume(step: MadeT, states: Mapping[str, TableState]) -> MadeT:
+    """Decide whether a consumer makes its files, or its scores, from their own state and their inputs as they are."""
     cause, reason = _why(step, states)
     decision = Decision.SKIP if cause is Cause.NOTHING else Decision.RUN
     return replace(step, decision=decision, cause=cause, reason=reason or "nothing it reads has changed")
 
 
-def _why(step: ConsumeStep, states: Mapping[str, TableState]) -> tuple[Cause, str]:
-    own = states.get(step.node)
+def _why(step: Step, states: Mapping[str, TableState]) -> tuple[Cause, str]:
+    own = states.get(step.dataset)
     if step.full:
         return Cause.ASKED, "asked for with --full"
     if own is not None and own.foreign:

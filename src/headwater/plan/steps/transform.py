@@ -28,7 +28,7 @@ def model_fingerprints(project: Project) -> dict[str, Fingerprint]:
     prints: dict[str, Fingerprint] = {}
     for name in project.graph.order:
         node = project.graph.nodes[name]
-        if node.role not in (Role.TRANSFORM, Role.PUBLISH, Role.CONSUMER):
+        if node.role not in (Role.TRANSFORM, Role.PUBLISH, Role.CONSUMER, Role.SCORE):
             continue
         declared = project.everything[node.dataset]
         views = [prints[name].rows for name in declared.inputs if project.view(name)]

@@ -8,16 +8,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headwater.core.consumer import DeclaredConsumer
+from headwater.contracts import Scoring
+from headwater.core.consumer import DeclaredConsumer, DeclaredScores
 from headwater.core.dataset import Dataset
 from headwater.core.fingerprint import Fingerprint
-from headwater.core.graph import Location, Node, Role
+from headwater.core.graph import Location, Node, Role, node_name
+from headwater.core.layers import Family
 from headwater.core.near import suggest
 from headwater.core.project import Reference
 from headwater.core.specs import DescribedSpec
 from headwater.documents import Document, parse_document, read_text
 from headwater.errors import ProjectError, ProjectErrors
-from headwater.plugins import list_kinds, load_consumer
+from headwater.plugins import list_kinds, load_consumer, load_store
 from headwater.project.cache import digest
 from headwater.project.readers.models import imported_sources
 from headwater.project.readers.queries import judge_query
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import PurePosixPath
 
-    from headwater.contracts import Consumer
+    from headwater.contracts import Consumer, ScoredRows
     from headwater.core.consumer import ConsumerQuery
     from headwater.project.readers.reader import LoadContext
 
@@ -70,20 +72,19 @@ class ConsumerReader:
                 several = error.errors if isinstance(error, ProjectErrors) else (error,)
                 self.context.errors += [one for one in several if isinstance(one, ProjectError)]
                 continue
-            if declared is not None:
-                yield declared
+            yield from declared
 
-    def _read(self, file: Path, path: str, name: str) -> Declared | None:
+    def _read(self, file: Path, path: str, name: str) -> tuple[Declared, ...]:
         document, text = self._open(file, path)
         if document is None:
-            return None
+            return ()
         data = document.data if isinstance(document.data, dict) else {}
         given = str(data.get("kind") or (MARKDOWN if file.suffix == ".md" else ""))
         known = list_kinds("consumers")
         if given not in known:
             what = f"the kind {given!r} is not known" if given else "`kind` is missing"
             self.context.error(document.place(("kind",)), what, suggest(given, known))
-            return None
+            return ()
         shown = file.suffix == ".md"  # what stands in a page is read by people, and no secret
         resolved = data if shown else self.context.references.resolve(document, data, (), self.context.errors)
         made_by = load_consumer(given)
@@ -92,20 +93,38 @@ class ConsumerReader:
             self.context.stores,
         )  # fmt: skip
         if options is None:
-            return None
+            return ()
         spec = DescribedSpec.model_validate({word: getattr(options, word) for word in _WORDS if hasattr(options, word)})
         root, place = str(self.context.root), Location(path, document.first_line)
         declared = DeclaredConsumer(
             name, given, options, place, root, text, str(file.parent), spec=spec, domain=self.context.domain
         )
         consumer = made_by(declared)
-        print_ = self._fingerprint(plain(data), text, consumer)
-        queries, references = self._judge(consumer.queries())
-        declared = replace(declared, queries=queries, fingerprint=print_)
-        inputs = tuple(dict.fromkeys(reference.name for reference in references))
-        dataset = Dataset(declared, given, Role.CONSUMER, STORE, inputs)
+        declared = replace(declared, fingerprint=self._fingerprint(plain(data), text, consumer))
+        scored = consumer.scored() if isinstance(consumer, Scoring) else None
+        own = tuple(query for query in consumer.queries() if scored is None or query.name != scored.query)
+        queries, references = self._judge(own)
+        declared = replace(declared, queries=queries)
+        dataset = Dataset(declared, given, Role.CONSUMER, STORE, _names_of(references))
         node = Node(name, made_by.family, given, Role.CONSUMER, declared, place)
-        return Declared(dataset, f"folder {self.folder}/", (node,), references)
+        made = Declared(dataset, f"folder {self.folder}/", (node,), references)
+        return (made, self._scores(declared, consumer, scored)) if scored is not None else (made,)
+
+    def _scores(self, declared: DeclaredConsumer, consumer: Consumer, scored: ScoredRows) -> Declared:
+        """Return the table of the scores that a consumer's artefact gives."""
+        rows = tuple(query for query in consumer.queries() if query.name == scored.query)
+        (query,), references = self._judge(rows)
+        name, place = f"{declared.name}_scores", declared.location
+        spec = DescribedSpec(description=f"Scores by {declared.name}.", owner=declared.spec.owner)
+        scores = DeclaredScores(name, declared, query, spec)
+        references = (*references, Reference(declared.name, place))
+        store = self.context.stores[scored.store]
+        nodes = (
+            Node(node_name(name, Role.SCORE), Family.PROCESSING, "score", Role.SCORE, scores, place),
+            Node(name, load_store(store.kind).family, store.name, Role.DATASET, scores, place),
+        )
+        dataset = Dataset(scores, "scores", Role.SCORE, scored.store, _names_of(references))
+        return Declared(dataset, f"folder {self.folder}/", nodes, references)
 
     def _open(self, file: Path, path: str) -> tuple[Document | None, str]:
         """Return the declaration's YAML, and the Markdown below it with the head blanked."""
@@ -143,6 +162,10 @@ class ConsumerReader:
             for name, line, column in tables:
                 found.setdefault(name, Reference(name, query.place(line, column)))
         return tuple(judged), tuple(found.values())
+
+
+def _names_of(references: tuple[Reference, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(reference.name for reference in references))
 
 
 def _reader(folder: str, word: str) -> FolderReader:

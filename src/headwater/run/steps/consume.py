@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from headwater.contracts import Change, Consumption, Load
 from headwater.core.plan import Decision
 from headwater.core.run import EventName, Status
-from headwater.core.secrets import redact
+from headwater.core.secrets import redact, redact_all
 from headwater.errors import HeadwaterError, StateError, StepError
 from headwater.plan.steps.consume import PROBLEMS
 from headwater.plan.steps.consume import settle_consume as plan_again
@@ -18,14 +18,17 @@ from headwater.run.committing import Proposal, commit_proposal
 from headwater.temporary import temporary_folder
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from headwater.contracts import Made
     from headwater.core.commit import TableState
-    from headwater.core.plan import ConsumeStep
+    from headwater.core.plan import ConsumeStep, Step
     from headwater.core.run import StepResult
+    from headwater.plan.steps.consume import MadeT
     from headwater.run.context import RunContext
 
 
-def settle_consume(step: ConsumeStep, context: RunContext) -> ConsumeStep:
+def settle_consume(step: MadeT, context: RunContext) -> MadeT:
     """Decide again when the inputs are done."""
     if step.decision is not Decision.IF_INPUTS_CHANGED:
         return step
@@ -73,9 +76,9 @@ def run_consume(step: ConsumeStep, context: RunContext) -> StepResult:
             connection=connection,
             notify=lambda name: context.emit(EventName(name), step.node),
         )
-        result = commit_proposal(
-            Proposal(step, state, load, Change("replace", files=str(made_in)), _position(made), rows=made.rows), context
-        )
+        position = _position(made, context.project.secrets)
+        change = Change("replace", files=str(made_in))
+        result = commit_proposal(Proposal(step, state, load, change, position, rows=made.rows), context)
     return _tell_problems(result, made, context)
 
 
@@ -88,8 +91,8 @@ def _readable(step: ConsumeStep, context: RunContext) -> TableState | None:
     return states.get(step.dataset)
 
 
-def _position(made: Made) -> dict[str, Any]:
-    details = {"details": dict(made.details)} if made.details else {}
+def _position(made: Made, secrets: Collection[str]) -> dict[str, Any]:
+    details = {"details": redact_all(dict(made.details), secrets)} if made.details else {}
     return {**details, PROBLEMS: len(made.problems)} if made.problems else details
 
 
@@ -103,7 +106,7 @@ def _tell_problems(result: StepResult, made: Made, context: RunContext) -> StepR
     return replace(result, status=Status.FAILED, error=error)
 
 
-def explain_consumer(error: Exception, step: ConsumeStep) -> HeadwaterError:
+def explain_consumer(error: Exception, step: Step) -> HeadwaterError:
     """Return what a consumer failed with."""
     if isinstance(error, HeadwaterError):
         return error

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from headwater.core.plan import ConsumeStep, ExtractStep, LoadStep, PublishStep, Step, TransformStep
+from headwater.core.plan import ConsumeStep, ExtractStep, LoadStep, PublishStep, ScoreStep, Step, TransformStep
 from headwater.run.boundary import explain_rules, explain_user_code
 from headwater.run.rejected import forget_failure
 from headwater.run.steps.consume import explain_consumer, run_consume, settle_consume
 from headwater.run.steps.extract import extract_and_retry, settle_extract
 from headwater.run.steps.load import run_load, settle_load
 from headwater.run.steps.publish import run_publish
+from headwater.run.steps.score import run_score
 from headwater.run.steps.transform import (
     is_small,
     joins,
@@ -86,4 +87,5 @@ HANDLERS: Mapping[type[Step], Handler] = {
     ),
     PublishStep: Handler(settle_transform, run_publish, _nothing, explain_user_code),
     ConsumeStep: Handler(settle_consume, run_consume, _nothing, explain_consumer),
+    ScoreStep: Handler(settle_consume, run_score, _nothing, explain_consumer),
 }
