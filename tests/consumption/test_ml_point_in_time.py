@@ -187,6 +187,9 @@ def test_the_ends_of_time() -> None:
     for query in queries(spec(), connection):
         rows = connection.execute(f"SELECT label, w FROM ({query}) ORDER BY label").fetchall()
         assert rows == [(0, "first"), (1, "last"), (2, "first")]
+    for query in queries(spec(max_age="1d"), connection):
+        rows = connection.execute(f"SELECT label, w FROM ({query}) ORDER BY label").fetchall()
+        assert rows == [(0, None), (1, "last"), (2, "first")]
 
 
 def test_renamed_columns_other_keys_and_two_features() -> None:

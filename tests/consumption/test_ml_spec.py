@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
 from headwater.consumption.ml.consumer import LearnedModel
 from headwater.consumption.ml.spec import LearnedModelSpec
@@ -217,6 +218,16 @@ def test_a_label_of_text_is_no_number(learning: Learning) -> None:
 def test_a_zone_needs_instants(learning: Learning) -> None:
     with pytest.raises(ProjectError, match="has a time zone"):
         learning.model(split={"test_from": "2024-06-01T00:00:00+02:00"}).check_types(TYPES)
+
+
+def test_the_keys_have_a_json_schema() -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = LearnedModelSpec.model_json_schema(by_alias=True)
+    declared = YAML(typ="safe", pure=True).load(CHURN.replace("2025-06-01", "'2025-06-01'"))
+    declared.pop("kind")
+    jsonschema.validate(declared, schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(declared | {"metrics": ["roc_acu"]}, schema)
 
 
 def test_nothing_is_left_behind(learning: Learning) -> None:

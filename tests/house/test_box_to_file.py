@@ -11,13 +11,15 @@ from ruamel.yaml import YAML
 from headwater.core.layers import ARROWS, Family, Layer
 from headwater.core.policies import Materialization
 from headwater.core.specs import DEFAULT_STORES, IngestSpec, ModelSpec, PrepareRule
-from headwater.plugins import list_kinds
+from headwater.plugins import list_kinds, load_store
 
 from .code import ROOT, entry_points, find_class, modules
 
 PAGE = (ROOT / "docs" / "from-box-to-file.md").read_text(encoding="utf-8")
 NOT_YET = "not yet"
-_GROUPS = {Layer.SOURCES: "sources", Layer.STORAGE: "stores"}
+_GROUPS = {Layer.SOURCES: "sources", Layer.STORAGE: "stores", Layer.CONSUMPTION: "consumers"}
+_KEPT = {"artefacts"}
+"""Stores that hold what consumers make, and no tables: they are part of a consumer's box."""
 
 
 def rows(heading: str) -> list[list[str]]:
@@ -54,7 +56,7 @@ def test_every_box_says_what_to_write_and_what_there_is() -> None:
 @pytest.mark.parametrize("layer", list(_GROUPS))
 def test_kinds_named_as_there_are_those_that_are_registered(layer: Layer) -> None:
     named = [kind for family in Family if family.layer is layer for kind in words(BOXES[family.value][3])]
-    assert sorted(named) == sorted(entry_points(_GROUPS[layer]))
+    assert sorted(named) == sorted(set(entry_points(_GROUPS[layer])) - _KEPT)
 
 
 @pytest.mark.parametrize("layer", list(_GROUPS))
@@ -93,7 +95,8 @@ def test_what_ingestion_and_processing_offer_is_complete() -> None:
 
 def test_stores_are_words_of_the_language() -> None:
     stores = {kind for family in Family if family.layer is Layer.STORAGE for kind in words(BOXES[family.value][3])}
-    assert stores == set(list_kinds("stores")) == set(DEFAULT_STORES)
+    assert stores | _KEPT == set(list_kinds("stores")) == set(DEFAULT_STORES)
+    assert {kind for kind in list_kinds("stores") if not load_store(kind).capabilities.keeps_tables} == _KEPT
 
 
 def test_an_arrow_is_there_when_both_its_boxes_are() -> None:

@@ -12,7 +12,7 @@ What every store does alike with a commit is here as well: `evolve_columns`, `re
 """
 
 from headwater.contracts.commits import Effect, evolve_columns, make_receipt, seal_commit
-from headwater.contracts.consumer import Consumer, Consumption, Made, ScoredRows, Scoring
+from headwater.contracts.consumer import Consumer, Consumption, Made, ScoredRows, Scoring, TypeChecking
 from headwater.contracts.engine import Computation, Computed, Engine, Target
 from headwater.contracts.ranges import list_time_columns, read_ranges
 from headwater.contracts.rows import (
@@ -85,6 +85,7 @@ __all__ = [
     "Store",
     "TableDescription",
     "Target",
+    "TypeChecking",
     "ViewStore",
     "WrittenFiles",
     "evolve_columns",

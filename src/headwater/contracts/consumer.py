@@ -123,3 +123,18 @@ class Scoring(Protocol):
             HeadwaterError: There are none.
         """
         ...
+
+
+@runtime_checkable
+class TypeChecking(Protocol):
+    """A consumer that looks at the types of what it reads, and says more of them than the engine's binder would."""
+
+    def check_types(self, types: Mapping[str, Mapping[str, str]]) -> None:
+        """Look at DuckDB's types of the columns it reads, by dataset (as it is written) and column.
+
+        Datasets whose columns are not known yet are not there.
+
+        Raises:
+            ProjectError: A column is missing, or of a type that cannot be used.
+        """
+        ...

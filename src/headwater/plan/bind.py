@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from headwater.contracts import SYSTEM_COLUMNS
+from headwater.contracts import SYSTEM_COLUMNS, TypeChecking
 from headwater.core.commit import SNAPSHOT_COLUMNS, Column
 from headwater.core.fragments import SelectSql, quote_dataset
 from headwater.core.graph import Role
@@ -20,6 +20,7 @@ from headwater.core.secrets import redact
 from headwater.core.types import Fidelity, landed, wider_type
 from headwater.errors import ProjectError
 from headwater.plan.ports import tell_unkept
+from headwater.plugins import load_consumer
 from headwater.project.cache import ParseCache, digest
 from headwater.quality import compile_scan
 from headwater.sql.catalogs import Catalogs
@@ -187,6 +188,16 @@ def _bind_stored_model(
 def _bind_consumer(
     consumer: DeclaredConsumer, project: Project, _: Observed, bound: Bound, binder: _LazyBinder, cache: ParseCache
 ) -> None:
+    made_by = load_consumer(consumer.kind)
+    if issubclass(made_by, TypeChecking):
+        names = {**{one: one for query in consumer.queries for one in query.reads}}
+        names |= {one: written for query in consumer.queries for written, one in query.names.items()}
+        known = {names[one]: schema for one in names if (schema := bound.schemas.get(one)) is not None}
+        try:
+            made_by(consumer).check_types({n: {c.name: c.type for c in columns} for n, columns in known.items()})
+        except ProjectError as error:
+            bound.errors.append(error)
+            return
     for query in consumer.queries:
         _bind_query(consumer, query, bound, binder, cache, project.secrets)
 
@@ -195,7 +206,8 @@ def _bind_scores(
     scores: DeclaredScores, project: Project, observed: Observed, bound: Bound, binder: _LazyBinder, cache: ParseCache
 ) -> None:
     """Bind the rows that get scores; the columns of the scores are known when there are some."""
-    _bind_query(scores.consumer, scores.query, bound, binder, cache, project.secrets)
+    if not any(error.path == scores.location.path for error in bound.errors):  # told of the consumer itself
+        _bind_query(scores.consumer, scores.query, bound, binder, cache, project.secrets)
     state = observed.states.get(scores.name)
     bound.schemas[scores.name] = visible_columns(state.columns) if state is not None and state.columns else None
 

@@ -24,6 +24,9 @@ TRUSTED = ("sklearn", "numpy", "scipy")
 
 _SCHEMA = "schema.json"
 _VERSION_DIGITS = 16
+_ADDRESSES = ("__id__", "_stop_words_id")
+"""What holds a place in memory: of skops, and of scikit-learn's vectorizers."""
+
 _NOT_THE_MODEL = ("_skops_version",)
 
 
@@ -55,7 +58,7 @@ def _without_addresses(value: Any, members: dict[str, str], places: dict[Any, in
     for key, inner in value.items():
         if key == "file" and isinstance(inner, str) and inner in members:
             found[key] = members[inner]
-        elif key != "__id__":
+        elif key not in _ADDRESSES:
             found[key] = _without_addresses(inner, members, places, numbers)
     return found
 

@@ -63,13 +63,14 @@ def _do(request: Mapping[str, Any], place: Path, answer: Path) -> NoReturn:
 
 def _answer(answer: Mapping[str, object], path: Path) -> NoReturn:
     """Write an answer and end the process, whatever threads the user has left behind."""
-    written = path.with_suffix(".part")
-    written.write_text(json.dumps(answer, allow_nan=False), encoding="utf-8")
-    written.replace(path)
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None and not stream.closed:
+    try:
+        written = path.with_suffix(".part")
+        written.write_text(json.dumps(answer, allow_nan=False), encoding="utf-8")
+        written.replace(path)
+        for stream in (sys.stdout, sys.stderr):
             stream.flush()
-    os._exit(0)
+    finally:  # the user may have put something else in the place of a stream
+        os._exit(0)
 
 
 def _watch(alive: int) -> None:

@@ -28,7 +28,7 @@ def explain_failure(error: BaseException, request: Mapping[str, Any], values: Co
         values: The texts of the rows; none of them is told.
     """
     if isinstance(error, HeadwaterError):
-        what = hide_values(error.what, values)
+        what = hide_values(error.what, values) if error.__cause__ else error.what
         return {"what": what, "fix": error.fix, "path": error.path or request["file"], "line": error.line}
     path, line = _place(error, request)
     said = ". ".join([*getattr(error, "__notes__", ()), hide_values(str(error), values)[:_MOST_CHARACTERS]])

@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
 
 def read_types(spec: LearnedModelSpec, connection: DuckDBPyConnection) -> dict[str, dict[str, str]]:
-    """Return the types of all columns of the datasets that a model reads."""
+    """Return the types of all columns of the datasets that a model learns from."""
     return {
         dataset: {
             name: kind
             for name, kind, *_ in connection.execute(f"DESCRIBE SELECT * FROM {quote_dataset(dataset)}").fetchall()
         }
-        for dataset in columns_read(spec)
+        for dataset in dict.fromkeys([spec.spine.from_, *(feature.from_ for feature in spec.features)])
     }
 
 
@@ -73,6 +73,8 @@ class TrainingRows:
         self._spec = spec
         self._at = at
         self._features = feature_shapes(spec, types)
+        kinds = types[spec.spine.from_]
+        self._wide = [name.casefold() for name, kind in kinds.items() if kind in ("HUGEINT", "UHUGEINT")]
         self._label = Shape.NUMBER if spec.task is Task.NUMBER else label_shape(spec, types)
 
     def request(self) -> dict[str, Any]:
@@ -117,7 +119,7 @@ class TrainingRows:
             for name, shape in self._features.items()
         ]
         labelled = f"{label}::{cast_for(self._label)} AS {label}"
-        columns = [quote_identifiers(spine.key), time, *features, labelled]
+        columns = [*(self._key(name) for name in spine.key), time, *features, labelled]
         order = quote_identifiers([spine.time, *spine.key, spine.label, *self._features])
         written = connection.execute(
             f"COPY (SELECT {', '.join(columns)}, CASE WHEN {train} THEN 'train' ELSE 'test' END AS {SPLIT} "
@@ -141,6 +143,11 @@ class TrainingRows:
             return hide_values(text, {word for name in names for word in pc.unique(table[name]).to_pylist() if word})
 
         return hide
+
+    def _key(self, name: str) -> str:
+        """A column of the key; Parquet has no integer of 128 bits, and DuckDB would write a double."""
+        column = quote_identifier(name)
+        return f"{column}::VARCHAR AS {column}" if name.casefold() in self._wide else column
 
     def _check(self, counts: RowCounts) -> None:
         spine, split = self._spec.spine, self._spec.split
