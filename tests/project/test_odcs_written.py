@@ -165,13 +165,89 @@ def test_everything_comes_back() -> None:
     assert reading.contract == contract
 
 
+FOREIGN = """
+apiVersion: v3.2.0
+kind: DataContract
+id: 53581432-6c55-4ba2-a65f-72344a91553a
+name: Orders of the shop
+version: 1.1.0
+status: active
+domain: seller
+tenant: ClimateQuantumInc
+description: {purpose: What was sold., limitations: Some., usage: Any.}
+context: {instructions: x}
+schema:
+  - id: orders_obj
+    name: orders
+    physicalName: marts.orders
+    physicalType: view
+    businessName: Orders
+    properties:
+      - {name: id, physicalName: order_id, logicalType: integer, primaryKey: true, primaryKeyPosition: 1, tags: [uid]}
+      - {name: day, logicalType: date, logicalTypeOptions: {format: yyyy-MM-dd, minimum: "2020-01-01"}, synonyms: [d]}
+      - name: carrier
+        logicalType: string
+        physicalType: varchar(2)
+        enum: [{value: AA, label: American}, {value: UA}]
+        customProperties: [{property: anonymizationStrategy, value: none}]
+        quality:
+          - {type: text, description: It was looked at., id: q1}
+          - metric: nullValues
+            mustBe: 0
+            id: q2
+            dimension: completeness
+            severity: error
+            businessImpact: operational
+            customProperties: [{property: FIELD_NAME, value: null}, {property: x, value: 1.5}]
+    quality: [{metric: rowCount, mustBeGreaterThan: 1000000, method: reconciliation}]
+price: {priceAmount: 9.95, priceCurrency: USD, priceUnit: megabyte}
+team:
+  - {username: ceastwood, role: Data Scientist, dateIn: "2022-08-02"}
+  - {username: daustin, role: Owner, description: Keeper of the grail}
+roles: [{role: reader, access: read}]
+slaProperties:
+  - {property: latency, value: 4, unit: d, element: orders.day, driver: regulatory}
+  - {property: generalAvailability, value: "2022-05-12T09:30:10-08:00", description: GA}
+  - {property: frequency, value: 1, valueExt: 1, unit: d}
+support: [{channel: "#help", tool: slack}]
+tags: [transactions]
+customProperties: [{property: refRulesetName, value: gcsc.ruleset.name}, {property: list, value: [a, 1]}]
+contractCreatedTs: "2022-11-15T02:59:43+00:00"
+"""
+
+
+def test_a_contract_of_others_is_written_with_all_that_it_said() -> None:
+    reading = read_back(FOREIGN)
+    assert [str(error) for error in reading.errors] == []
+    contract = reading.contract
+    assert contract is not None
+    assert (contract.owner, contract.columns[0].name, contract.source) == ("daustin", "order_id", "marts.orders")
+    text = contract_text(contract)
+    for kept in (
+        "Keeper of the grail",
+        "refRulesetName",
+        "regulatory",
+        "American",
+        "reconciliation",
+        "FIELD_NAME",
+        "GA",
+    ):
+        assert kept in text
+    again = read_back(text)
+    assert again.errors == []
+    assert again.contract == contract
+    assert contract_text(contract) == text
+
+
 CLI = os.environ.get("HEADWATER_DATACONTRACT_CLI") or shutil.which("datacontract") or ""
 
 
 @pytest.mark.skipif(not CLI, reason="datacontract-cli is not installed; HEADWATER_DATACONTRACT_CLI names it")
-@pytest.mark.parametrize("text", [SHOP.lstrip("\n"), EVERYTHING], ids=["shop", "everything"])
+@pytest.mark.parametrize("text", [SHOP.lstrip("\n"), EVERYTHING, FOREIGN], ids=["shop", "all", "foreign"])
 def test_another_tool_accepts_what_is_written(text: str, tmp_path: Path) -> None:
-    contract = replace(read(text).products[0].ports[0], carried={"contract": {"surprise": 1, "tenant": "x"}})
+    contract = read(text).products[0].ports[0] if "kind: product" in text else read_back(text).contract
+    assert contract is not None
+    contract = replace(contract, carried={"contract": {"surprise": 1, "tenant": "x"}, **contract.carried})
     file = tmp_path / "contract.odcs.yaml"
     file.write_text(contract_text(contract), encoding="utf-8")
     done = subprocess.run([CLI, "lint", str(file)], capture_output=True, text=True, check=False)

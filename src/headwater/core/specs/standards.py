@@ -90,7 +90,7 @@ class CustomProperty(OpenSpec):
     """A key and a value that the standard has no word for."""
 
     property: str
-    value: Any = None
+    value: Any
 
 
 class OdcsQuality(OpenSpec):
@@ -171,7 +171,7 @@ class OdcsSla(OpenSpec):
     """A service level."""
 
     property: str
-    value: Any = None
+    value: Any
     unit: str = ""
     element: str = ""
 
