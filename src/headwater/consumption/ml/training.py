@@ -9,7 +9,7 @@ from headwater.consumption.ml.arrow import Shape, cast_for
 from headwater.consumption.ml.failures import hide_values
 from headwater.consumption.ml.point_in_time import halves
 from headwater.consumption.ml.spec import SPLIT
-from headwater.consumption.ml.types import columns_read, feature_shapes, label_shape
+from headwater.consumption.ml.types import feature_shapes, label_shape
 from headwater.consumption.ml.words import Task
 from headwater.core.fragments import quote_dataset, quote_identifier, quote_identifiers, quote_text
 from headwater.errors import StepError
