@@ -34,7 +34,9 @@ BELOW = {
     "faa.flights/extract", "faa.flights/load", "registry.planes/extract", "registry.planes/load",
     "staging.flights/transform", "staging.planes/transform", "staging.departures/transform",
     "marts.daily_delays/transform", "marts.punctuality/transform", "marts.fleet/transform", "marts.routes/transform",
-    "marts.weather_delays/transform",
+    "marts.weather_delays/transform", "learning.labels/transform", "learning.history/transform",
+    "main.departures_v1/publish", "commercial.scorecard.airlines/transform", "ml.late", "ml.late_scores/score",
+    "dashboards.delays",
 }  # fmt: skip
 """The nodes below one flight and one plane."""
 
@@ -115,11 +117,33 @@ def check_manifest(manifest: dict[str, Any]) -> None:
     broken = count("select count(*) from quarantine.service__access where rule = 'unparsed'")
     expect("lines of the log", (lines, broken), (logged["good"], logged["unparsed"]))
     tell("service.access", lines, broken)
+    check_readers(sum(counts["good"] for counts in manifest["flights"].values()))
     for table, wanted in manifest["reference"].items():
         name = f"{'registry' if table in REGISTERED else 'reference'}.{table}"
         found = count(f"select count(*) from {name}")
         expect(name, found, wanted)
         tell(name, found, 0)
+
+
+def check_readers(flights: int) -> None:
+    """Look at what is made of the tables: the port and who reads it, the learned model and its scores, the page."""
+    port, scorecard = (
+        "select count(*) from main.departures_v1",
+        "select sum(departures) from commercial.scorecard.airlines",
+    )
+    expect("departures in the port, and in the scorecard", (count(port), count(scorecard)), (flights, flights))
+    model = json.loads(headwater("show", "ml.late", "--json"))["position"]["details"]
+    auc, by_chance = (found["roc_auc"] for found in (model["metrics"], model["baseline"]["metrics"]))
+    expect(f"ROC AUC {auc:.3f} beside {by_chance}: enough", auc >= 0.62 > by_chance, True)
+    scores = count("select count(*) from ml.late_scores where score between 0 and 1")
+    expect("scores of December", scores, count("select count(*) from learning.december"))
+    page = HERE / "data" / "artefacts" / "dashboards" / "delays" / "latest" / "index.html"
+    expect(
+        "the page has its charts, and no script",
+        ("<svg" in page.read_text(), "<script" in page.read_text()),
+        (True, False),
+    )
+    print(f"  main.departures_v1   {flights:>8,} published; {scores:,} scores, ROC AUC {auc:.3f}; {page.name} made")
 
 
 def check_flights(manifest: dict[str, dict[str, int]]) -> None:
