@@ -18,6 +18,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))  # the modules beside this file
 
+import asof  # noqa: E402
 import beside  # noqa: E402  # beside this file
 import cdc  # noqa: E402
 import checks  # noqa: E402
@@ -52,6 +53,8 @@ def main() -> None:
         table = folder / "checks.parquet"
         checks.make_table(table, 10_000_000)
         results["checks"] = checks.measure_checks(table)
+        print("training rows …", flush=True)
+        results["asof"] = asof.measure_asof(folder / "asof")
         print("CDC …", flush=True)
         results["cdc"] = cdc.measure_cdc(folder / "cdc")
         results |= beside.measure_beside(folder)
@@ -112,6 +115,7 @@ def report(results: dict[str, object]) -> str:
         ),
         "json_raw": ("the same / bare DuckDB that keeps the raw text too", None, "bare_s"),
         "checks": ("30 checks on 10 M rows / one hand-written scan", 1.2, "hand_s"),
+        "asof": ("training rows, 1 M with a feature of 5 M / bare ASOF join (CPU, the least)", 1.2, "bare_s"),
     }
     for key, (what, goal, bare) in named.items():
         f = figures[key]

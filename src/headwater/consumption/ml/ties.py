@@ -13,8 +13,10 @@ if TYPE_CHECKING:
 MOST_HASHES = 1000
 """More of them are not listed: then the choice is made among all rows."""
 
-_ROWS_AT_ONCE = 64_000_000
-"""So many hashes are sorted at once, of 8 bytes each."""
+_ROWS_AT_ONCE = 32_000_000
+"""So many hashes are sorted at once, of 8 bytes each; twice that while they are put together."""
+
+_BATCH_ROWS = 1_000_000
 
 
 def hash_of(columns: Sequence[str]) -> IdentifierSql:
@@ -40,7 +42,8 @@ def find_ties(
     found: list[int] = []
     for part in range(parts):
         of_part = f" AND {hashed} % {parts} = {part}" if parts > 1 else ""
-        hashes = np.asarray(connection.execute(f"SELECT {hashed} AS hash {rows}{of_part}").fetchnumpy()["hash"])
+        batches = connection.execute(f"SELECT {hashed} AS hash {rows}{of_part}").to_arrow_reader(_BATCH_ROWS)
+        hashes = np.concatenate([np.empty(0, np.uint64), *(batch.column(0).to_numpy() for batch in batches)])
         hashes.sort()
         found += np.unique(hashes[1:][hashes[1:] == hashes[:-1]]).tolist()
         if len(found) > MOST_HASHES:
