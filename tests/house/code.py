@@ -68,7 +68,8 @@ def entry_points(group: str) -> dict[str, tuple[str, str]]:
     """Kinds registered in pyproject.toml: kind to (module, class)."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     registered = project["entry-points"][f"headwater.{group}"]
-    return {kind: (target.partition(":")[0], target.partition(":")[2]) for kind, target in registered.items()}
+    bare = {kind: target.partition(" [")[0] for kind, target in registered.items()}  # without the extra that it needs
+    return {kind: (target.partition(":")[0], target.partition(":")[2]) for kind, target in bare.items()}
 
 
 def find_class(module_name: str, class_name: str) -> ast.ClassDef | None:

@@ -9,8 +9,8 @@ import pytest
 
 from headwater.api import LoadedProject
 from headwater.contracts import TableDescription
+from headwater.core.breaks import Break, Hit
 from headwater.core.commit import Column, TableState
-from headwater.core.plan import Break, Hit
 from headwater.core.project import Project, SourceTable
 from headwater.errors import ProjectErrors
 from headwater.plan.bind import bind_project

@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from headwater.core.breaks import Break, Hit
 from headwater.core.commit import Column
 from headwater.core.graph import Role
-from headwater.core.plan import Break, Hit
 from headwater.errors import PlanError, ProjectError, ProjectErrors
 from headwater.plan.bind import visible_columns
 from headwater.plan.lineage import Lineage, Tracer

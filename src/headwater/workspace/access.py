@@ -39,8 +39,8 @@ from headwater.workspace.query import AnswerEndedError, run_query
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
 
+    from headwater.core.breaks import Break
     from headwater.core.commit import TableState
-    from headwater.core.plan import Break
     from headwater.core.project import Project
     from headwater.core.run import StepResult
     from headwater.processing.duckdb.session import DuckDBSession
