@@ -12,9 +12,10 @@ from headwater.core.fragments import quote_dataset, quote_identifiers
 from headwater.core.graph import Node, Role, node_name
 from headwater.core.layers import Family
 from headwater.core.port import Port
-from headwater.core.product import to_json
+from headwater.core.product import SlaName, to_json
 from headwater.core.project import Model, Reference
 from headwater.core.specs import ColumnSpec, DescribedSpec, ModelSpec, ProductSpec
+from headwater.errors import ProjectError
 from headwater.project.cache import digest
 from headwater.project.readers.product_files import read_products
 from headwater.project.readers.reader import Declared, FolderReader
@@ -40,6 +41,11 @@ def _read(context: LoadContext) -> list[Declared]:
     reading = read_products(documents, context.domain, context.stores[STORE].capabilities.types)
     context.errors += reading.errors
     context.warnings += reading.notes
+    for contract in (contract for product in reading.products for contract in product.ports):
+        if any(term.name is SlaName.RETENTION and not term.column for term in contract.sla):
+            what = f"{contract.dataset}: retention without a column cannot be evaluated"
+            reading.errors.append(ProjectError.at(contract.location, what, "write retention: {column: …, max: …}"))
+            context.errors.append(reading.errors[-1])
     wrong = {error.path for error in reading.errors}
     return [
         _declare(contract, context)
