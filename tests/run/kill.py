@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headwater.core.project import Model, SourceTable
+from headwater.core.project import SourceTable
 
 if TYPE_CHECKING:
     import random
@@ -168,7 +168,8 @@ def read_tables(loaded: Any) -> dict[str, list[Any]]:
     found = {}
     project = loaded.project
     names = {name: f"system.{name.replace('.', '__', 1)}" for name in project.declared(SourceTable)}
-    names |= {name: name for name, model in project.declared(Model).items() if not model.is_view}
+    made = (name for name, one in project.datasets.items() if one.is_stored and not one.is_loaded)
+    names |= {name: name for name in made}
     names |= {
         f"rejects of {name}": f"quarantine.{name.replace('.', '__', 1)}" for name in project.declared(SourceTable)
     }
@@ -182,6 +183,26 @@ def read_tables(loaded: Any) -> dict[str, list[Any]]:
         kept = sorted(column for column in table.column_names if column not in HIDDEN)
         rows = [tuple(str(row[column]) for column in kept) for row in table.to_pylist()]
         found[label] = [tuple(kept), *sorted(rows)]
+    return found | read_artefacts(loaded, states)
+
+
+def read_artefacts(loaded: Any, states: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Read what consumers have made; a page without its foot, a model by its version and the rows it was trained on."""
+    import pyarrow.parquet as pq
+
+    found: dict[str, list[Any]] = {}
+    for name in loaded.project.consumers:
+        if name not in states or states[name].commit is None:
+            found[name] = ["nothing"]
+            continue
+        place = Path(states[name].location)
+        assert (place.parent / "latest").resolve() == place.resolve()
+        pages = [path.read_text().partition("<footer")[0] for path in sorted(place.glob("*.html"))]
+        rows = [
+            tuple(map(str, row.values())) for path in place.glob("*.parquet") for row in pq.read_table(path).to_pylist()
+        ]
+        version = states[name].position.get("details", {}).get("model_version", "")
+        found[name] = [version, *pages, *sorted(rows)]
     return found
 
 

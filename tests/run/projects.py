@@ -176,3 +176,39 @@ def small_models_project(folder: Path, store: str, count: int = 9) -> Path:
         query = f"select a.id, a.v + b.v as v from {one} as a join {other} as b using (id)\n"
         files[f"models/marts/m{number}.sql"] = header + query
     return write(folder, files)
+
+
+def mesh_project(folder: Path, *, learns: bool) -> Path:
+    """A port, a domain that reads it, a page of both; and with `learns` a model that learns and its scores."""
+    files = {
+        "headwater.yaml": "name: kills\nvars: {bump: 0}\n",
+        "models/marts/daily.sql": (
+            "select i as id, timestamp '2026-01-01' + to_hours(i::int) as at, i * 10 + $bump as v, i % 3 = 0 as odd\n"
+            "from range(60) as r(i)\n"
+        ),
+        "products/daily.yaml": (
+            "kind: product\nports:\n  daily:\n    version: 1.0.0\n    from: marts.daily\n    strict: false\n"
+            "    columns: {id: {type: bigint, unique: true}, v: {type: bigint, required: true}}\n"
+        ),
+        "domains/shop/models/reports/total.sql": "select sum(v) as total, count(*) as n from main.daily_v1\n",
+        "domains/shop/dashboards/total.md": (
+            "# Total\n\n```sql total\nselect total, n from reports.total\n```\n\n```table\n{query: total}\n```\n"
+        ),
+    }
+    if learns:
+        files |= {
+            "models/marts/known.sql": (
+                "select id, at - interval 1 minute as seen, (id % 3) + v % 2 as k from marts.daily\n"
+            ),
+            "ml/odd.yaml": (
+                "kind: model\nspine: {from: marts.daily, key: id, time: at, label: odd}\n"
+                "features: [{from: marts.known, columns: [k], available: seen}]\ntrain: odd.py:train\n"
+                "split: {test_from: 2026-01-03}\nmetrics: [accuracy]\nscore: {rows: marts.daily, into: lakehouse}\n"
+            ),
+            "ml/odd.py": (
+                "import numpy as np\nfrom sklearn.tree import DecisionTreeClassifier\n\n\ndef train(rows):\n"
+                "    matrix = np.column_stack([rows['k'].to_numpy()])\n"
+                "    return DecisionTreeClassifier(random_state=0).fit(matrix, rows['odd'].to_pylist())\n"
+            ),
+        }
+    return write(folder, files)

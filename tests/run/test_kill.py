@@ -14,6 +14,7 @@ from tests.run.projects import (
     change_models,
     change_sqlite,
     files_project,
+    mesh_project,
     models_project,
     small_models_project,
     sqlite_project,
@@ -33,7 +34,11 @@ CASES: list[tuple[str, str, str]] = [
     ("models", "warehouse", "all"),
     ("models", "lakehouse", "all"),
     ("small models", "warehouse", "together"),
+    ("mesh", "mesh", "read"),
 ]
+
+LEARNING = ("mesh", "mesh", "learned")
+"""With a model that learns: a training takes seconds, so it is killed at random moments only."""
 
 SETTINGS = {"small models": {"headwater.run.execute.MOST_STEPS": 2}}
 """Groups of two, so that some of the boundaries lie between two groups."""
@@ -47,6 +52,8 @@ def make(kind: str, store: str, mode: str, folder: Path) -> tuple[Path, Callable
         return sqlite_project(folder, store, mode), lambda at: change_sqlite(at, mode)
     if kind == "small models":
         return small_models_project(folder, store, 5), change_models
+    if kind == "mesh":
+        return mesh_project(folder, learns=mode == "learned"), change_models
     return models_project(folder, store), change_models
 
 
@@ -108,7 +115,7 @@ def test_killed_at_every_boundary_of_the_first_run(kind: str, store: str, mode: 
 
 @pytest.mark.kill
 @pytest.mark.timeout(7200)
-@pytest.mark.parametrize(("kind", "store", "mode"), CASES)
+@pytest.mark.parametrize(("kind", "store", "mode"), [*CASES, LEARNING])
 def test_a_hundred_random_kills(kind: str, store: str, mode: str, tmp_path: Path) -> None:
     """Each kill in a row on one project: killed at a random event, twice in a row now and then, then run once more."""
     fresh, changed, tables, events = undisturbed(kind, store, mode, tmp_path)

@@ -117,6 +117,16 @@ def test_the_link_is_mended_by_who_may_write(store: Artefacts, tmp_path: Path) -
     assert os.readlink(link) == "load=00000001"
 
 
+def test_a_copy_that_followed_the_link_shows_no_old_version(store: Artefacts, tmp_path: Path) -> None:
+    commit(store, files(tmp_path / "made", page="one"))
+    shutil.copytree(store._path, tmp_path / "copy")
+    copied = Artefacts(str(tmp_path / "copy"), Session())
+    latest = tmp_path / "copy" / "dashboards" / "sales" / "latest"
+    assert not latest.is_symlink()
+    commit(copied, files(tmp_path / "made", page="two"), 1)
+    assert (latest / "page").read_text() == "two"
+
+
 def test_one_of_two_writers_wins(store: Artefacts, tmp_path: Path) -> None:
     commit(store, files(tmp_path / "made", page="one"))
     commit(store, files(tmp_path / "made", page="two"), 1)

@@ -307,7 +307,10 @@ def _check_written(load: Load, before: _Versions, record: Record) -> _Versions:
 
 
 def _point_latest(versions: _Versions) -> None:
-    """Have the link `latest` lead to the last version; where there are no links there is none."""
+    """Have the link `latest` lead to the last version; where there are no links there is none.
+
+    A folder of that name is what a copy has made of the link: it would show an old version for ever.
+    """
     assert versions.last is not None
     link, target = versions.folder / LATEST, versions.place_of(versions.last).name
     with suppress(OSError):
@@ -317,6 +320,8 @@ def _point_latest(versions: _Versions) -> None:
     with suppress(OSError):
         aside.unlink(missing_ok=True)
         aside.symlink_to(target)
+        if link.is_dir() and not link.is_symlink():
+            remove_tree(link)
         os.replace(aside, link)
 
 
