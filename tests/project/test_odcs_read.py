@@ -6,11 +6,16 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from headwater.core.product import PortContract, SlaName, SlaTerm, check_to_json
 from headwater.core.types import DELTA_TYPES
+from headwater.core.values import Plain
 from headwater.documents import parse_document
 from headwater.project.readers.product_files import ProductReading, read_products
+from tests.project.test_odcs_written import FOREIGN
+from tests.project.test_products import SHOP
 
 PRODUCT = """\
 apiVersion: v1.0.0
@@ -330,6 +335,7 @@ def no(where: str, text: str, what: str, fix: str, line: int) -> Any:
         no("rule", "{type: magic, mustBe: 0}", "a rule of the type 'magic'", "", 13),
         no("rule", "{description: x, mustBe: 0}", "a rule of the library without a metric", "nullValues", 13),
         no("property", "relationships: [{to: far.away}]", "which dataset the relationship to far.away", "headw", 12),
+        no("property", "relationships: [{to: 'x.yaml#/schema/orders/properties/id'}]", "which dataset", "headw", 12),
         no("property", "relationships: [{to: [a.b, a.c]}]", "no foreign key of one column", "leave", 12),
         no("property", "physicalType: integer", "INTEGER is kept as BIGINT in a port", "write type: bigint", 10),
         no("property", "physicalType: NUMBER(38)", "'NUMBER(38)' is no type", "", 10),
@@ -424,3 +430,41 @@ def test_several_objects_versions_and_contracts() -> None:
     assert read(PRODUCT, CONTRACT, other).notes == [
         "products/c2.odcs.yaml:1: contract c-9: no port of a product names it"
     ]
+
+
+def places(value: Any, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    """Every place in a document."""
+    below = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(found for key, one in below for found in places(one, (*path, key)))]
+
+
+FOREIGN_C1 = FOREIGN.replace("53581432-6c55-4ba2-a65f-72344a91553a", "c-1").lstrip("\n")
+NONSENSE: list[Any] = [
+    None,
+    [],
+    {},
+    "",
+    "x",
+    Plain("1"),
+    Plain("-1.5"),
+    [Plain("1"), []],
+    {"a": [{}]},
+    Plain("true"),
+    [None],
+]
+
+
+@given(st.data())
+@settings(max_examples=150, deadline=None)
+def test_nonsense_anywhere_is_an_error_or_nothing(data: st.DataObject) -> None:
+    documents = [
+        parse_document(text, f"products/{at}.yaml") for at, text in enumerate((PRODUCT, FOREIGN_C1, SHOP.lstrip("\n")))
+    ]
+    document = data.draw(st.sampled_from(documents))
+    path = data.draw(st.sampled_from(places(document.data)[1:]))
+    at = document.data
+    for key in path[:-1]:
+        at = at[key]
+    at[path[-1]] = data.draw(st.sampled_from(NONSENSE))
+    reading = read_products(documents, "sales", DELTA_TYPES)
+    assert all(error.path.startswith("products/") and error.line for error in reading.errors)

@@ -291,10 +291,11 @@ class _Reader:
             what = "a relationship that is no foreign key of one column cannot be evaluated"
             self.error(key, what, "leave it out, or say it in a rule of type: text")
             return None
-        path = str(relationship.to).rpartition("#")[2].strip("/").split("/")
-        table, field_name = path[1::2][:2] if len(path) == 4 else str(relationship.to).partition(".")[::2]
+        file, _, inner = str(relationship.to).rpartition("#")
+        path = inner.strip("/").split("/")
+        table, field_name = path[1::2] if len(path) == 4 else str(relationship.to).partition(".")[::2]
         for one in self.odcs.schema_:
-            if one.name == table or one.unread.get("id") == table:
+            if not file and table in (one.name, one.unread.get("id")):
                 dataset = str(custom_value(one.custom_properties, f"{PREFIX}from") or one.physical_name)
                 fields = {prop.name: prop.column for prop in one.properties}
                 if "." in dataset:

@@ -31,7 +31,11 @@ class Spec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-TypeName = Annotated[str, BeforeValidator(normalize_type)]
+def _read_type(value: Any) -> Any:
+    return normalize_type(value) if isinstance(value, str) else value
+
+
+TypeName = Annotated[str, BeforeValidator(_read_type)]
 """A DuckDB type, in DuckDB's own spelling once read."""
 
 

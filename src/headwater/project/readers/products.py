@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from headwater.core.dataset import Dataset
@@ -34,11 +33,9 @@ WORD = "port"
 
 
 def _read(context: LoadContext) -> list[Declared]:
+    """Read the products; references stay as they are written, for contracts are kept and shown to everybody."""
     opened = [context.open_document(file) for file in context.files("products", ".yaml", ".yml")]
-    documents = [
-        replace(one, data=context.references.resolve(one, one.data, (), context.errors)) for one in opened if one
-    ]
-    reading = read_products(documents, context.domain, context.stores[STORE].capabilities.types)
+    reading = read_products([one for one in opened if one], context.domain, context.stores[STORE].capabilities.types)
     context.errors += reading.errors
     context.warnings += reading.notes
     for contract in (contract for product in reading.products for contract in product.ports):
