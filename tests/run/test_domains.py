@@ -199,3 +199,20 @@ def test_what_reads_a_lost_column_is_told_with_its_domain(
         loaded.plan()
     assert "shop.staging.orders: column amount is gone" in str(caught.value)
     assert "shop.marts.totals.total" in str(caught.value)
+
+
+def test_a_bare_name_in_a_view_of_a_domain_is_refused(load: Callable[..., LoadedProject]) -> None:
+    """The engine looks for it in the domain of who asks, where another table may have the name."""
+    files = {
+        "models/base.sql": "select 1 as a",
+        "domains/shop/models/base.sql": "select 7 as a",
+        "domains/shop/models/marts/view.sql": "/* headwater\nmaterialize: view\n*/\nselect a\nfrom base",
+    }
+    with pytest.raises(ProjectErrors) as caught:
+        load(**files)
+    (error,) = caught.value.errors
+    assert (error.line, error.fix) == (5, "write main.base")
+    view = files["domains/shop/models/marts/view.sql"].replace("from base", "from main.base")
+    loaded = load(**{**files, "domains/shop/models/marts/view.sql": view})
+    assert loaded.run().status is Status.DONE
+    assert rows(loaded, "from shop.marts.view") == [{"a": 7}]

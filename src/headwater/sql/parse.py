@@ -69,6 +69,7 @@ class Parsed:
         mentions: Every place where a dataset is named: offset in the text (in characters) and name; the offset is -1
             where its namespace is not written there.
         heads: Every place where a name of several parts stands: offset in the text (in characters) and first part.
+        bare: Datasets that are named without a namespace.
     """
 
     tables: tuple[Mention, ...]
@@ -76,6 +77,7 @@ class Parsed:
     refused: tuple[Refused, ...]
     mentions: tuple[tuple[int, str], ...] = ()
     heads: tuple[tuple[int, str], ...] = ()
+    bare: tuple[Mention, ...] = ()
 
 
 @cache
@@ -160,6 +162,7 @@ def _read(text: str, node: dict[str, Any]) -> Parsed:
         tuple(sorted(refused, key=_position)),
         tuple(sorted(reader.mentions)),
         tuple(sorted(reader.heads)),
+        _in_order(reader.bare),
     )
 
 
@@ -209,6 +212,7 @@ class _Reader:
         self.volatile: dict[str, Mention] = {}
         self.mentions: set[tuple[int, str]] = set()
         self.heads: set[tuple[int, str]] = set()
+        self.bare: dict[str, Mention] = {}
 
     def walk(self, node: Any, scope: Mapping[str, _Cte | None]) -> None:
         if isinstance(node, list):
@@ -245,6 +249,8 @@ class _Reader:
             return
         name = ".".join(part for part in (catalog, schema or "main", table) if part)
         self._note_name(self.tables, name, node)
+        if not schema and not catalog:
+            self._note_name(self.bare, name, node)
         offset = int(node.get("query_location", NO_PLACE))
         at = len(self.text.encode()[:offset].decode(errors="replace")) if schema and offset < NO_PLACE else -1
         self.mentions.add((-1 if catalog else at, name))

@@ -12,6 +12,7 @@ from headwater.core.dataset import Dataset
 from headwater.core.fingerprint import Fingerprint
 from headwater.core.graph import Location, Node, Role, node_name
 from headwater.core.layers import Family
+from headwater.core.names import ROOT
 from headwater.core.near import suggest
 from headwater.core.policies import Materialization
 from headwater.core.project import Model, Reference
@@ -98,6 +99,10 @@ class ModelReader:
             self.context.errors.append(ProjectError.at(place(line, column), what, fix))
         if spec is None:
             return None
+        if spec.materialize == Materialization.VIEW and self.context.domain != ROOT:
+            for bare, line, column in entry["bare"]:  # the engine would look for it in the domain of who asks
+                what = f"{name} reads {bare.partition('.')[2]} without its namespace, in a view of a domain"
+                self.context.error(place(line, column), what, f"write {bare}")
         self._check_interval(spec, body, found, path)
         return Model(
             name=name,

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 def judge_query(query: str, cache: ParseCache) -> dict[str, Any]:
     """Return what there is to know of a query before it is bound, as plain values.
 
-    Either `error`: what, fix, line and column; or `tables`, `volatile`, `refused`, `canonical` and `mentions`, with
+    Either `error`: what, fix, line and column; or `tables`, `bare`, `volatile`, `refused`, `canonical` and `mentions`, with
     lines and columns of the text.
     """
-    return dict(cache.get(digest("query judged, with mentions", query), lambda: _judge(query)))
+    return dict(cache.get(digest("query judged, with bare names", query), lambda: _judge(query)))
 
 
 def _judge(query: str) -> dict[str, Any]:
@@ -40,5 +40,6 @@ def _judge(query: str) -> dict[str, Any]:
         "volatile": [found.name for found in parsed.volatile],
         "refused": [[e.what, e.fix, *place(e.line, e.column)] for e in refused],
         "canonical": digest(canonical_text(query)),
+        "bare": [[found.name, *place(found.line, found.column)] for found in parsed.bare],
         "mentions": [list(mention) for mention in parsed.mentions] if probe == query else [],
     }
