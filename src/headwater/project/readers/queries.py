@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 def judge_query(query: str, cache: ParseCache) -> dict[str, Any]:
     """Return what there is to know of a query before it is bound, as plain values.
 
-    Either `error`: what, fix, line and column; or `tables`, `bare`, `volatile`, `refused`, `canonical` and `mentions`, with
-    lines and columns of the text.
+    Either `error`: what, fix, line and column; or `tables`, `bare`, `volatile`, `refused`, `canonical` and `mentions`,
+    with lines and columns of the text.
     """
     return dict(cache.get(digest("query judged, with bare names", query), lambda: _judge(query)))
 
