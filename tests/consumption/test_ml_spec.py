@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from ruamel.yaml import YAML
 
 from headwater.consumption.ml.consumer import LearnedModel
 from headwater.consumption.ml.spec import LearnedModelSpec
+from headwater.consumption.ml.words import MetricName
 from headwater.core.consumer import DeclaredConsumer
 from headwater.core.graph import Location
 from headwater.documents import parse_document
@@ -63,6 +65,17 @@ def test_the_example_is_accepted_as_it_stands(tmp_path: Path) -> None:
             },
         }
     )  # fmt: skip
+
+
+def test_the_documentation_shows_what_is_accepted() -> None:
+    page = (Path(__file__).parents[2] / "docs/machine-learning.md").read_text(encoding="utf-8")
+    shown = page.partition("```yaml\n")[2].partition("```")[0]
+    assert read(shown)[1] == []
+    metrics = set(re.findall(r"`(\w+)`", page.partition("## What is measured")[2].partition("Of two")[0]))
+    assert metrics == {name.value for name in MetricName}
+    assert set(re.findall(r"^\| `(\w+)", page.partition("## What was known")[0], re.MULTILINE)) | {"owner", "kind"} == {
+        *(info.alias or name for name, info in LearnedModelSpec.model_fields.items()), "kind",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
