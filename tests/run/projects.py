@@ -183,7 +183,7 @@ def mesh_project(folder: Path, *, learns: bool) -> Path:
     files = {
         "headwater.yaml": "name: kills\nvars: {bump: 0}\n",
         "models/marts/daily.sql": (
-            "select i as id, timestamp '2026-01-01' + to_hours(i::int) as at, i * 10 + $bump as v, i % 3 = 0 as odd\n"
+            "select i as id, timestamp '2026-01-01' + to_hours(i::int) as due, i * 10 + $bump as v, i % 3 = 0 as odd\n"
             "from range(60) as r(i)\n"
         ),
         "products/daily.yaml": (
@@ -198,10 +198,10 @@ def mesh_project(folder: Path, *, learns: bool) -> Path:
     if learns:
         files |= {
             "models/marts/known.sql": (
-                "select id, at - interval 1 minute as seen, (id % 3) + v % 2 as k from marts.daily\n"
+                "select id, due - interval 1 minute as seen, (id % 3) + v % 2 as k from marts.daily\n"
             ),
             "ml/odd.yaml": (
-                "kind: model\nspine: {from: marts.daily, key: id, time: at, label: odd}\n"
+                "kind: model\nspine: {from: marts.daily, key: id, time: due, label: odd}\n"
                 "features: [{from: marts.known, columns: [k], available: seen}]\ntrain: odd.py:train\n"
                 "split: {test_from: 2026-01-03}\nmetrics: [accuracy]\nscore: {rows: marts.daily, into: lakehouse}\n"
             ),

@@ -200,3 +200,10 @@ def test_reading_only_and_rows_are_refused(store: Artefacts, tmp_path: Path) -> 
         commit(reader, files(tmp_path / "made", page="one"))
     with pytest.raises(ConnectorError, match="cannot append"):
         commit(store, files(tmp_path / "made", page="one"), mode="append")
+
+
+def test_its_name_in_lineage_does_not_change_with_versions(store: Artefacts, tmp_path: Path) -> None:
+    place = str((tmp_path / "artefacts" / "dashboards" / "sales").resolve())
+    commit(store, files(tmp_path / "made", page="one"))
+    for location in ("", store.describe()[NAME].location):
+        assert store.lineage_name(store._path, NAME, location) == ("file", place)

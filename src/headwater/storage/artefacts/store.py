@@ -109,6 +109,11 @@ class Artefacts(Store):
         self._path = path
         self._session = session
 
+    @classmethod
+    def lineage_name(cls, path: str, dataset: str, location: str) -> tuple[str, str]:
+        """Return OpenLineage's (namespace, name) of an artefact: the folder of its versions, whichever is the last."""
+        return "file", str(dataset_folder(path, dataset).resolve())
+
     def describe(self, tables: Sequence[str] | None = None) -> dict[str, TableState]:
         """Describe artefacts by the consumer's name; `location` is the folder of the last one's files."""
         states = {}
