@@ -260,3 +260,14 @@ def test_a_port_cannot_have_the_name_of_a_dataset_or_read_itself(load: Callable[
         load(**{"models/daily_v1.sql": "select 1 as a"})
     with pytest.raises(ProjectErrors, match="a cycle"):
         load(**{"models/marts/daily.sql": "select day, currency, revenue from main.daily_v1"})
+
+
+def test_on_an_empty_environment_the_exported_contract_counts(load: Callable[..., headwater.LoadedProject]) -> None:
+    loaded = load()
+    done = CliRunner().invoke(group, ["-p", loaded.project.root, "contract", "export", "main.daily_v1"])
+    beside = {"products/daily.odcs.yaml": done.output}
+    assert not load(**beside).plan().breaks
+    widened = load(**beside, **{"products/revenue.yaml": PRODUCT.replace("{min: 0}", "{min: -1}")})
+    with pytest.raises(PlanError, match="revenue"):
+        widened.plan()
+    assert load(**beside).run().status is Status.DONE

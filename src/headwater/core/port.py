@@ -21,11 +21,13 @@ class Port:
         model: Selects the promised columns of the dataset that it is made of; its table is the port's.
         contract: What is promised.
         spec: What it says of itself; its checks are all that the contract asks for.
+        committed: What it promised when its contract was last exported beside it: it counts where nothing is published.
     """
 
     model: Model
     contract: PortContract
     spec: DescribedSpec = field(repr=False)
+    committed: PortContract | None = field(default=None, repr=False)
 
     @property
     def name(self) -> str:

@@ -52,6 +52,11 @@ def read_published(states: Mapping[str, TableState]) -> dict[str, PortContract]:
 def find_broken(
     project: Project, states: Mapping[str, TableState], retired: Collection[str] = ()
 ) -> tuple[BrokenPromise, ...]:
-    """Return what was promised and is not any more, by what is declared now."""
-    declared = {name: port.contract for name, port in project.declared(Port).items()}
-    return compare_ports(read_published(states), declared, retired)
+    """Return what was promised and is not any more, by what is declared now.
+
+    What was promised is what was published; where nothing was, what the contract's file beside the product says.
+    """
+    ports = project.declared(Port)
+    declared = {name: port.contract for name, port in ports.items()}
+    committed = {name: port.committed for name, port in ports.items() if port.committed is not None}
+    return compare_ports({**committed, **read_published(states)}, declared, retired)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from headwater.core.names import ROOT
 from headwater.core.near import suggest
+from headwater.core.odcs_read import read_contract
 from headwater.core.product import Product
 from headwater.core.promises import declare_port
 from headwater.core.specs.product import ProductSpec
@@ -20,8 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from headwater.core.graph import Location
+    from headwater.core.product import PortContract
     from headwater.core.types import Landing
     from headwater.documents import Document
+    from headwater.project.readers.odps import ContractFile
 
 KINDS = ("product", "DataProduct", "DataContract")
 """The kinds of files in a folder of products: the short form, ODPS and ODCS."""
@@ -33,11 +36,14 @@ class ProductReading:
 
     Attributes:
         products: Its products, without ports that are broken beyond reading.
+        committed: Contracts in files beside a port of the short form, by the port's dataset: what it promised when the
+            file was exported.
         errors: What is wrong.
         notes: What is kept and not evaluated, for people.
     """
 
     products: list[Product] = field(default_factory=list)
+    committed: dict[str, PortContract] = field(default_factory=dict)
     errors: list[ProjectError] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -65,6 +71,7 @@ def read_products(documents: Sequence[Document], domain: str, types: Mapping[str
         product = None
         if kind == "product":
             product = read_short(document, name, domain, types, reading.errors)
+            _read_committed(product, contracts, types, reading)
         elif kind == "DataProduct":
             product = read_odps(document, name, domain, contracts, types, reading.errors, reading.notes)
         if product is not None:
@@ -75,6 +82,21 @@ def read_products(documents: Sequence[Document], domain: str, types: Mapping[str
             reading.notes.append(f"{one.document.place(())}: contract {one.odcs.id}: no port of a product names it")
     reading.errors += list(_judge_names(reading.products))
     return reading
+
+
+def _read_committed(
+    product: Product | None, contracts: Sequence[ContractFile], types: Mapping[str, Landing], reading: ProductReading
+) -> None:
+    """Read the contracts that were exported from the ports of a product, where they stand beside it."""
+    for port in product.ports if product else ():
+        for one in (one for one in contracts if one.odcs.id == port.contract_id):
+            found = read_contract(
+                one.odcs, one.document.place, types, port=port.port, domain=port.domain, product=port.product
+            )
+            reading.errors += found.errors
+            reading.notes += found.notes
+            if found.contract is not None:
+                reading.committed[port.dataset] = found.contract
 
 
 def read_short(

@@ -45,14 +45,14 @@ def _read(context: LoadContext) -> list[Declared]:
             context.errors.append(reading.errors[-1])
     wrong = {error.path for error in reading.errors}
     return [
-        _declare(contract, context)
+        _declare(contract, reading.committed.get(contract.dataset), context)
         for product in reading.products
         for contract in product.ports
         if contract.location.path not in wrong
     ]
 
 
-def _declare(contract: PortContract, context: LoadContext) -> Declared:
+def _declare(contract: PortContract, committed: PortContract | None, context: LoadContext) -> Declared:
     name, place = contract.dataset, contract.location
     listed = quote_identifiers(column.name for column in contract.columns)
     text = f"SELECT {listed} FROM {quote_dataset(contract.source)}"
@@ -76,7 +76,7 @@ def _declare(contract: PortContract, context: LoadContext) -> Declared:
         fingerprint=Fingerprint.of(digest(text, *types, str(contract.strict)), digest(promised)[:16]),
         domain=context.domain,
     )
-    port = Port(model, contract, spec)
+    port = Port(model, contract, spec, committed)
     dataset = Dataset(port, WORD, Role.PUBLISH, STORE, (contract.source,))
     nodes = (
         Node(node_name(name, Role.PUBLISH), Family.PROCESSING, WORD, Role.PUBLISH, port, place),
