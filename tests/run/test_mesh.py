@@ -129,6 +129,18 @@ def test_a_hidden_column_is_in_no_report(load: Callable[..., headwater.LoadedPro
     assert loaded.rejects("main.daily_v1")[0].num_rows == 4
 
 
+def test_a_check_that_fails_on_a_hidden_value_does_not_show_it(load: Callable[..., headwater.LoadedProject]) -> None:
+    secret = PRODUCT.replace("currency: {type: varchar", "currency: {type: varchar, hidden: true")
+    check = '{sql: "select * from this where cast(currency as integer) = 1"}'
+    loaded = load(**{"products/revenue.yaml": secret.replace("{unique: [day, currency]}", check)})
+    failed = results(loaded.run())["main.daily_v1/publish"]
+    assert failed.status is Status.FAILED
+    assert "withheld" in failed.error
+    assert "EUR" not in failed.error
+    journal = Path(loaded.project.root, ".headwater", "journal.db")
+    assert not any(b"EUR" in path.read_bytes() for path in journal.parent.glob("journal*"))
+
+
 @pytest.mark.parametrize(
     ("before", "after", "told"),
     [

@@ -76,5 +76,8 @@ def _moment(text: str) -> datetime:
 
 
 def _minutes(age: timedelta) -> str:
-    """Write an age in whole minutes, the way people read it."""
-    return format_duration(timedelta(minutes=age // timedelta(minutes=1)))
+    """Write an age the way people read it: days from two of them on, then hours, then minutes."""
+    for unit in (timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)):
+        if age >= 2 * unit or unit == timedelta(minutes=1):
+            return format_duration(unit * (age // unit))
+    return ""

@@ -15,7 +15,7 @@ from headwater.sql.binding import explain_error
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-    from headwater.core.plan import Step, TransformStep
+    from headwater.core.plan import PublishStep, Step, TransformStep
     from headwater.core.project import Model, Project
 
 _DOCTOR = "`headwater doctor` says whether something is damaged; else mend the table's rules"
@@ -51,11 +51,22 @@ def explain_rules(error: Exception, step: Step) -> HeadwaterError:
     if isinstance(error, OSError):
         return StepError(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "), fix="see the file system")
     if _is_duckdb(error) and step.hides_values:
-        return StepError(
-            f"{type(error).__name__} in the rules of the table; its text is withheld, it may show a hidden value",
-            fix="use try_cast and the like in sql and reject_if, so that no value can fail",
-        )
+        return _withhold(error, "rules of the table", "use try_cast and the like in sql and reject_if")
     return StepError(f"{type(error).__name__}: {error}", fix=_DOCTOR if _is_duckdb(error) else "")
+
+
+def explain_publish(error: Exception, step: PublishStep) -> HeadwaterError:
+    """Return what the publish of a port failed with, free of hidden values."""
+    if _is_duckdb(error) and step.hides_values:
+        return _withhold(error, "checks of the port", "use try_cast and the like in checks")
+    return _explain_model(error, step.model)
+
+
+def _withhold(error: Exception, where: str, fix: str) -> HeadwaterError:
+    return StepError(
+        f"{type(error).__name__} in the {where}; its text is withheld, it may show a hidden value",
+        fix=f"{fix}, so that no value can fail",
+    )
 
 
 def explain_user_code(error: Exception, step: TransformStep) -> HeadwaterError:

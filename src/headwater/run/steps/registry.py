@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from headwater.core.plan import ConsumeStep, ExtractStep, LoadStep, PublishStep, ScoreStep, Step, TransformStep
-from headwater.run.boundary import explain_rules, explain_user_code
+from headwater.run.boundary import explain_publish, explain_rules, explain_user_code
 from headwater.run.rejected import forget_failure
 from headwater.run.steps.consume import explain_consumer, run_consume, settle_consume
 from headwater.run.steps.extract import extract_and_retry, settle_extract
@@ -85,7 +85,7 @@ HANDLERS: Mapping[type[Step], Handler] = {
         explain_user_code,
         Together(joins, is_small, table_names, propose_transform),
     ),
-    PublishStep: Handler(settle_transform, run_publish, _nothing, explain_user_code),
+    PublishStep: Handler(settle_transform, run_publish, _nothing, explain_publish),
     ConsumeStep: Handler(settle_consume, run_consume, _nothing, explain_consumer),
     ScoreStep: Handler(settle_consume, run_score, _nothing, explain_consumer),
 }
