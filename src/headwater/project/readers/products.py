@@ -16,7 +16,6 @@ from headwater.core.project import Model, Reference
 from headwater.core.specs import ColumnSpec, DescribedSpec, ModelSpec, ProductSpec
 from headwater.errors import ProjectError
 from headwater.project.cache import digest
-from headwater.project.readers.product_files import read_products
 from headwater.project.readers.reader import Declared, FolderReader
 
 if TYPE_CHECKING:
@@ -34,7 +33,12 @@ WORD = "port"
 
 def _read(context: LoadContext) -> list[Declared]:
     """Read the products; references stay as they are written, for contracts are kept and shown to everybody."""
-    opened = [context.open_document(file) for file in context.files("products", ".yaml", ".yml")]
+    files = context.files("products", ".yaml", ".yml")
+    if not files:  # the standards' models take a while to import
+        return []
+    from headwater.project.readers.product_files import read_products
+
+    opened = [context.open_document(file) for file in files]
     reading = read_products([one for one in opened if one], context.domain, context.stores[STORE].capabilities.types)
     context.errors += reading.errors
     context.warnings += reading.notes
