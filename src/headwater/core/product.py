@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from headwater.core.graph import Location
 from headwater.core.names import ROOT
 from headwater.core.specs.base import CheckSpec
-from headwater.core.specs.product import check_version
 from headwater.core.types import normalize_type
+from headwater.core.values import check_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

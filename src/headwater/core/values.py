@@ -214,3 +214,22 @@ def resolve_scalar(value: Any) -> Any:
     if _CORE_FLOAT.match(value) and not re.match(r"^[-+]?0[0-9]", value):
         return float(value)
     return str(value)
+
+
+_VERSION = re.compile(
+    r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(?:-[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?(?:\+[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?",
+    re.ASCII,
+)
+
+
+def check_version(text: str) -> str:
+    """Return a version that is one of SemVer.
+
+    Source: Semantic Versioning 2.0.0, https://semver.org/.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if not _VERSION.fullmatch(text):
+        raise ValueError(f"{text!r} is not a version: write three numbers, major.minor.patch, like 1.0.0")
+    return text

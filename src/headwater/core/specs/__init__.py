@@ -27,7 +27,6 @@ from headwater.core.specs.base import (
 )
 from headwater.core.specs.ingest import DedupeArgs, IngestSpec, MaskArgs, PrepareRule, missing_columns
 from headwater.core.specs.model import ModelSpec
-from headwater.core.specs.product import AgeArgs, PortColumnSpec, PortSpec, ProductSpec, SlaSpec
 from headwater.core.specs.project import (
     DEFAULT_STORES,
     DefaultsSpec,
@@ -45,7 +44,6 @@ __all__ = [
     "DEFAULT_STORES",
     "OPERATORS",
     "STORES",
-    "AgeArgs",
     "CheckSpec",
     "ColumnCheck",
     "ColumnSpec",
@@ -62,14 +60,10 @@ __all__ = [
     "ModelSpec",
     "MustArgs",
     "PlaceSpec",
-    "PortColumnSpec",
-    "PortSpec",
     "PrepareRule",
-    "ProductSpec",
     "ProjectSpec",
     "RangeArgs",
     "RelationshipArgs",
-    "SlaSpec",
     "SourceColumnSpec",
     "SourceColumns",
     "Spec",

@@ -2,32 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from headwater.core.specs.base import ColumnSpec, DescribedSpec, Spec, read_column
-from headwater.core.values import Duration, Words
-
-_VERSION = re.compile(
-    r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(?:-[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?(?:\+[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?",
-    re.ASCII,
-)
-
-
-def check_version(text: str) -> str:
-    """Return a version that is one of SemVer.
-
-    Source: Semantic Versioning 2.0.0, https://semver.org/.
-
-    Raises:
-        ValueError: It is none.
-    """
-    if not _VERSION.fullmatch(text):
-        raise ValueError(f"{text!r} is not a version: write three numbers, major.minor.patch, like 1.0.0")
-    return text
-
+from headwater.core.values import Duration, Words, check_version
 
 Version = Annotated[str, AfterValidator(check_version)]
 """A version of SemVer: `major.minor.patch`."""

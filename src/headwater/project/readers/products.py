@@ -13,7 +13,7 @@ from headwater.core.layers import Family
 from headwater.core.port import Port
 from headwater.core.product import SlaName, to_json
 from headwater.core.project import Model, Reference
-from headwater.core.specs import ColumnSpec, DescribedSpec, ModelSpec, ProductSpec
+from headwater.core.specs import ColumnSpec, DescribedSpec, ModelSpec
 from headwater.errors import ProjectError
 from headwater.project.cache import digest
 from headwater.project.readers.reader import Declared, FolderReader
@@ -94,4 +94,10 @@ def _names(path: PurePosixPath) -> str:
     return ""
 
 
-PRODUCTS = FolderReader("products", "product", _read, _names, lambda: ProductSpec.model_json_schema(by_alias=True))
+def _json_schema() -> dict[str, Any]:
+    from headwater.core.specs.product import ProductSpec
+
+    return ProductSpec.model_json_schema(by_alias=True)
+
+
+PRODUCTS = FolderReader("products", "product", _read, _names, _json_schema)
