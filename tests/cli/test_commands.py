@@ -53,9 +53,15 @@ def test_init_in_a_named_folder_and_not_twice(call: Call) -> None:
     assert call("init", "2nd shop!", "--json").json["errors"][0]["fix"] == "name another folder"
 
 
+SALES = """kind: product
+ports:
+  sales: {version: 1.0.0, from: marts.daily_sales, strict: false, columns: {day: date}}
+"""
+
 JSON_CALLS = {
     "check": ["check", "--json"],
     "check offline": ["check", "--offline", "--json"],
+    "contract": ["contract", "export", "main.sales_v1", "--json"],
     "doctor": ["doctor", "--json"],
     "draw": ["draw", "--json"],
     "init": ["init", "elsewhere", "--json"],
@@ -75,6 +81,9 @@ JSON_CALLS = {
 
 @pytest.mark.parametrize("name", JSON_CALLS)
 def test_every_command_speaks_json(name: str, done: Call) -> None:
+    if name == "contract":
+        Path("products").mkdir()
+        Path("products/sales.yaml").write_text(SALES)
     outcome = done(*JSON_CALLS[name])
     assert outcome.code == 0
     assert outcome.json is not None

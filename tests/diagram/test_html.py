@@ -214,4 +214,5 @@ def test_the_command_plan_tells_what_a_lost_column_hits(write_project: Write) ->
     assert told[0] == {
         "dataset": "m.t", "column": "k", "change": "changes from BIGINT to VARCHAR",
         "hits": [{"dataset": "m.u", "column": "k", "how": "value", "kind": "table", "domain": "main", "owner": ""}],
+        "is_promise": False,
     }  # fmt: skip

@@ -76,5 +76,5 @@ def test_what_stands_side_by_side_is_accepted(tmp_path: Path) -> None:
         "      warehouse: {path: data/warehouse.duckdb}\n"
     )
     put(tmp_path / "p", {"headwater.yaml": f"name: demo\n{text}", "data/lake/x/y.txt": "x"})
-    names = ["artefacts", "far", "gold", "gold_lake", "lake", "lakehouse", "new", "warehouse"]
+    names = ["artefacts", "far", "gold", "gold_lake", "lake", "lakehouse", "mesh", "new", "warehouse"]
     assert sorted(load_project(tmp_path / "p").stores) == names

@@ -283,3 +283,29 @@ def test_on_an_empty_environment_the_exported_contract_counts(load: Callable[...
     with pytest.raises(PlanError, match="revenue"):
         widened.plan()
     assert load(**beside).run().status is Status.DONE
+
+
+def test_a_contract_is_looked_at_again_when_what_its_checks_look_into_changes(
+    load: Callable[..., headwater.LoadedProject],
+) -> None:
+    known = "select unnest(['EUR', 'USD']) as code"
+    product = PRODUCT.replace(
+        "checks: [", "checks: [{relationship: {to: marts.known, field: code}, column: currency}, "
+    )
+    loaded = load(**{"models/marts/known.sql": known, "products/revenue.yaml": product})
+    assert loaded.run().status is Status.DONE
+    assert {one.status for one in loaded.run().results} == {Status.SKIPPED}
+    loaded = load(**{"models/marts/known.sql": known.replace("'EUR', ", ""), "products/revenue.yaml": product})
+    failed = results(loaded.run())["main.daily_v1/publish"]
+    assert failed.status is Status.FAILED
+    assert "marts.known" in failed.error
+
+
+def test_a_column_that_is_not_there_is_told_at_the_port(load: Callable[..., headwater.LoadedProject]) -> None:
+    with pytest.raises(ProjectErrors) as caught:
+        load(
+            **{"products/revenue.yaml": PRODUCT.replace("      currency:", "      zz: varchar\n      currency:")}
+        ).check()
+    (error,) = caught.value.errors
+    assert (error.path, error.line, error.column) == ("products/revenue.yaml", 5, 3)
+    assert "zz" in error.what

@@ -172,7 +172,9 @@ def _bind_port(
     port: Port, project: Project, observed: Observed, bound: Bound, binder: _LazyBinder, cache: ParseCache
 ) -> None:
     """Bind a port: its columns are those that its contract promises, and the dataset has to give them."""
+    known = len(bound.errors)
     landing = _bind_model(port.model, project, observed, bound, binder, cache)
+    bound.errors[known:] = [ProjectError.at(port.location, one.what, one.fix) for one in bound.errors[known:]]
     given = bound.schemas.get(port.model.inputs[0]) or ()
     unkept = tell_unkept(port.contract, landing, given) if port.name in bound.queries and landing else ()
     bound.errors += [ProjectError.at(port.location, f"{port.name}: {one}", _KEEP) for one in unkept]

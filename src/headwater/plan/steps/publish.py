@@ -17,13 +17,17 @@ if TYPE_CHECKING:
 def plan_publish(port: Port, planning: Planning) -> PublishStep:
     """Plan the publish of a port."""
     project, steps, request = planning.project, planning.steps, planning.request
-    inputs = project.physical_inputs(port.name)
+    made_of, looked = project.physical_inputs(port.name), _looked_into(port, planning)
+    inputs = tuple(dict.fromkeys([*made_of, *looked]))
+    below = project.graph.descendants([node_name(port.name, Role.PUBLISH)])
     step = PublishStep(
         node=node_name(port.name, Role.PUBLISH),
         decision=Decision.RUN,
         cause=Cause.NOTHING,
         reason="",
-        upstream=tuple(node for name in inputs if (node := project.datasets[name].writer) in steps),
+        upstream=tuple(
+            node for name in inputs if (node := project.datasets[name].writer) in steps and node not in below
+        ),
         fingerprint=planning.prints[port.name],
         inputs=inputs,
         model=with_views(project, port.model),
@@ -32,3 +36,13 @@ def plan_publish(port: Port, planning: Planning) -> PublishStep:
     )
     settled = settle_transform(step, planning.observed.states, planning.now, None, request)
     return tell_waits(settled, steps) if settled.decision is Decision.SKIP else settled
+
+
+def _looked_into(port: Port, planning: Planning) -> list[str]:
+    """Return the tables that the contract's checks look into: when those change, it may not be kept any more."""
+    project, found = planning.project, list[str]()
+    for check in port.spec.all_checks():
+        to = check.relationship.to if check.relationship else port.name
+        if to != port.name:
+            found += project.physical_inputs(to) if project.view(to) else [to]
+    return found
