@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from tests.services.postgres import Postgres
 
 TWO = {"a": {"from": "marts.a"}, "b": {"from": "marts.b"}}
-ASK = "SELECT (SELECT count(*) || ' ' || min(v) || ' ' || max(v) FROM gold.a), (SELECT min(v) || ' ' || max(v) FROM gold.b)"
+ASK = (
+    "SELECT (SELECT count(*) || ' ' || min(v) || ' ' || max(v) FROM gold.a), "
+    "(SELECT min(v) || ' ' || max(v) FROM gold.b)"
+)
 
 
 def read_on(publishing: Publishing, isolation: psycopg.IsolationLevel, stop: threading.Event, seen: list[Any]) -> None:

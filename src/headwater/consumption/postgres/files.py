@@ -6,7 +6,7 @@ import json
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from headwater.errors import StepError
+from headwater.consumption.postgres.workbook import write_workbook
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from headwater.consumption.postgres.staging import StagedTable
     from headwater.contracts.consumer import Consumption
     from headwater.postgres import Server
+
+
+CONNECTION = "connection.pbids"
+WORKBOOK = "tables.xlsx"
 
 
 class FileKind(StrEnum):
@@ -34,7 +38,9 @@ def write_files(
     if FileKind.PBIDS in kinds:
         _write_connection(server, consumption)
     if FileKind.XLSX in kinds:
-        raise StepError("files: xlsx cannot be written yet", fix="leave xlsx out")
+        write_workbook(
+            consumption.folder / WORKBOOK, tables, consumption.connection, consumption.queries, consumption.now
+        )
 
 
 def _write_connection(server: Server, consumption: Consumption) -> None:
@@ -45,4 +51,4 @@ def _write_connection(server: Server, consumption: Consumption) -> None:
     address = {"server": server.server, "database": server.database}
     connection = {"details": {"protocol": "postgresql", "address": address}, "options": {}, "mode": "Import"}
     text = json.dumps({"version": "0.1", "connections": [connection]}, indent=2) + "\n"
-    (consumption.folder / "connection.pbids").write_text(text, encoding="utf-8")
+    (consumption.folder / CONNECTION).write_text(text, encoding="utf-8")
