@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 import uuid
 from typing import TYPE_CHECKING
@@ -48,7 +47,8 @@ def dsn(postgres: Postgres) -> Iterator[str]:
     name = f"bi_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(postgres.dsn(), autocommit=True) as session:
         session.execute(f"CREATE DATABASE {name}")
-        yield postgres.dsn(name)
+    yield postgres.dsn(name)
+    with psycopg.connect(postgres.dsn(), autocommit=True) as session:
         session.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
@@ -147,11 +147,10 @@ def test_the_password_stands_nowhere(tmp_path: Path, dsn: str, capfd: pytest.Cap
     assert result.status is Status.FAILED
     assert "check user and password of the connection" in result.error
     assert wrong not in result.error
-    for base, _, names in os.walk(folder / "data"):
-        for name in names:
-            held = open(os.path.join(base, name), "rb").read()  # noqa: SIM115
-            assert PASSWORD.encode() not in held, name
-            assert wrong.encode() not in held, name
+    for file in (path for path in (folder / "data").rglob("*") if path.is_file()):
+        held = file.read_bytes()
+        assert PASSWORD.encode() not in held, file
+        assert wrong.encode() not in held, file
     shown = "".join(capfd.readouterr())
     assert PASSWORD not in shown
     assert wrong not in shown
