@@ -9,8 +9,8 @@ import psycopg
 import pytest
 
 from headwater.api import load
+from headwater.postgres import PostgresError
 from headwater.sources.postgres import cdc as postgres_cdc
-from headwater.sources.postgres.connect import PostgresError
 from tests.run.kill import NOW, copy_project, run_child
 from tests.run.projects import write
 from tests.run.test_kill import kill_and_compare

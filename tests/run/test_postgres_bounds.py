@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from headwater.api import load
 from headwater.cli import group
-from headwater.sources.postgres.connect import Server
+from headwater.postgres import Server
 from tests.run.projects import write
 from tests.run.runner import run_well
 from tests.sources.postgres_database import Database

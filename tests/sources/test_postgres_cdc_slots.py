@@ -10,7 +10,7 @@ import pytest
 from headwater.api import load
 from headwater.core.project import SourceTable
 from headwater.errors import ProjectErrors
-from headwater.sources.postgres.connect import Server
+from headwater.postgres import Server
 from headwater.sources.postgres.slot_names import Owner, Slot, environment_suffix
 from tests.run.projects import write
 

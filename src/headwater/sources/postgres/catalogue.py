@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from headwater.contracts import TableDescription
 from headwater.core.fragments import quote_identifier
 from headwater.core.near import list_near, suggest
-from headwater.sources.postgres.connect import PostgresError
+from headwater.postgres import PostgresError
 from headwater.sources.postgres.types import ServerColumn, ServerType, unfit_sql
 
 if TYPE_CHECKING:

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
     from headwater.contracts import ReadRequest
     from headwater.core.commit import Column
+    from headwater.postgres import Server
     from headwater.sources.postgres.catalogue import ServerTable
-    from headwater.sources.postgres.connect import Server
     from headwater.sources.postgres.pgoutput import RowChange, SentValue
     from headwater.sources.postgres.types import ServerColumn
 

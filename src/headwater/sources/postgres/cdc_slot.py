@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.core.fragments import quote_identifier, quote_text
 from headwater.errors import ProjectError
-from headwater.sources.postgres.connect import PostgresError, PostgresUnavailableError
+from headwater.postgres import PostgresError, PostgresUnavailableError
 from headwater.sources.postgres.pgoutput import read_lsn
 
 if TYPE_CHECKING:
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     import psycopg
 
+    from headwater.postgres import Server
     from headwater.sources.postgres.catalogue import ServerTable
-    from headwater.sources.postgres.connect import Server
     from headwater.sources.postgres.slot_names import Slot
 
 WAL_SEGMENT_BYTES = 16 * 2**20

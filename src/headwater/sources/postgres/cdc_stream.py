@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.contracts import CHANGE_COLUMNS
 from headwater.core.fragments import quote_identifier, quote_text
+from headwater.postgres import PostgresError
 from headwater.sources.postgres.catalogue import ServerTable, resolve_columns
 from headwater.sources.postgres.cdc_slot import in_use
-from headwater.sources.postgres.connect import PostgresError
 from headwater.sources.postgres.pgoutput import UNCHANGED, Relation, SentValue
 from headwater.sources.postgres.rows import RowPlan
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn, PGresult
 
     from headwater.core.commit import Column
-    from headwater.sources.postgres.connect import Server
+    from headwater.postgres import Server
     from headwater.sources.postgres.slot_names import Slot
     from headwater.sources.postgres.types import ServerColumn
 

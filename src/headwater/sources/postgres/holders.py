@@ -7,12 +7,12 @@ known: one that has only read so far may write next, with a time that it took wh
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from headwater.core.fragments import quote_text
+from headwater.postgres import READER_MARK
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,13 +20,9 @@ if TYPE_CHECKING:
 
     import psycopg
 
-READER_MARK = f"r{secrets.token_hex(6)}"
-"""What the names of sessions that read end in."""
-
 NAMED_AFTER = timedelta(minutes=1)
 """How long a transaction is open before a plan names it."""
 
-_NAMED_CHARACTERS = 40
 _SHOWN = 3
 _VIRTUAL = "locktype = 'virtualxid' AND granted AND virtualxid = virtualtransaction"
 """The lock that every open transaction holds on its own number; everybody may see it."""
@@ -49,12 +45,6 @@ _PREPARED = """
 SELECT gid, owner::text, prepared, clock_timestamp() - prepared
 FROM pg_catalog.pg_prepared_xacts WHERE database = current_database() ORDER BY prepared
 """
-
-
-def reader_name(asked: str) -> str:
-    """Return the name of a session that reads: as the connection says, then the mark; a long one is cut before."""
-    plain = "".join(character for character in asked if " " <= character <= "~")
-    return f"{plain[:_NAMED_CHARACTERS].strip()} {READER_MARK}".strip()
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from headwater.core.commit import Column
+    from headwater.postgres import Server
     from headwater.sources.postgres.catalogue import ServerTable
-    from headwater.sources.postgres.connect import Server
     from headwater.sources.postgres.types import ServerColumn
 
 _COPY_BATCH_ROWS = 50_000

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headwater.core.files import read_regular
-from headwater.sources.postgres.connect import PostgresError
+from headwater.postgres import PostgresError
 
 if TYPE_CHECKING:
-    from headwater.sources.postgres.connect import Server
+    from headwater.postgres import Server
 
 _NAME_BYTES = 63
 _COPY_FILE = ".headwater/copy"

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import re
+import secrets
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from headwater.core.near import find_near
 from headwater.core.secrets import redact
 from headwater.errors import ConnectorError, ProjectError, Retryable, Terminal
-from headwater.sources.postgres.holders import reader_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     import psycopg
+
+READER_MARK = f"r{secrets.token_hex(6)}"
+"""What the names of sessions that read end in."""
+
+_NAMED_CHARACTERS = 40
 
 CONNECT_TIMEOUT_S = 2
 """libpq's limit for one host, in whole seconds, 2 at least."""
@@ -49,6 +55,12 @@ _BROKEN = re.compile(
 
 
 _UNKNOWN_WORD = re.compile(r'invalid (?:connection option|URI query parameter):? "(\w{1,40})"')
+
+
+def reader_name(asked: str) -> str:
+    """Return the name of a session that reads: as the connection says, then the mark; a long one is cut before."""
+    plain = "".join(character for character in asked if " " <= character <= "~")
+    return f"{plain[:_NAMED_CHARACTERS].strip()} {READER_MARK}".strip()
 
 
 class PostgresError(ConnectorError, Terminal):
@@ -131,6 +143,11 @@ class Server:
         """The database, as far as the connection names one."""
         return str(self._parameters.get("dbname") or "postgres")
 
+    @property
+    def names_database(self) -> bool:
+        """Whether the connection says which database: itself, by a service, or by the environment."""
+        return bool(self._parameters.get("dbname") or self._parameters.get("service") or os.environ.get("PGDATABASE"))
+
     def connect(self) -> psycopg.Connection[Any]:
         """Open a session that reads, in autocommit mode, and is known as one; the caller closes it.
 
@@ -140,7 +157,7 @@ class Server:
         return self._connect(self._reading)
 
     def connect_writing(self) -> psycopg.Connection[Any]:
-        """Open a session that may make and move publications and slots, in autocommit mode; the caller closes it.
+        """Open a session that may write (rows, publications, slots), in autocommit mode; the caller closes it.
 
         Raises:
             ConnectorError: The server refuses or cannot be reached.

@@ -1,0 +1,1 @@
+"""The consumer kind `postgres`: datasets published as tables of a PostgreSQL database."""
