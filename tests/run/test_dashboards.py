@@ -134,3 +134,18 @@ def test_a_dashboard_in_a_domain(write_project: Write) -> None:
     assert loaded.lineage().datasets["shop.dashboards.revenue"].column("revenue.revenue").leaves == (  # type: ignore[union-attr]
         ("shop.marts.daily", "revenue"),
     )
+
+
+@pytest.mark.parametrize("by_view", [False, True])
+def test_a_page_that_asks_for_the_day_is_never_skipped(write_project: Write, by_view: bool) -> None:
+    """ "The last seven days" would else be those before the last change of the data."""
+    view = "/* headwater\nmaterialize: view\n*/\nselect *, current_date as today from marts.daily"
+    query = (
+        "select day, revenue, today from marts.seen" if by_view else "select day, revenue, now() as t from marts.daily"
+    )
+    text = PAGE.replace("select day, revenue from marts.daily", query)
+    folder = write_project({**PROJECT, "models/marts/seen.sql": view, "dashboards/revenue.md": text})
+    assert result_of(headwater.load(folder)).status is Status.DONE
+    again = result_of(headwater.load(folder))
+    assert again.status in (Status.DONE, Status.UNCHANGED)
+    assert "calls" in again.reason

@@ -145,3 +145,19 @@ def test_it_works_in_a_domain(write_project: Write) -> None:
     done = results(folder)
     assert {one.status for one in done.values()} == {Status.DONE}, [one.error for one in done.values()]
     assert headwater.load(folder).query("select count(*) as n from crm.marts.late").to_pylist() == [{"n": 200}]
+
+
+def test_a_damaged_model_gives_no_scores(write_project: Write) -> None:
+    folder = write_project(PROJECT)
+    results(folder)
+    model = (folder / "data/artefacts/ml/churn/latest/model.skops").resolve()
+    content = bytearray(model.read_bytes())
+    content[len(content) // 2] ^= 1
+    model.write_bytes(content)
+    write_project({"ml/churn.yaml": DECLARED.replace("owner: ann", "owner: ann\ndescription: x")})
+    loaded = headwater.load(folder)
+    failed = {r.step: r for r in loaded.run(select=["ml.churn_scores"], full=["ml.churn_scores"]).results}
+    assert failed["ml.churn_scores/score"].status is Status.FAILED
+    assert "its bytes are not those that were written" in failed["ml.churn_scores/score"].error
+    assert "headwater run --reset ml.churn" in failed["ml.churn_scores/score"].error
+    assert loaded.query("select count(*) as n from ml.churn_scores").to_pylist() == [{"n": 400}]

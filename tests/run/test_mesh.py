@@ -301,6 +301,25 @@ def test_a_contract_is_looked_at_again_when_what_its_checks_look_into_changes(
     assert "marts.known" in failed.error
 
 
+def test_a_relationship_is_looked_at_again_when_its_target_changes(
+    load: Callable[..., headwater.LoadedProject],
+) -> None:
+    """Of a model, too: its rows stay, and the check is evaluated on them."""
+    known = "select unnest(['EUR', 'USD']) as code"
+    header = "/* headwater\nchecks: [{relationship: {to: marts.known, field: code}, column: currency}]\n*/\n"
+    files = {"models/marts/known.sql": known, "models/marts/daily.sql": header + DAILY}
+    loaded = load(**files)
+    assert loaded.run().status is Status.DONE
+    assert {one.status for one in loaded.run().results} == {Status.SKIPPED}
+    added = load(**{**files, "models/marts/known.sql": known.replace("'USD'", "'USD', 'CHF'")})
+    checked = results(added.run())["marts.daily/transform"]
+    assert (checked.status, checked.version) == (Status.UNCHANGED, 1)
+    assert "its checks look into marts.known" in checked.reason
+    gone = load(**{**files, "models/marts/known.sql": known.replace("'EUR', ", "")})
+    assert results(gone.run())["marts.daily/transform"].status is Status.FAILED
+    assert results(gone.run())["marts.daily/transform"].status is Status.FAILED
+
+
 def test_a_column_that_is_not_there_is_told_at_the_port(load: Callable[..., headwater.LoadedProject]) -> None:
     with pytest.raises(ProjectErrors) as caught:
         load(

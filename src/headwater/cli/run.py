@@ -67,6 +67,8 @@ def command(
             select_datasets(loaded.graph, terms, lambda _: True)
         if reset or retire:
             loaded.reset(reset, retire=retire, wait=wait, tell=_tell)
+            for name in retire:
+                _tell(f"{name}: retired, its table is dropped")
         progress = make_progress("quiet" if as_json else log, loaded.project.secrets)
         with progress:
             run = loaded.run(

@@ -28,6 +28,7 @@ class ConsumerQuery:
         location: File and line of its first line.
         reads: The datasets it reads, in the order of first mention; filled in when the project is loaded.
         names: The dataset behind every name that is written otherwise than in full; filled in likewise.
+        volatile: Functions that make it give other rows at another time; filled in likewise.
     """
 
     name: str
@@ -35,6 +36,7 @@ class ConsumerQuery:
     location: Location
     reads: tuple[str, ...] = ()
     names: Mapping[str, str] = field(default_factory=dict)
+    volatile: tuple[str, ...] = ()
 
     def place(self, line: int, column: int = 0) -> Location:
         """Return the place in the file of a line and column (from 1) of the query; its first line without one."""

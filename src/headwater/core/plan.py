@@ -84,6 +84,7 @@ class Step(ABC):
         fingerprint: What its commit will be marked with.
         inputs: Stored datasets whose versions decide whether it runs.
         full: What is there is not built upon: everything is read or computed anew.
+        looked_into: Stored datasets that its checks look into: when one changes they are evaluated again.
     """
 
     role: ClassVar[Role]
@@ -96,6 +97,7 @@ class Step(ABC):
     fingerprint: Fingerprint = NO_FINGERPRINT
     inputs: tuple[str, ...] = ()
     full: bool = False
+    looked_into: tuple[str, ...] = ()
 
     @property
     @abstractmethod
@@ -285,11 +287,17 @@ CONTRACT = "contract"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsumeStep(Step):
-    """Have a consumer make its files, and commit them."""
+    """Have a consumer make its files, and commit them.
+
+    `volatile` are the functions that it calls, itself or by a view, and that give something else at another time;
+    `uses_clock` says that a view it reads has `$now`.
+    """
 
     role: ClassVar[Role] = Role.CONSUMER
 
     consumer: DeclaredConsumer
+    volatile: tuple[str, ...] = ()
+    uses_clock: bool = False
 
     @property
     def location(self) -> Location:
@@ -299,11 +307,13 @@ class ConsumeStep(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreStep(Step):
-    """Have a consumer's artefact give scores to rows, and commit them."""
+    """Have a consumer's artefact give scores to rows, and commit them; the attributes are as those of `ConsumeStep`."""
 
     role: ClassVar[Role] = Role.SCORE
 
     scores: DeclaredScores
+    volatile: tuple[str, ...] = ()
+    uses_clock: bool = False
 
     @property
     def location(self) -> Location:

@@ -6,11 +6,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from headwater.core.graph import Role
-from headwater.core.plan import Cause, Plan
+from headwater.core.plan import Cause, Decision, Plan
 from headwater.errors import PlanError
 from headwater.plan.clocks import tell_clocks
 from headwater.plan.moves import tell_moves
-from headwater.plan.planning import Observed, Planning, RunRequest
+from headwater.plan.planning import Observed, Planning, RunRequest, tell_waits
 from headwater.plan.select import select_datasets
 from headwater.plan.steps.consume import plan_consume, plan_score
 from headwater.plan.steps.ingest import plan_extract, plan_load
@@ -97,7 +97,8 @@ def _wait_for_checked(project: Project, steps: dict[str, Step]) -> None:
         views = [name for target in targets if project.view(target) for name in project.physical_inputs(target)]
         writers = [project.datasets[target].writer for target in (*targets, *views)]
         free = [node for node in writers if node in steps and node != name and not _waits_for(steps, node, name)]
-        steps[name] = replace(steps[name], upstream=tuple(dict.fromkeys([*step.upstream, *free])))
+        waiting = replace(steps[name], upstream=tuple(dict.fromkeys([*step.upstream, *free])))
+        steps[name] = tell_waits(waiting, steps) if waiting.decision is Decision.SKIP and step.looked_into else waiting
 
 
 def _waits_for(steps: Mapping[str, Step], name: str, other: str) -> bool:

@@ -137,7 +137,9 @@ def _propose_commit(proposal: Proposal, context: RunContext) -> Commit:
     kept = last if proposal.change.mode == "record" else None
     sequence = last.sequence + 1 if last else context.catalogue.seen_version(step.dataset) + 1
     versions = {
-        name: context.catalogue.states[name].version for name in step.inputs if name in context.catalogue.states
+        name: context.catalogue.states[name].version
+        for name in (*step.inputs, *step.looked_into)
+        if name in context.catalogue.states
     }
     return Commit(
         producer=step.node,

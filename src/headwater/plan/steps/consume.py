@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from headwater.core.fingerprint import Fingerprint
 from headwater.core.graph import Role, node_name
-from headwater.core.plan import Cause, ConsumeStep, Decision, ScoreStep, Step
+from headwater.core.plan import Cause, ConsumeStep, Decision, ScoreStep
 from headwater.plan.planning import tell_gone, tell_waits
+from headwater.plan.steps.transform import read_views
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from headwater.core.commit import TableState
-    from headwater.core.consumer import DeclaredConsumer, DeclaredScores
+    from headwater.core.consumer import ConsumerQuery, DeclaredConsumer, DeclaredScores
     from headwater.plan.planning import Planning
 
 MadeT = TypeVar("MadeT", ConsumeStep, ScoreStep)
@@ -25,19 +27,24 @@ PROBLEMS = "problems"
 
 def plan_consume(consumer: DeclaredConsumer, planning: Planning) -> ConsumeStep:
     """Plan what a consumer makes."""
-    step = ConsumeStep(node=consumer.name, consumer=consumer, **_common(consumer.name, planning))
-    return _waiting(settle_consume(step, planning.observed.states), planning)
+    common = _common(consumer.name, consumer.queries, planning)
+    step = ConsumeStep(node=consumer.name, consumer=consumer, **common)
+    return _waiting(settle_consume(step, planning.observed.states, planning.now), planning)
 
 
 def plan_score(scores: DeclaredScores, planning: Planning) -> ScoreStep:
     """Plan the scores that a consumer's artefact gives."""
-    step = ScoreStep(node=node_name(scores.name, Role.SCORE), scores=scores, **_common(scores.name, planning))
-    return _waiting(settle_consume(step, planning.observed.states), planning)
+    common = _common(scores.name, (scores.query,), planning)
+    step = ScoreStep(node=node_name(scores.name, Role.SCORE), scores=scores, **common)
+    return _waiting(settle_consume(step, planning.observed.states, planning.now), planning)
 
 
-def _common(name: str, planning: Planning) -> dict[str, Any]:
+def _common(name: str, queries: Sequence[ConsumerQuery], planning: Planning) -> dict[str, Any]:
     project, steps = planning.project, planning.steps
     inputs = project.physical_inputs(name)
+    views = read_views(project, project.everything[name].inputs)
+    volatile = [function for query in queries for function in query.volatile]
+    volatile += [function for view in views if view.spec.volatile != "ignore" for function in view.volatile]
     return {
         "decision": Decision.RUN,
         "cause": Cause.NOTHING,
@@ -46,6 +53,8 @@ def _common(name: str, planning: Planning) -> dict[str, Any]:
         "fingerprint": planning.prints[name],
         "inputs": inputs,
         "full": name in planning.request.full,
+        "volatile": tuple(dict.fromkeys(volatile)),
+        "uses_clock": any("now" in view.uses for view in views),
     }
 
 
@@ -53,14 +62,14 @@ def _waiting(step: MadeT, planning: Planning) -> MadeT:
     return tell_waits(step, planning.steps) if step.decision is Decision.SKIP else step
 
 
-def settle_consume(step: MadeT, states: Mapping[str, TableState]) -> MadeT:
+def settle_consume(step: MadeT, states: Mapping[str, TableState], now: datetime) -> MadeT:
     """Decide whether a consumer makes its files, or its scores, from their own state and their inputs as they are."""
-    cause, reason = _why(step, states)
+    cause, reason = _why(step, states, now)
     decision = Decision.SKIP if cause is Cause.NOTHING else Decision.RUN
     return replace(step, decision=decision, cause=cause, reason=reason or "nothing it reads has changed")
 
 
-def _why(step: Step, states: Mapping[str, TableState]) -> tuple[Cause, str]:
+def _why(step: ConsumeStep | ScoreStep, states: Mapping[str, TableState], now: datetime) -> tuple[Cause, str]:
     own = states.get(step.dataset)
     if step.full:
         return Cause.ASKED, "asked for with --full"
@@ -72,5 +81,9 @@ def _why(step: Step, states: Mapping[str, TableState]) -> tuple[Cause, str]:
         return Cause.DECLARATION, "its declaration changed"
     if own.position.get(PROBLEMS):
         return Cause.INCOMPLETE, "a part of the last one went wrong"
+    if step.volatile:
+        return Cause.VOLATILE, f"calls {', '.join(f'{name}()' for name in step.volatile)}"
+    if step.uses_clock and own.commit.now != now.isoformat():
+        return Cause.VOLATILE, "uses $now"
     changed = [name for name in step.inputs if name in states and own.commit.inputs.get(name) != states[name].version]
     return (Cause.INPUTS, f"{', '.join(changed)} changed") if changed else (Cause.NOTHING, "")

@@ -13,7 +13,7 @@ from headwater.plan.intervals import clip_span, find_due, rebuilt_span, subtract
 from headwater.plan.planning import RunRequest, tell_gone, tell_waits
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from headwater.core.commit import Commit, TableState
@@ -55,6 +55,7 @@ def plan_transform(model: Model, planning: Planning) -> TransformStep:
         inputs=inputs,
         model=with_views(project, model),
         full=full,
+        looked_into=looked_into(project, model.name),
     )
     settled = settle_transform(step, observed.states, now, observed.time_sources.get(model.name), request)
     if settled.decision is Decision.SKIP:
@@ -64,15 +65,30 @@ def plan_transform(model: Model, planning: Planning) -> TransformStep:
 
 def with_views(project: Project, model: Model) -> Model:
     """Return a model that is as volatile as the views it reads."""
-    volatile, uses = dict.fromkeys(model.volatile), dict.fromkeys(model.uses)
-    queue = list(model.inputs)
-    while queue:
-        if (view := project.view(queue.pop())) is not None:
-            queue.extend(view.inputs)
-            uses.update(dict.fromkeys(view.uses))
-            if model.spec.volatile != "ignore":
-                volatile.update(dict.fromkeys(view.volatile))
+    views = read_views(project, model.inputs)
+    uses = dict.fromkeys([*model.uses, *(word for view in views for word in view.uses)])
+    volatile = dict.fromkeys(model.volatile)
+    if model.spec.volatile != "ignore":
+        volatile.update(dict.fromkeys(function for view in views for function in view.volatile))
     return replace(model, volatile=tuple(volatile), uses=tuple(uses))
+
+
+def read_views(project: Project, names: Iterable[str]) -> list[Model]:
+    """Return the views among datasets, and those that they read."""
+    found: dict[str, Model] = {}
+    queue = list(names)
+    while queue:
+        if (view := project.view(queue.pop())) is not None and view.name not in found:
+            found[view.name] = view
+            queue.extend(view.inputs)
+    return list(found.values())
+
+
+def looked_into(project: Project, name: str) -> tuple[str, ...]:
+    """Return the stored datasets that a dataset's checks look into, beside itself."""
+    targets = [check.relationship.to for check in project.everything[name].checks if check.relationship is not None]
+    stored = (one for to in targets for one in (project.physical_inputs(to) if project.view(to) else (to,)))
+    return tuple(dict.fromkeys(one for one in stored if one != name))
 
 
 def settle_transform(
@@ -148,7 +164,10 @@ def _why_transform(
     changed = [name for name in step.inputs if name in states and commit.inputs.get(name) != states[name].version]
     if changed:
         return Cause.INPUTS, f"{', '.join(changed)} changed"
-    return (Cause.CHECKS, "its checks changed") if new.checks != old.checks else (Cause.NOTHING, "")
+    if new.checks != old.checks:
+        return Cause.CHECKS, "its checks changed"
+    looked = [n for n in step.looked_into if n in states and commit.inputs.get(n) != states[n].version]
+    return (Cause.CHECKS, f"its checks look into {', '.join(looked)}, which changed") if looked else (Cause.NOTHING, "")
 
 
 def _why_volatile(model: Model, commit: Commit, now: datetime) -> str:

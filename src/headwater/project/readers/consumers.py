@@ -158,7 +158,8 @@ class ConsumerReader:
             for what, fix, line, column in [entry["error"]] if "error" in entry else entry["refused"]:
                 self.context.errors.append(ProjectError.at(query.place(line, column), what, fix))
             tables = entry.get("tables", ())
-            judged.append(replace(query, reads=tuple(name for name, _, _ in tables)))
+            volatile = tuple(entry.get("volatile", ()))
+            judged.append(replace(query, reads=tuple(name for name, _, _ in tables), volatile=volatile))
             for name, line, column in tables:
                 found.setdefault(name, Reference(name, query.place(line, column)))
         return tuple(judged), tuple(found.values())

@@ -32,7 +32,7 @@ def settle_consume(step: MadeT, context: RunContext) -> MadeT:
     """Decide again when the inputs are done."""
     if step.decision is not Decision.IF_INPUTS_CHANGED:
         return step
-    return plan_again(step, context.catalogue.states)
+    return plan_again(step, context.catalogue.states, context.now)
 
 
 def run_consume(step: ConsumeStep, context: RunContext) -> StepResult:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headwater.contracts import Change, Load, Scoring, Select
+from headwater.contracts import Change, FileStore, Load, Scoring, Select
 from headwater.core.fragments import SelectSql
 from headwater.core.run import EventName
 from headwater.errors import StateError, StepError
@@ -37,6 +37,9 @@ def run_score(step: ScoreStep, context: RunContext) -> StepResult:
     artefact = catalogue.states.get(scores.consumer.name)
     if artefact is None or artefact.commit is None:
         raise StepError(f"{scores.consumer.name} has not been made yet", fix="run it as well")
+    store = catalogue.store_of(scores.consumer.name)
+    if isinstance(store, FileStore) and (wrong := store.find_damaged(scores.consumer.name)):
+        raise StateError(f"{scores.consumer.name}: {wrong[0]}", fix=artefact.way_out)
     consumer = load_consumer(scores.consumer.kind)(scores.consumer)
     assert isinstance(consumer, Scoring)
     for name in scores.query.reads:
@@ -45,8 +48,8 @@ def run_score(step: ScoreStep, context: RunContext) -> StepResult:
         rows = connection.sql(scores.query.sql).to_arrow_table()
         connection.register(_SCORES, consumer.score(Path(artefact.location), rows, temporary))
         query = SelectSql(f"SELECT * FROM {_SCORES}")
-        store = context.project.stores[context.project.store_of(step.dataset)]
-        landed, columns = land_query(query, describe_query(connection, query), store, step.dataset)
+        into = context.project.stores[context.project.store_of(step.dataset)]
+        landed, columns = land_query(query, describe_query(connection, query), into, step.dataset)
         load = Load(
             table=step.dataset,
             producer=step.node,
