@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from deltalake import DeltaTable
 import headwater
 from headwater.cli import group
 from headwater.core.run import Run, Status, StepResult
-from headwater.errors import HeadwaterError, PlanError, ProjectErrors
+from headwater.errors import HeadwaterError, PlanError, ProjectErrors, StateError
+from headwater.plan.ports import read_published
 
 Write = Callable[[dict[str, str]], Path]
 
@@ -328,3 +330,19 @@ def test_a_column_that_is_not_there_is_told_at_the_port(load: Callable[..., head
     (error,) = caught.value.errors
     assert (error.path, error.line, error.column) == ("products/revenue.yaml", 5, 3)
     assert "zz" in error.what
+
+
+def test_a_published_contract_that_cannot_be_read_is_told(load: Callable[..., headwater.LoadedProject]) -> None:
+    loaded = load()
+    loaded.run()
+    states = loaded.states()
+    state = states["main.daily_v1"]
+    later = {**state.position, "contract": {**state.position["contract"], "form": 99}}
+    with pytest.raises(StateError, match="of the form 99") as caught:
+        read_published({"main.daily_v1": replace(state, position=later)})
+    assert caught.value.fix == "headwater run --reset main.daily_v1"
+
+
+def test_only_ports_go_into_the_mesh(load: Callable[..., headwater.LoadedProject]) -> None:
+    with pytest.raises(ProjectErrors, match="'mesh' is not known"):
+        load(**{"models/marts/off.sql": "/* headwater\nstore: mesh\n*/\nselect 1 as a"})

@@ -22,7 +22,7 @@ class Capabilities:
         keeps_objects: It keeps files as they are, beside the table that lists them (`ObjectStore`).
         keeps_views: A view model can stand in it, for tools that open it alone.
         has_row_ids: It tells rows apart by DuckDB's `rowid`, which a column of that name hides.
-        keeps_tables: Tables can be kept in it; else it keeps the files that consumers make.
+        keeps_tables: Models and the tables of sources may go into it; else it is for ports, or what consumers make.
         is_file: Its path is one file; those whose names begin like it, with a dot after it, are its own as well.
     """
 
@@ -58,4 +58,4 @@ class DeclaredStore:
     @property
     def merges(self) -> bool:
         """Whether it can write rows by key."""
-        return "merge" in self.capabilities.modes
+        return "merge" in self.capabilities.modes and self.capabilities.keeps_tables

@@ -8,6 +8,7 @@ from headwater.contracts import SYSTEM_COLUMNS
 from headwater.core.plan import CONTRACT
 from headwater.core.port import Port
 from headwater.core.product import from_json
+from headwater.errors import StateError
 from headwater.plan.promises import compare_ports
 
 if TYPE_CHECKING:
@@ -40,12 +41,19 @@ def tell_unkept(contract: PortContract, columns: Sequence[Column], given: Sequen
 
 
 def read_published(states: Mapping[str, TableState]) -> dict[str, PortContract]:
-    """Return the contracts that were last published, by the port's dataset."""
+    """Return the contracts that were last published, by the port's dataset.
+
+    Raises:
+        StateError: One of them cannot be read: it is not known what was promised.
+    """
     found = {}
     for name, state in states.items():
         kept = state.position.get(CONTRACT)
         if state.commit is not None and isinstance(kept, dict):
-            found[name] = from_json(kept)
+            try:
+                found[name] = from_json(kept)
+            except ValueError as error:
+                raise StateError(f"{name}: the contract that was published: {error}", fix=state.way_out) from None
     return found
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 from headwater.core.layers import Family
+from headwater.core.stores import Capabilities
 from headwater.storage.delta.store import DeltaStore
 
 
@@ -21,3 +23,4 @@ class Mesh(DeltaStore):
 
     kind: ClassVar[str] = "mesh"
     family: ClassVar[Family] = Family.MESH
+    capabilities: ClassVar[Capabilities] = replace(DeltaStore.capabilities, keeps_tables=False)
