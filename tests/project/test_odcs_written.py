@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from headwater.core.odcs import contract_text
-from headwater.core.odcs_read import ContractReading, read_contract
+from headwater.core.odcs.read import ContractReading, read_contract
+from headwater.core.odcs.write import contract_text
 from headwater.core.patterns import FORMATS, pattern_of_search, search_of_pattern
 from headwater.core.product import PortContract
 from headwater.core.types import DELTA_TYPES

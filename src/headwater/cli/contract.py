@@ -21,7 +21,7 @@ def command(ctx: click.Context, action: str, port: str, output: str | None, as_j
 
     def body() -> int:
         from headwater.core.near import suggest
-        from headwater.core.odcs import contract_text, write_contract
+        from headwater.core.odcs.write import contract_text, write_contract
         from headwater.core.port import Port
         from headwater.errors import ProjectError
 

@@ -6,23 +6,25 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from headwater.core.consumer import DeclaredConsumer, DeclaredScores
-from headwater.core.graph import Role
+from headwater.core.graph import Location, Role
 from headwater.core.names import MAIN_SCHEMA, ROOT, full_name
 from headwater.core.near import suggest
 from headwater.core.port import Port
 from headwater.core.project import Model, SourceTable
 from headwater.core.specs import DescribedSpec
+from headwater.core.texts import visible
 from headwater.errors import ProjectError
+from headwater.project.names import FIX_NAME, RESERVED_NAMESPACES, folded, name_problem
+from headwater.project.readers.reader import DOMAINS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from headwater.core.consumer import ConsumerQuery
     from headwater.core.dataset import Dataset, Declaration
-    from headwater.core.graph import Location
     from headwater.core.project import Reference
     from headwater.core.specs import CheckSpec
-    from headwater.project.readers import Declared
+    from headwater.project.readers import Declared, LoadContext
 
 
 DescribedT = TypeVar("DescribedT", bound=DescribedSpec)
@@ -64,6 +66,31 @@ class DomainNames:
         """Return the names that a domain may write."""
         own = f"{domain}." if domain != ROOT else ""
         return [name.removeprefix(own) for name in self.datasets if self.reads(domain, name)]
+
+
+def list_domains(context: LoadContext) -> tuple[str, ...]:
+    """Return the domains of a project, those whose names are refused too; problems are added to the context."""
+    folder = context.root / DOMAINS
+    entries = sorted(folder.iterdir()) if folder.is_dir() else []
+    seen: dict[str, str] = {}
+    found = []
+    for entry in entries:
+        if entry.name.startswith(".") or entry.name == "__pycache__":
+            continue
+        place = Location(context.path_of(entry))
+        if not entry.is_dir():
+            context.error(place, f"{entry.name} is no folder of a domain", f"move it into {DOMAINS}/<domain>/")
+            continue
+        name, twin = entry.name, seen.setdefault(folded(entry.name), entry.name)
+        if problem := name_problem(name):
+            context.error(place, f"the domain {visible(name)!r} {problem}", FIX_NAME)
+        elif name.lower() in {ROOT, *RESERVED_NAMESPACES} or "__" in name or "." in name or name.startswith("_"):
+            context.error(place, f"a domain cannot be named {name}", "choose another name")
+        elif twin != name:
+            context.error(place, f"the domains {twin} and {name} differ only in case", "rename one")
+        else:
+            found.append(name)
+    return tuple(found)
 
 
 def resolve_references(

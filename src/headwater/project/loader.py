@@ -22,9 +22,8 @@ from headwater.errors import ProjectError, ProjectErrors
 from headwater.plugins import list_kinds
 from headwater.project.cache import ParseCache
 from headwater.project.checks import judge_checks
-from headwater.project.domains import DomainNames, resolve_checks, resolve_references
-from headwater.project.names import folded, name_problem
-from headwater.project.naming import check_names, list_domains
+from headwater.project.domains import DomainNames, list_domains, resolve_checks, resolve_references
+from headwater.project.names import FIX_NAME, check_names, folded, name_problem
 from headwater.project.readers import DOMAINS, READERS, LoadContext
 from headwater.project.references import References
 from headwater.project.stores import PROJECT_FOLDERS, read_stores
@@ -40,7 +39,6 @@ if TYPE_CHECKING:
     from headwater.project.readers import Declared
 
 PROJECT_FILE = "headwater.yaml"
-_FIX_NAME = "name it with letters, digits, - and _"
 
 
 def find_root(folder: str | os.PathLike[str]) -> Path:
@@ -205,11 +203,11 @@ class _Loader:
         for name in names:
             place, twin = document.place(("environments", name)), seen.setdefault(folded(name), name)
             if problem := name_problem(name):
-                self.context.error(place, f"the environment {visible(name)!r} {problem}", _FIX_NAME)
+                self.context.error(place, f"the environment {visible(name)!r} {problem}", FIX_NAME)
             elif twin != name:
                 self.context.error(place, f"the environments {twin} and {name} differ only in case", "rename one")
             elif name == "default":
-                self.context.error(place, "the environment default has the name of the one without a name", _FIX_NAME)
+                self.context.error(place, "the environment default has the name of the one without a name", FIX_NAME)
 
     def _check_engines(self, spec: ProjectSpec | None, document: Document) -> None:
         if spec is None:

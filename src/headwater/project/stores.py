@@ -12,7 +12,7 @@ from headwater.core.stores import DeclaredStore
 from headwater.core.texts import visible
 from headwater.errors import ProjectError
 from headwater.plugins import list_kinds, load_store
-from headwater.project.names import name_problem
+from headwater.project.names import FIX_NAME, name_problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from headwater.core.specs import ProjectSpec
     from headwater.documents import Document, Key
 
-_FIX_NAME = "name it with letters, digits, - and _"
 _FIX_PLACE = "give it a path of its own, like data/gold"
 
 PROJECT_FOLDERS = (
@@ -59,7 +58,7 @@ def _check_places(
     for name in stores:
         if problem := name_problem(name):
             errors.append(
-                ProjectError.at(document.place(("stores", name)), f"the store {visible(name)!r} {problem}", _FIX_NAME)
+                ProjectError.at(document.place(("stores", name)), f"the store {visible(name)!r} {problem}", FIX_NAME)
             )
     places = [*_places(spec, root, stores)]
     for place in places:

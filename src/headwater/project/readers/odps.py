@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from headwater.core.names import ROOT
 from headwater.core.near import suggest
-from headwater.core.odcs_kept import carry, owner_of
-from headwater.core.odcs_read import read_contract
+from headwater.core.odcs.kept import carry, owner_of
+from headwater.core.odcs.read import read_contract
 from headwater.core.product import Product, major_of
 from headwater.core.specs.standards import PORT_KEYS, PRODUCT_KEYS, OdcsContract, OdpsProduct
 from headwater.errors import ProjectError

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from headwater.core.names import ROOT
 from headwater.core.near import suggest
-from headwater.core.odcs_read import read_contract
+from headwater.core.odcs.read import read_contract
 from headwater.core.product import Product
 from headwater.core.promises import declare_port
 from headwater.core.specs.product import ProductSpec

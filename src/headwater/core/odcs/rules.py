@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic.alias_generators import to_camel
 
-from headwater.core.odcs_kept import KEPT_PROPERTY
-from headwater.core.odcs_quality import CHECK_PROPERTY, ROWS_AFTER, ROWS_BEFORE, VALUE_AFTER, VALUE_BEFORE
-from headwater.core.odcs_types import logical_type_of
+from headwater.core.odcs.kept import KEPT_PROPERTY
+from headwater.core.odcs.quality import CHECK_PROPERTY, ROWS_AFTER, ROWS_BEFORE, VALUE_AFTER, VALUE_BEFORE
+from headwater.core.odcs.types import logical_type_of
 from headwater.core.patterns import search_of_pattern
 from headwater.core.policies import Severity, Unit
 from headwater.core.product import check_to_json

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.core.names import ROOT
 from headwater.core.near import suggest
-from headwater.core.odcs_kept import KEPT_PROPERTY, OWN, PREFIX, carry, carry_model, owner_of, present, team_of
-from headwater.core.odcs_quality import custom_value, read_rule
-from headwater.core.odcs_terms import read_terms
-from headwater.core.odcs_types import has_rules, logical_type_of, options_of, type_of
+from headwater.core.odcs.kept import KEPT_PROPERTY, OWN, PREFIX, carry, carry_model, owner_of, present, team_of
+from headwater.core.odcs.quality import custom_value, read_rule
+from headwater.core.odcs.terms import read_terms
+from headwater.core.odcs.types import has_rules, logical_type_of, options_of, type_of
 from headwater.core.product import PortColumn, PortContract, check_to_json, major_of, port_dataset_name
 from headwater.core.promises import arrange_checks, arrange_terms, judge_contract, port_name, settle_check
 from headwater.core.specs.base import CheckSpec, RelationshipArgs
@@ -30,7 +30,7 @@ from headwater.errors import ProjectError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from headwater.core.odcs_terms import TermsReading
+    from headwater.core.odcs.terms import TermsReading
     from headwater.core.promises import Place
     from headwater.core.specs.standards import (
         CustomProperty,

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from headwater.core.odcs_kept import PREFIX, owner_of, team_of
-from headwater.core.odcs_rules import Rules
-from headwater.core.odcs_terms import term_key
-from headwater.core.odcs_types import logical_type_of, write_span
+from headwater.core.odcs.kept import PREFIX, owner_of, team_of
+from headwater.core.odcs.rules import Rules
+from headwater.core.odcs.terms import term_key
+from headwater.core.odcs.types import logical_type_of, write_span
 from headwater.core.specs.standards import CONTRACT_KEYS, OBJECT_KEYS, PROPERTY_KEYS, SLA_KEYS
 from headwater.core.yaml_text import write_yaml
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from headwater.core.near import suggest
-from headwater.core.odcs_kept import carry, carry_model
-from headwater.core.odcs_types import read_span
+from headwater.core.odcs.kept import carry, carry_model
+from headwater.core.odcs.types import read_span
 from headwater.core.product import SlaName, SlaTerm
 
 if TYPE_CHECKING:

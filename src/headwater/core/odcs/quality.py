@@ -20,7 +20,7 @@ from headwater.core.values import exact_scalar
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from headwater.core.odcs_types import Fault
+    from headwater.core.odcs.types import Fault
     from headwater.core.specs.standards import CustomProperty, OdcsQuality
 
 CHECK_PROPERTY = "headwater.check"
