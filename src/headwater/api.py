@@ -193,7 +193,7 @@ class LoadedProject:
             if unconfirmed and propose is not None:
                 observed, bound = self._propose(unconfirmed, connectors, propose)
             bound.errors += refuse_unconfirmed(self.project, observed.sources)
-            raise_errors(bound, [one for one in self._access.breaks(observed, bound) if one.is_promise])
+            raise_errors(bound, self._access.breaks(observed, bound, promises_only=True))
             request = self._request(select, exclude, full, keep_history, (begin, end))
             plan = build_plan(self.project, self._with_notes(observed, bound), clock, request)
             run_id = f"{clock.strftime('%Y%m%dT%H%M%S')}-{os.urandom(4).hex()}"

@@ -52,7 +52,7 @@ def around_rename(
     monkeypatch: pytest.MonkeyPatch, *, before: Callable[[], object] = int, after: Callable[[], object] = int
 ) -> None:
     """Let something happen right before or right after a load is made visible."""
-    rename = lake._make_visible
+    rename = lake.make_visible
 
     def late(*args: Any) -> None:
         monkeypatch.undo()
@@ -60,7 +60,7 @@ def around_rename(
         rename(*args)
         after()
 
-    monkeypatch.setattr(lake, "_make_visible", late)
+    monkeypatch.setattr(lake, "make_visible", late)
 
 
 @pytest.mark.parametrize("mode", ["append", "replace", "record"])
@@ -88,7 +88,7 @@ def test_a_table_that_was_dropped_gets_no_load_of_before(
         writer.write("append", rows_of({3: "c"}))
     if not again:
         assert writer.store.describe() == {}
-        other.write("append", rows_of({9: "anew"}))
+        assert other.write("append", rows_of({9: "anew"})).commit.sequence == 4  # 3 was seen, for a moment
     assert writer.described.foreign == ""
     assert writer.read() == [(9, "anew")]
 

@@ -116,6 +116,10 @@ class Scoring(Protocol):
         """Return which rows get scores; None when none do."""
         ...
 
+    def rows_to_score(self, connection: DuckDBPyConnection) -> SelectSql:
+        """Return a SELECT of the same rows as the query `scored` names, as fast as it can be on a connection."""
+        ...
+
     def score(self, folder: Path, rows: Any, temporary: Path) -> Any:
         """Return the scores of rows (Arrow, as the query gives them) as an Arrow table, by the artefact in a folder.
 

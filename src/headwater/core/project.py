@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 from headwater.core.fragments import SelectSql
@@ -207,12 +208,12 @@ class Project:
         """The folders of the stores that keep objects, in the chosen environment, absolute."""
         return tuple(store.path for store in self.stores.values() if store.capabilities.keeps_objects)
 
-    @property
+    @cached_property
     def everything(self) -> dict[str, Dataset]:
         """Everything that is written and stored under a name: datasets, then consumers."""
         return {**self.datasets, **self.consumers}
 
-    @property
+    @cached_property
     def root_ports(self) -> frozenset[str]:
         """The ports that the root publishes: every domain sees them."""
         return frozenset(n for n, one in self.datasets.items() if one.role is Role.PUBLISH and one.domain == ROOT)

@@ -36,12 +36,12 @@ def _tell(term: SlaTerm, commit: Commit, now: datetime) -> str:
         return _tell_retention(term, commit, now)
     if not term.column:
         age = now - _moment(commit.now)
-        return f"{term.name}: published {_minutes(age)} ago, promised {limit}" if age > term.limit else ""
+        return f"{term.name}: published {_say_age(age)} ago, promised {limit}" if age > term.limit else ""
     newest = _ends(commit, term.column)
     if newest is None:
         return ""
     age = now - newest[1]
-    late = f"{term.name}: the newest {term.column} is {_minutes(age)} old, promised {limit}"
+    late = f"{term.name}: the newest {term.column} is {_say_age(age)} old, promised {limit}"
     return late if age > term.limit else ""
 
 
@@ -75,7 +75,7 @@ def _moment(text: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _minutes(age: timedelta) -> str:
+def _say_age(age: timedelta) -> str:
     """Write an age the way people read it: days from two of them on, then hours, then minutes."""
     for unit in (timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)):
         if age >= 2 * unit or unit == timedelta(minutes=1):

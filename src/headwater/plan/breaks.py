@@ -24,23 +24,27 @@ if TYPE_CHECKING:
 
 
 def find_breaks(
-    project: Project, observed: Observed, bound: Bound, cache: ParseCache, retired: Collection[str] = ()
-) -> tuple[Break, ...]:
+    project: Project, observed: Observed, bound: Bound, cache: ParseCache, retired: Collection[str] = (),
+    *, promises_only: bool = False,
+) -> tuple[Break, ...]:  # fmt: skip
     """Compare every table's last commit with the columns it is about to get, and every port's with what it promises.
 
     What reads a changed column is found by tracing the readers, as they are declared now, over the columns as they
-    were. When no column changed nothing is traced. `retired` are ports that may go.
+    were. When no column changed nothing is traced. `retired` are ports that may go. With `promises_only` other columns
+    may change as they like: a run asks for no more, and traces nothing while they are kept.
     """
-    before = _columns_before(project, observed)
     promised = find_broken(project, observed.states, retired)
+    if promises_only and not promised:
+        return ()
+    before = _columns_before(project, observed)
     ports = {name for name, one in project.datasets.items() if one.role is Role.PUBLISH}
     changes = [
         change
         for name, old in before.items()
-        if name not in ports
+        if name not in ports and not promises_only
         for change in _compare(name, old, bound.schemas.get(name))
     ]
-    for name, missing in find_missing(project, observed.sources).items():
+    for name, missing in () if promises_only else find_missing(project, observed.sources).items():
         changes += [(name, column, "is declared and gone from the source: its load will fail") for column in missing]
     if not changes and not promised:
         return ()

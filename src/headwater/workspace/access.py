@@ -263,10 +263,12 @@ class Access:
             for name in names:
                 connectors.stores[orphans[name]].maintain([name], {"drop": True})
 
-    def breaks(self, observed: Observed, bound: Bound, retired: Collection[str] = ()) -> tuple[Break, ...]:
+    def breaks(
+        self, observed: Observed, bound: Bound, retired: Collection[str] = (), *, promises_only: bool = False
+    ) -> tuple[Break, ...]:
         """Return the columns that changed below, the promises that are broken, and what they hit."""
         cache = ParseCache(self.folder / "cache" / "breaks.json")
-        breaks = find_breaks(self.project, observed, bound, cache, retired)
+        breaks = find_breaks(self.project, observed, bound, cache, retired, promises_only=promises_only)
         if breaks:
             cache.save()
         return breaks

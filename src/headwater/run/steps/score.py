@@ -45,7 +45,7 @@ def run_score(step: ScoreStep, context: RunContext) -> StepResult:
     for name in scores.query.reads:
         catalogue.show(name)
     with catalogue.cursor(scores.consumer.domain) as connection, temporary_folder(context.project.root) as temporary:
-        rows = connection.sql(scores.query.sql).to_arrow_table()
+        rows = connection.sql(consumer.rows_to_score(connection)).to_arrow_table()
         connection.register(_SCORES, consumer.score(Path(artefact.location), rows, temporary))
         query = SelectSql(f"SELECT * FROM {_SCORES}")
         into = context.project.stores[context.project.store_of(step.dataset)]

@@ -8,12 +8,12 @@ import os
 import shutil
 import time
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from headwater.contracts import MaintainResult, Store
-from headwater.contracts.commits import WEEK_S, damaged_table, foreign_table, stale_commit
+from headwater.contracts.commits import WEEK_S, damaged_table
 from headwater.core.commit import Receipt, TableState
 from headwater.core.layers import Family
 from headwater.core.run import EventName
@@ -37,13 +37,15 @@ from headwater.storage.common.folders import (
     scratch_folder,
 )
 from headwater.storage.common.numbered import (
+    Numbered,
     drop_damaged,
     list_numbers,
     load_folder,
+    make_visible,
     note_dropped,
     note_number,
-    read_dropped,
-    read_number,
+    read_numbered,
+    refuse_dropped,
 )
 
 if TYPE_CHECKING:
@@ -55,42 +57,6 @@ if TYPE_CHECKING:
 
 LATEST = "latest"
 """Name of the link, beside the versions, that leads to the last one."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Versions:
-    """The versions of one artefact.
-
-    Attributes:
-        folder: Where they lie.
-        records: Their commits, oldest first.
-        foreign: Why they are not as we left them.
-        dropped: The last number of an artefact of that name that was dropped.
-        noted: The number of the last version there was.
-        numbers: The numbers of all that have a folder.
-    """
-
-    folder: Path
-    records: tuple[Record, ...]
-    foreign: str
-    dropped: int
-    noted: int
-    numbers: tuple[int, ...]
-
-    @property
-    def last(self) -> Record | None:
-        """The newest version."""
-        return self.records[-1] if self.records else None
-
-    def place_of(self, record: Record) -> Path:
-        """Return the folder in which the files of a commit lie: that of an earlier one, where it only records."""
-        return load_folder(self.folder, int(record.kept["at"]))
-
-    def next_number(self, previous: int | None) -> int:
-        """Return the number of a version after `previous`: none that is or was there has it."""
-        if previous is not None:
-            return max(previous, self.noted) + 1
-        return max(self.noted, self.dropped, *self.numbers, 0) + 1
 
 
 class Artefacts(Store):
@@ -141,14 +107,16 @@ class Artefacts(Store):
         with report_full_disk(folder), report_removed(load.table), scratch_folder(folder) as scratch:
             before = _read(folder)
             commit = commit.at(max(commit.sequence, before.next_number(commit.previous)))
-            _compare(before, load, commit)
+            before.compare(load, commit)
             aside = scratch / "load"
             aside.mkdir()
             kept, commit = _write_files(before, load, change, commit, aside)
             load.notify(EventName.BEFORE_COMMIT)
             write_json(aside / "_commit.json", record_json(commit, kept))
             load.notify(EventName.CLAIMED)
-            _make_visible(folder, aside, load, commit)
+            if not (aside / "_commit.json").is_file():
+                raise ConnectorError(f"{load.table}: its files were removed: nothing was changed", fix="run again")
+            make_visible(folder, aside, load, commit)
         load.notify(EventName.AFTER_COMMIT)
         record = Record(commit, kept)
         now = _check_written(load, before, record)
@@ -181,27 +149,19 @@ class Artefacts(Store):
         return dataset_folder(self._path, name)
 
 
-def _read(folder: Path) -> _Versions:
-    noted, dropped = read_number(folder), read_dropped(folder)
-    records: list[Record] = []
-    foreign, expected = "", None
-    numbers = list_numbers(folder)
-    for number in (number for number in numbers if number > dropped):
-        record = read_record(load_folder(folder, number) / "_commit.json")
-        if record is None and number <= noted:  # else a folder that nobody committed
-            raise DamagedFileError(f"{load_folder(folder, number)} has lost its _commit.json")
-        if record is None or 0 < (record.commit.previous or 0) <= dropped:  # or of a writer that a drop came upon
-            continue
-        if record.commit.previous != expected:
-            foreign = f"{load_folder(folder, record.commit.previous or 0)} is gone"
-        records.append(record)
-        expected = number
-    if noted > max(dropped, records[-1].commit.sequence if records else 0):
-        foreign = foreign or f"{load_folder(folder, noted)} is gone"
-    return _Versions(folder, tuple(records), foreign, dropped, noted, tuple(numbers))
+def _read(folder: Path) -> Numbered:
+    found = read_numbered(folder, lambda place: read_record(place / "_commit.json"))
+    gone = found.noted > max(found.dropped, found.last.commit.sequence if found.last else 0)
+    foreign = f"{load_folder(folder, found.noted)} is gone" if gone else ""
+    return replace(found, foreign=found.foreign or foreign)
 
 
-def _describe(name: str, versions: _Versions) -> TableState:
+def _place_of(versions: Numbered, record: Record) -> Path:
+    """Return the folder in which the files of a commit lie: that of an earlier one, where it only records."""
+    return load_folder(versions.folder, int(record.kept["at"]))
+
+
+def _describe(name: str, versions: Numbered) -> TableState:
     last = versions.last
     if last is None:
         return TableState(name, location=str(versions.folder))
@@ -210,15 +170,15 @@ def _describe(name: str, versions: _Versions) -> TableState:
         name,
         commit=last.commit,
         position=dict(last.commit.position),
-        location=str(versions.place_of(last)),
+        location=str(_place_of(versions, last)),
         size_bytes=sum(int(file[1]) for file in last.kept["files"]),
         foreign=f"{name}: {wrong}; `headwater run --reset {name}` makes it anew" if wrong else "",
     )
 
 
-def _find_damaged(versions: _Versions, *, whole: bool = False) -> str:
+def _find_damaged(versions: Numbered, *, whole: bool = False) -> str:
     """Say which file of the last version is not as it was written, or ""; with `whole` by its bytes."""
-    place = versions.place_of(versions.last) if versions.last else Path()
+    place = _place_of(versions, versions.last) if versions.last else Path()
     for name, size_bytes, sha256 in versions.last.kept["files"] if versions.last else ():
         path = place / name
         if not path.is_file():
@@ -235,17 +195,8 @@ def _sum_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _compare(versions: _Versions, load: Load, commit: Commit) -> None:
-    if versions.foreign:
-        raise foreign_table(load.table, versions.foreign)
-    last = versions.last.commit if versions.last else None
-    found = (last.producer, last.sequence) if last else None
-    if found != (None if commit.previous is None else (commit.producer, commit.previous)):
-        raise stale_commit(load.table, commit, last.sequence if last else None)
-
-
 def _write_files(
-    before: _Versions, load: Load, change: Change, commit: Commit, aside: Path
+    before: Numbered, load: Load, change: Change, commit: Commit, aside: Path
 ) -> tuple[dict[str, Any], Commit]:
     """Put the files aside; return what the commit keeps of them, and the commit with its version."""
     last = before.last
@@ -276,31 +227,14 @@ def _copy_files(source: Path, aside: Path) -> list[list[Any]]:
     return found
 
 
-def _make_visible(folder: Path, aside: Path, load: Load, commit: Commit) -> None:
-    """Rename the version's folder; one of that number made by somebody else is not empty, so that fails."""
-    if not (aside / "_commit.json").is_file():
-        raise ConnectorError(f"{load.table}: its files were removed meanwhile: nothing was changed", fix="run again")
-    sync_folder(aside)
-    try:
-        os.rename(aside, load_folder(folder, commit.sequence))
-    except OSError as error:
-        if not load_folder(folder, commit.sequence).exists():
-            raise
-        raise stale_commit(load.table, commit, commit.sequence) from error
-    sync_folder(folder)
-
-
-def _check_written(load: Load, before: _Versions, record: Record) -> _Versions:
+def _check_written(load: Load, before: Numbered, record: Record) -> Numbered:
     """See that the version that was made visible is one of the artefact's, and that nothing of it is gone.
 
     Raises:
         StateError: The artefact was dropped meanwhile, or a file is gone.
     """
     folder, commit = before.folder, record.commit
-    if min(commit.sequence, commit.previous or commit.sequence) <= read_dropped(folder):
-        note_dropped(folder, max(commit.sequence, read_dropped(folder)))  # its number is taken all the same
-        remove_tree(load_folder(folder, commit.sequence))
-        raise stale_commit(load.table, commit, None)
+    refuse_dropped(before, load, commit)
     note_number(folder, commit.sequence)
     now = replace(before, records=(*before.records, record), noted=commit.sequence)
     if wrong := _find_damaged(now):
@@ -311,13 +245,13 @@ def _check_written(load: Load, before: _Versions, record: Record) -> _Versions:
     return now
 
 
-def _point_latest(versions: _Versions) -> None:
+def _point_latest(versions: Numbered) -> None:
     """Have the link `latest` lead to the last version; where there are no links there is none.
 
     A folder of that name is what a copy has made of the link: it would show an old version for ever.
     """
     assert versions.last is not None
-    link, target = versions.folder / LATEST, versions.place_of(versions.last).name
+    link, target = versions.folder / LATEST, _place_of(versions, versions.last).name
     with suppress(OSError):
         if link.is_symlink() and os.readlink(link) == target:
             return
@@ -361,7 +295,7 @@ def _clean(folder: Path, keep: Mapping[str, Any]) -> MaintainResult:
     replaced = made[: len(made) - max(int(keep.get("versions", 1)), 1)] if made else []
     files, size_bytes, staged = 0, 0, 0
     for record in replaced:
-        place = versions.place_of(record)
+        place = _place_of(versions, record)
         if (place / "_commit.json").stat().st_mtime > before_s:
             continue
         for path in [path for path in place.iterdir() if path.name != "_commit.json"]:

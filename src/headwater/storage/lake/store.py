@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from contextlib import closing
 from dataclasses import replace
@@ -15,11 +14,9 @@ from headwater.contracts.commits import (
     Effect,
     damaged_table,
     evolve_columns,
-    foreign_table,
     make_receipt,
     seal_commit,
     spell_as,
-    stale_commit,
 )
 from headwater.contracts.ranges import list_time_columns, ranges_of_files
 from headwater.core.commit import Column, Commit, TableState
@@ -33,7 +30,6 @@ from headwater.storage.common.claims import Record, complete_position, merge_cha
 from headwater.storage.common.disk import (
     DamagedFileError,
     link_file,
-    remove_tree,
     report_full_disk,
     sync_folder,
     write_json,
@@ -46,7 +42,14 @@ from headwater.storage.common.folders import (
     report_removed,
     scratch_folder,
 )
-from headwater.storage.common.numbered import list_numbers, load_folder, note_number, read_dropped, read_number
+from headwater.storage.common.numbered import (
+    load_folder,
+    make_visible,
+    note_number,
+    read_number,
+    read_numbered,
+    refuse_dropped,
+)
 from headwater.storage.common.parquet import DataFile, cast_rows, find_damaged, name_part, scan_files, write_parquet
 from headwater.storage.common.rejects import scan_rejects, write_rejects
 from headwater.storage.common.staging import drop_staging, read_staging, stage_chunk, take_parts
@@ -123,22 +126,8 @@ class Lake(Store):
         return replace(state, foreign=_tell_foreign(state.name, wrong))
 
     def _read_loads(self, folder: Path) -> Loads:
-        noted, dropped = read_number(folder), read_dropped(folder)
-        records, foreign, expected = [], "", None
-        numbers = list_numbers(folder)
-        for number in (number for number in numbers if number > dropped):
-            record = self._read_load(load_folder(folder, number))
-            if record is None and number <= noted:  # else a folder that nobody committed
-                raise DamagedFileError(f"{load_folder(folder, number)} has lost its _commit.json")
-            if record is None:
-                continue
-            if 0 < (record.commit.previous or 0) <= dropped:  # of a writer that a drop came upon
-                continue
-            if record.commit.previous != expected:
-                foreign = f"{load_folder(folder, record.commit.previous or 0)} is gone"
-            records.append(record)
-            expected = number
-        return Loads(folder, tuple(records), foreign, dropped, noted, tuple(numbers))
+        found = read_numbered(folder, self._read_load)
+        return Loads(folder, found.records, found.foreign, found.dropped, found.noted, found.numbers)
 
     def _read_load(self, place: Path) -> Record | None:
         path = place / "_commit.json"
@@ -180,7 +169,7 @@ class Lake(Store):
         with report_full_disk(folder), report_removed(load.table), scratch_folder(folder) as scratch:
             loads = self._read_loads(folder)
             commit = commit.at(max(commit.sequence, loads.next_number(commit.previous)))
-            _compare(loads, load, commit)
+            loads.compare(load, commit)
             aside = scratch / "load"
             aside.mkdir()
             effect, files = _write_rows(loads, load, change, aside)
@@ -200,7 +189,7 @@ class Lake(Store):
             load.notify(EventName.CLAIMED)
             objects = name_objects(load.connection, folder, effect.columns, files)
             _check_aside(aside, sealed, files, rejects)
-            _make_visible(folder, aside, load, sealed)
+            make_visible(folder, aside, load, sealed)
         load.notify(EventName.AFTER_COMMIT)
         mine = replace(loads, records=(*loads.records, Record(sealed, kept)))
         state = _describe_loads(load.table, mine)
@@ -216,10 +205,8 @@ class Lake(Store):
             StateError: The table was dropped meanwhile, or a file is gone (`wrong`).
         """
         assert mine.last is not None
-        folder, commit, dropped = mine.folder, mine.last.commit, read_dropped(mine.folder)
-        if dropped > mine.dropped and min(commit.sequence, commit.previous or commit.sequence) <= dropped:
-            remove_tree(load_folder(folder, commit.sequence))
-            raise stale_commit(load.table, commit, None)
+        folder, commit = mine.folder, mine.last.commit
+        refuse_dropped(mine, load, commit)
         note_number(folder, commit.sequence)
         if wrong:
             try:
@@ -290,15 +277,6 @@ def _tell_foreign(name: str, wrong: str) -> str:
     return f"{name}: {wrong}; `headwater run --reset {name}` rebuilds it" if wrong else ""
 
 
-def _compare(loads: Loads, load: Load, commit: Commit) -> None:
-    if loads.foreign:
-        raise foreign_table(load.table, loads.foreign)
-    last = loads.last
-    found = (last.commit.producer, last.commit.sequence) if last else None
-    if found != (None if commit.previous is None else (commit.producer, commit.previous)):
-        raise stale_commit(load.table, commit, last.commit.sequence if last else None)
-
-
 def _write_rows(loads: Loads, load: Load, change: Change, aside: Path) -> tuple[Effect, list[DataFile]]:
     """Write the new rows into the load's folder; return the effect on the table and the files."""
     old = loads.columns()
@@ -358,15 +336,3 @@ def _check_aside(aside: Path, commit: Commit, files: Sequence[DataFile], rejects
     sizes = [(file.path, file.size_bytes) for file in files]
     if wrong := find_damaged([*sizes, *((str(path), None) for path in named)]):
         raise ConnectorError(f"{wrong}: nothing was changed", fix="run again")
-
-
-def _make_visible(folder: Path, aside: Path, load: Load, commit: Commit) -> None:
-    """Rename the load's folder; a load of that number made by somebody else is not empty, so that fails."""
-    sync_folder(aside)
-    try:
-        os.rename(aside, load_folder(folder, commit.sequence))
-    except OSError as error:
-        if not load_folder(folder, commit.sequence).exists():
-            raise
-        raise stale_commit(load.table, commit, commit.sequence) from error
-    sync_folder(folder)
