@@ -7,9 +7,7 @@ when one does not hold.
 
 from __future__ import annotations
 
-import csv
 import importlib.util
-import io
 import json
 import os
 import shutil
@@ -17,6 +15,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +25,12 @@ sys.path += [str(HERE), str(HERE.parents[1])]
 from generate import KINDS, WEATHER_KINDS, generate, make_service, write_postgres, write_sqlite  # noqa: E402
 from service import FAILING_PAGE, serving  # noqa: E402
 
+from headwater import api  # noqa: E402
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from headwater.api import LoadedProject
 
 RAW = HERE / "data" / "raw"
 BELOW = {
@@ -77,9 +80,16 @@ def versions(results: dict[str, dict[str, Any]]) -> dict[str, int]:
     return {name: r["version"] for name, r in results.items() if not name.endswith("/extract")}
 
 
-def query(sql: str) -> list[list[str]]:
-    """Return the rows of a query, without the header."""
-    return list(csv.reader(io.StringIO(headwater("query", sql, "--format", "csv"))))[1:]
+@cache
+def project() -> LoadedProject:
+    """Return the project, as a notebook has it."""
+    return api.load(HERE)
+
+
+def query(sql: str) -> list[tuple[Any, ...]]:
+    """Return the rows of a query."""
+    columns = [column.to_pylist() for column in project().query(sql).columns]
+    return list(zip(*columns, strict=True))
 
 
 def count(sql: str) -> int:
@@ -108,7 +118,7 @@ def check_manifest(manifest: dict[str, Any]) -> None:
         "from quarantine.weather__observations group by 1"
     )
     expect("observations landed", landed, weather["good"])
-    expect("observations in quarantine", {kind: int(n) for kind, n in rows}, {k: weather[k] for k in WEATHER_KINDS})
+    expect("observations in quarantine", dict(rows), {k: weather[k] for k in WEATHER_KINDS})
     tell("weather.observations", landed, sum(int(n) for _, n in rows))
     stations = count("select count(*) from weather.stations")
     expect("stations", stations, weather["stations"])
@@ -148,14 +158,12 @@ def check_readers(flights: int) -> None:
 
 def check_flights(manifest: dict[str, dict[str, int]]) -> None:
     """Compare the flights with what the generator wrote, per file and kind."""
-    landed = {
-        Path(name).name: int(n) for name, n in query("select _file, count(*) from system.faa__flights group by 1")
-    }
+    landed = {Path(name).name: n for name, n in query("select _file, count(*) from system.faa__flights group by 1")}
     rows = query(
         "select _file, case when rule = 'cast' then 'cast:' || coalesce(regexp_extract(reason, '(time_hour|distance)'),"
         " '?') else rule end, count(*) from quarantine.faa__flights group by all"
     )
-    rejected = {(Path(name).name, rule): int(n) for name, rule, n in rows}
+    rejected = {(Path(name).name, rule): n for name, rule, n in rows}
     for name, counts in manifest.items():
         expect(f"{name}: landed", landed.get(name), counts["good"])
         for kind in KINDS:
