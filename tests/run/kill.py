@@ -1,7 +1,7 @@
 """Killing a run: the child process ends at the nth event, by its own SIGKILL, or at any moment, by an alarm.
 
 The alarm (SIGALRM with its default action) is the kernel's: nothing of the process runs any more, as with SIGKILL.
-Children come from a fork server that has the heavy imports loaded, so a run costs tenths of a second.
+Children come from a fork server that has everything imported (`preloaded.py`), so a run costs tenths of a second.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ ALL = 10**9
 @cache
 def _context() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["headwater.api", "duckdb", "pyarrow.parquet", "deltalake", "sqlite3"])
+    context.set_forkserver_preload(["tests.run.preloaded"])
     return context
 
 
