@@ -8,9 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from headwater.contracts import NO_REJECTS, MaintainResult
-from headwater.core.fragments import quote_identifier
-from headwater.core.names import flat_name
+from headwater.contracts import MaintainResult
 from headwater.core.run import Run, StepResult
 from headwater.core.secrets import redact
 from headwater.errors import BusyError, HeadwaterError, ProjectErrors
@@ -33,7 +31,8 @@ from headwater.run.listeners.journal_writer import JournalWriter
 from headwater.state import Journal, Lease
 from headwater.workspace.access import Access
 from headwater.workspace.live_query import answer_questions
-from headwater.workspace.query import count_rejects
+from headwater.workspace.metrics import answer_metrics
+from headwater.workspace.query import count_rejects, find_rejects
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -244,8 +243,14 @@ class LoadedProject:
 
     # --------------------------------------------------------------------------------------------------- looking
 
-    def query(self, sql: str, *, form: str = "arrow") -> Any:
-        """Run one SELECT over the datasets by name, read-only; gives an Arrow table.
+    def query(
+        self, sql: str = "", *, metrics: Sequence[str] = (), by: Sequence[str] = (), where: str = "",
+        form: str = "arrow",
+    ) -> Any:  # fmt: skip
+        """Run one SELECT over the datasets by name, or ask for metrics, read-only; gives an Arrow table.
+
+        Metrics are grouped by fields (`field`, `dataset.field`, `field__month`, a grain such as `month`), of the rows
+        that keep the condition `where`; a metric of a domain is `domain.metric`.
 
         Of columns with one name the second is `a_1`. What Arrow does not have (bit strings, times with an offset,
         integers of 128 bits without sign) is text. Other forms: "parquet" (intervals and unions are text, too), "text"
@@ -255,10 +260,11 @@ class LoadedProject:
         rejects.
 
         Raises:
-            ProjectError: The text is not one SELECT, or reads what is not declared.
+            ProjectError: The text is not one SELECT, reads what is not declared, or asks what no metric answers.
             BusyError: Another process holds the warehouse's file.
         """
-        return self._access.table(sql, form)
+        asked = answer_metrics(self.project, metrics, by, where) if metrics else sql
+        return self._access.table(asked, form)
 
     def stream(self, sql: str, *, form: str = "arrow") -> AbstractContextManager[Answer]:
         """Give the rows of `query` as they come: an Arrow schema and batches, in bounded memory.
@@ -280,14 +286,7 @@ class LoadedProject:
         Raises:
             ProjectError: No source's table has that name, or it was never loaded.
         """
-        from headwater.run.rejected import failed_rejects_file, read_rejects
-
-        declared = self.project.datasets.get(dataset)
-        if declared is not None and (file := failed_rejects_file(self.project, dataset)).exists():
-            return read_rejects(file), True
-        if declared is not None and not declared.is_loaded:
-            return self.query(NO_REJECTS), False
-        return self.query(f"SELECT * FROM quarantine.{quote_identifier(flat_name(dataset))}"), False
+        return find_rejects(self.project, dataset, self.query)
 
     def states(self) -> dict[str, TableState]:
         """Return the state of every table, as the stores say."""

@@ -17,7 +17,7 @@ from headwater.core.texts import visible, visible_json
 from headwater.errors import HeadwaterError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from headwater.workspace.query import Answer
 
@@ -28,31 +28,57 @@ _BINARY = ("parquet", "arrow")
 
 
 @click.command()
-@click.argument("sql")
+@click.argument("sql", required=False)
+@click.option(
+    "-m", "--metric", "metrics", multiple=True, metavar="NAME", help="A metric of metrics/; several, several numbers."
+)
+@click.option("--by", metavar="FIELDS", help="What metrics are grouped by: carrier,month or orders.day__week.")
+@click.option("--where", metavar="CONDITION", help="Rows that metrics count: a condition on fields.")
+@click.option("--sql", "show_sql", is_flag=True, help="Print the SELECT instead of running it.")
 @click.option("--format", "form", type=click.Choice(list(_FORMATS)), default="table", help="How rows are written.")
 @click.option("-o", "--output", metavar="FILE", help="Write to a file; Parquet and Arrow need one or a pipe.")
 @click.option("--limit", default=100, help="Rows shown as a table; 0 for all.")
 @json_option
 @click.pass_context
-def command(ctx: click.Context, sql: str, form: str, output: str | None, limit: int, as_json: bool) -> None:
-    """Run one SELECT over the datasets by name, whichever store they are in. Read-only."""
+def command(
+    ctx: click.Context, sql: str | None, metrics: tuple[str, ...], by: str | None, where: str | None, show_sql: bool,
+    form: str, output: str | None, limit: int, as_json: bool,
+) -> None:  # fmt: skip
+    """Run one SELECT over the datasets by name, whichever store they are in, or ask for metrics. Read-only."""
 
     def body() -> int:
+        from headwater.workspace.metrics import answer_metrics
         from headwater.workspace.query import AnswerEndedError
 
+        if (sql is None) == (not metrics):
+            raise click.UsageError("write one SELECT, or name a metric with --metric")
+        if sql is not None and (by is not None or where is not None):
+            raise click.UsageError("--by and --where are for metrics: write them into the SELECT")
         chosen = "json" if as_json else form
         if chosen in _BINARY and output is None and sys.stdout.isatty():
             raise click.UsageError(f"{chosen} is not text: name a file with -o, or pipe it")
         loaded = load(ctx)
+        if sql is None:
+            asked = str(answer_metrics(loaded.project, _words(metrics), _words([by or ""]), where or ""))
+        else:
+            asked = sql
+        if show_sql:
+            say(asked)
+            return 0
         while True:
             try:
-                with loaded.stream(sql, form=_FORMATS[chosen]) as answer:
+                with loaded.stream(asked, form=_FORMATS[chosen]) as answer:
                     return _write(answer, chosen, output, limit)
             except AnswerEndedError:
                 if output is not None and not _is_file(output):  # what went into a pipe cannot be taken back
                     raise
 
     ctx.exit(errors_as_json(body, as_json))
+
+
+def _words(lists: Iterable[str]) -> list[str]:
+    """Take lists with commas apart."""
+    return [word.strip() for words in lists for word in words.split(",") if word.strip()]
 
 
 def _write(answer: Answer, form: str, output: str | None, limit: int) -> int:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from headwater.core.fingerprint import Fingerprint
     from headwater.core.fragments import SelectSql
+    from headwater.core.metrics import SemanticModel
     from headwater.core.specs import Spec
 
 
@@ -29,6 +30,7 @@ class ConsumerQuery:
         reads: The datasets it reads, in the order of first mention; filled in when the project is loaded.
         names: The dataset behind every name that is written otherwise than in full; filled in likewise.
         volatile: Functions that make it give other rows at another time; filled in likewise.
+        metrics: The metrics that it was written from, if it was.
     """
 
     name: str
@@ -37,11 +39,15 @@ class ConsumerQuery:
     reads: tuple[str, ...] = ()
     names: Mapping[str, str] = field(default_factory=dict)
     volatile: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
 
     def place(self, line: int, column: int = 0) -> Location:
-        """Return the place in the file of a line and column (from 1) of the query; its first line without one."""
+        """Return the place in the file of a line and column (from 1) of the query; its first line without one.
+
+        A query that is written from metrics has the one place where these are asked for.
+        """
         first = self.location
-        return Location(first.path, first.line + line - 1, column) if line else first
+        return Location(first.path, first.line + line - 1, column) if line and not self.metrics else first
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +67,7 @@ class DeclaredConsumer:
         fingerprint: Hash of its declaration, its text and the files it is made by.
         spec: What it says of itself: description, owner, tags.
         domain: The domain that owns it.
+        models: The semantic models of its domain.
     """
 
     name: str
@@ -74,6 +81,7 @@ class DeclaredConsumer:
     fingerprint: Fingerprint = NO_FINGERPRINT
     spec: DescribedSpec = field(default_factory=lambda: DescribedSpec(), repr=False)
     domain: str = ROOT
+    models: tuple[SemanticModel, ...] = ()
 
     @property
     def source(self) -> str:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from headwater.core.dataset import Dataset
     from headwater.core.fingerprint import Fingerprint
     from headwater.core.graph import Graph, Location
+    from headwater.core.metrics import SemanticModel
     from headwater.core.specs import EngineSpec, IngestSpec, ModelSpec, ProjectSpec, Spec, UnitTestSpec
     from headwater.core.stores import DeclaredStore
 
@@ -173,6 +174,7 @@ class Project:
         datasets: Every dataset that is declared, by name: tables of sources, then models.
         consumers: Every consumer that is declared, by name.
         domains: Names of the domains below `domains/`, sorted.
+        semantic_models: What metrics/ declares, sources by their full names.
         tests: Unit tests in the order of their files.
         graph: The one graph.
         warnings: Problems that do not stop a run, as text with file and line.
@@ -191,6 +193,7 @@ class Project:
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
     consumers: dict[str, Dataset] = field(default_factory=dict)
     domains: tuple[str, ...] = ()
+    semantic_models: tuple[SemanticModel, ...] = ()
 
     @property
     def name(self) -> str:

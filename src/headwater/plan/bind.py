@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -12,31 +11,31 @@ from headwater.contracts import SYSTEM_COLUMNS, TypeChecking
 from headwater.core.commit import SNAPSHOT_COLUMNS, Column
 from headwater.core.fragments import SelectSql, quote_dataset
 from headwater.core.graph import Role
-from headwater.core.names import ROOT
 from headwater.core.near import suggest
 from headwater.core.policies import LoadMode, Materialization
 from headwater.core.project import Model
-from headwater.core.secrets import redact
 from headwater.core.types import Fidelity, landed, wider_type
 from headwater.errors import ProjectError
+from headwater.plan.cached_binder import CachedBinder
 from headwater.plan.ports import tell_unkept
 from headwater.plugins import load_consumer
-from headwater.project.cache import ParseCache, digest
+from headwater.project.cache import ParseCache
 from headwater.quality import compile_scan
 from headwater.sql.catalogs import Catalogs
-from headwater.sql.placeholders import CLOCK_PROBE, column_before, fill_placeholders
+from headwater.sql.metrics import check_queries
+from headwater.sql.placeholders import column_before
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     from headwater.core.consumer import ConsumerQuery, DeclaredConsumer, DeclaredScores
     from headwater.core.graph import Location
+    from headwater.core.metrics import SemanticModel
     from headwater.core.port import Port
     from headwater.core.project import Project, SourceTable
     from headwater.core.specs import CheckSpec
     from headwater.core.stores import DeclaredStore
     from headwater.plan.planning import Observed
-    from headwater.sql.binding import Binder
 
 Columns = tuple[Column, ...]
 
@@ -71,7 +70,7 @@ def bind_project(project: Project, observed: Observed, cache: ParseCache) -> Bou
     A model below an unknown schema is noted as bound at run.
     """
     bound = Bound(unchecked=list(observed.unchecked))
-    binder = _LazyBinder(Catalogs(project.domains, project.root_ports))
+    binder = CachedBinder(Catalogs(project.domains, project.root_ports), cache)
     for name in project.graph.order:
         node = project.graph.nodes[name]
         if node.role is Role.LOAD:
@@ -85,9 +84,11 @@ def bind_project(project: Project, observed: Observed, cache: ParseCache) -> Bou
                 columns = bound.schemas[table.name] or ()
                 bound.errors += _check_rowid(table.location, table.name, columns, table.store)
         elif node.role in _BOUND:
-            _BOUND[node.role](node.spec, project, observed, bound, binder, cache)
+            _BOUND[node.role](node.spec, project, observed, bound, binder)
     for dataset in project.datasets.values():
-        _bind_checks(dataset.location, dataset.checks, dataset.name, bound, binder, cache)
+        _bind_checks(dataset.location, dataset.checks, dataset.name, bound, binder)
+    for model in project.semantic_models:
+        _bind_metrics(model, bound, binder)
     binder.close()
     return bound
 
@@ -101,30 +102,6 @@ def sure_times(project: Project, observed: Observed, bound: Bound) -> dict[str, 
         if any(twin.fullmatch(column.name) for column in columns):
             found[name] = None
     return found
-
-
-class _LazyBinder:
-    """Makes a binder, and the tables a query needs, only when something is not in the cache."""
-
-    def __init__(self, catalogs: Catalogs) -> None:
-        self._catalogs = catalogs
-        self._binder: Binder | None = None
-        self._added: dict[str, Columns] = {}
-
-    def bind(self, query: SelectSql, inputs: dict[str, Columns], domain: str) -> Columns:
-        from headwater.sql.binding import Binder
-
-        if self._binder is None:
-            self._binder = Binder(self._catalogs)
-        for name, columns in inputs.items():
-            if self._added.get(name) != columns:
-                self._binder.add(name, columns)
-                self._added[name] = columns
-        return self._binder.bind(query, domain)
-
-    def close(self) -> None:
-        if self._binder is not None:
-            self._binder.close()
 
 
 def source_schema(table: SourceTable, observed: Observed) -> Columns | None:
@@ -168,12 +145,10 @@ def visible_columns(columns: Sequence[Column]) -> Columns:
     return tuple(Column(column.name, column.type) for column in columns if column.name not in SYSTEM_COLUMNS)
 
 
-def _bind_port(
-    port: Port, project: Project, observed: Observed, bound: Bound, binder: _LazyBinder, cache: ParseCache
-) -> None:
+def _bind_port(port: Port, project: Project, observed: Observed, bound: Bound, binder: CachedBinder) -> None:
     """Bind a port: its columns are those that its contract promises, and the dataset has to give them."""
     known = len(bound.errors)
-    landing = _bind_model(port.model, project, observed, bound, binder, cache)
+    landing = _bind_model(port.model, project, observed, bound, binder)
     bound.errors[known:] = [ProjectError.at(port.location, one.what, one.fix) for one in bound.errors[known:]]
     given = bound.schemas.get(port.model.inputs[0]) or ()
     unkept = tell_unkept(port.contract, landing, given) if port.name in bound.queries and landing else ()
@@ -181,14 +156,12 @@ def _bind_port(
     bound.schemas[port.name] = tuple(Column(column.name, column.type) for column in port.contract.columns)
 
 
-def _bind_stored_model(
-    model: Model, project: Project, observed: Observed, bound: Bound, binder: _LazyBinder, cache: ParseCache
-) -> None:
-    bound.schemas[model.name] = _bind_model(model, project, observed, bound, binder, cache)
+def _bind_stored_model(model: Model, project: Project, observed: Observed, bound: Bound, binder: CachedBinder) -> None:
+    bound.schemas[model.name] = _bind_model(model, project, observed, bound, binder)
 
 
 def _bind_consumer(
-    consumer: DeclaredConsumer, project: Project, _: Observed, bound: Bound, binder: _LazyBinder, cache: ParseCache
+    consumer: DeclaredConsumer, project: Project, _: Observed, bound: Bound, binder: CachedBinder
 ) -> None:
     made_by = load_consumer(consumer.kind)
     if issubclass(made_by, TypeChecking):
@@ -201,21 +174,21 @@ def _bind_consumer(
             bound.errors.append(error)
             return
     for query in consumer.queries:
-        _bind_query(consumer, query, bound, binder, cache, project.secrets)
+        _bind_query(consumer, query, bound, binder, project.secrets)
 
 
 def _bind_scores(
-    scores: DeclaredScores, project: Project, observed: Observed, bound: Bound, binder: _LazyBinder, cache: ParseCache
+    scores: DeclaredScores, project: Project, observed: Observed, bound: Bound, binder: CachedBinder
 ) -> None:
     """Bind the rows that get scores; the columns of the scores are known when there are some."""
     if not any(error.path == scores.location.path for error in bound.errors):  # told of the consumer itself
-        _bind_query(scores.consumer, scores.query, bound, binder, cache, project.secrets)
+        _bind_query(scores.consumer, scores.query, bound, binder, project.secrets)
     state = observed.states.get(scores.name)
     bound.schemas[scores.name] = visible_columns(state.columns) if state is not None and state.columns else None
 
 
 def _bind_model(
-    model: Model, project: Project, observed: Observed, bound: Bound, binder: _LazyBinder, cache: ParseCache
+    model: Model, project: Project, observed: Observed, bound: Bound, binder: CachedBinder
 ) -> Columns | None:
     state = observed.states.get(model.name)
     last = visible_columns(state.columns) if state is not None and state.columns else None
@@ -234,7 +207,7 @@ def _bind_model(
             bound.unchecked.append(note)
             return last
         inputs[name] = schema
-    entry = _bind_cached(model.text, inputs, binder, cache, project.secrets, model.domain)
+    entry = binder.entry(model.text, inputs, project.secrets, model.domain)
     if "error" in entry:
         bound.errors.append(_binding_error(model, entry))
         return last
@@ -249,7 +222,7 @@ def _bind_model(
 
 
 def _bind_query(
-    consumer: DeclaredConsumer, query: ConsumerQuery, bound: Bound, binder: _LazyBinder, cache: ParseCache,
+    consumer: DeclaredConsumer, query: ConsumerQuery, bound: Bound, binder: CachedBinder,
     secrets: Collection[str],
 ) -> None:  # fmt: skip
     """Bind a query of a consumer; one over a schema that is not known yet is bound at run."""
@@ -261,13 +234,35 @@ def _bind_query(
         bound.unchecked.append(note)
         return
     inputs = {name: schema for name, schema in schemas.items() if schema is not None}
-    entry = _bind_cached(query.sql, inputs, binder, cache, secrets, consumer.domain)
+    entry = binder.entry(query.sql, inputs, secrets, consumer.domain)
     if "error" in entry:
         what, fix, line, column = entry["error"]
         place = query.place(line, column)
         bound.errors.append(ProjectError.at(place, f"{consumer.name}, {query.name}: {what}", fix))
         return
     bound.consumed[consumer.name, query.name] = tuple(Column(*column) for column in entry["columns"])
+
+
+def _bind_metrics(model: SemanticModel, bound: Bound, binder: CachedBinder) -> None:
+    """Bind the metrics, fields and keys of a semantic model; over a schema that is not known yet they are noted."""
+    schemas = {one.source: bound.schemas.get(one.source) for one in model.datasets.values()}
+    unknown = next((name for name, schema in schemas.items() if schema is None), None)
+    if unknown is not None:
+        note = (
+            f"{model.location}: the metrics of {model.name} are bound later: the schema of {unknown} is not known yet"
+        )
+        bound.notes.append(note)
+        bound.unchecked.append(note)
+        return
+    inputs = {name: schema for name, schema in schemas.items() if schema is not None}
+    for check in check_queries(model):
+        if isinstance(check.query, ProjectError):
+            bound.errors.append(ProjectError.at(check.location, check.query.what, check.query.fix))
+            continue
+        entry = binder.entry(check.query, inputs)
+        if "error" in entry:
+            what, fix, _, _ = entry["error"]
+            bound.errors.append(ProjectError.at(check.location, f"{check.what}: {what}", fix))
 
 
 def _untyped_as(type_text: str, kept: str) -> str:
@@ -294,26 +289,8 @@ def _binding_error(model: Model, entry: dict[str, Any]) -> ProjectError:
     return ProjectError(what, fix=fix, path=path, line=line, column=column_before(model.shifts, line, column))
 
 
-def _bind_cached(
-    text: str, inputs: dict[str, Columns], binder: _LazyBinder, cache: ParseCache, secrets: Collection[str],
-    domain: str = ROOT,
-) -> dict[str, Any]:  # fmt: skip
-    shapes = {name: [[column.name, column.type] for column in columns] for name, columns in sorted(inputs.items())}
-
-    def make() -> dict[str, Any]:
-        query, shifts = fill_placeholders(text, CLOCK_PROBE.get)
-        try:
-            columns = binder.bind(SelectSql(query), inputs, domain)
-        except ProjectError as error:
-            column = column_before(shifts, error.line, error.column)
-            return {"error": [redact(error.what, secrets), redact(error.fix, secrets), error.line, column]}
-        return {"columns": [[column.name, column.type] for column in columns]}
-
-    return dict(cache.get(digest("bind names", domain, text, json.dumps(shapes)), make))
-
-
 def _bind_checks(
-    place: Location, checks: tuple[CheckSpec, ...], dataset: str, bound: Bound, binder: _LazyBinder, cache: ParseCache
+    place: Location, checks: tuple[CheckSpec, ...], dataset: str, bound: Bound, binder: CachedBinder
 ) -> None:
     """Bind a dataset's checks against its columns: a check of a column that is not there would fail every run."""
     columns = bound.schemas.get(dataset)
@@ -331,7 +308,7 @@ def _bind_checks(
         scan = compile_scan(
             [check], SelectSql(f"SELECT * FROM {quote_dataset(dataset)}"), datetime(2000, 1, 1, tzinfo=UTC)
         )
-        entry = _bind_cached(scan.query, inputs, binder, cache, ())
+        entry = binder.entry(scan.query, inputs)
         if "error" in entry:
             what, fix, _, _ = entry["error"]
             bound.errors.append(ProjectError.at(place, f"{dataset}: the check {scan.measures[0].name}: {what}", fix))
@@ -391,7 +368,7 @@ def _landed(columns: Columns, store: DeclaredStore | None) -> Columns:
     return tuple(Column(c.name, landed(c.type, store.capabilities.types).type or c.type) for c in columns)
 
 
-_BOUND: Mapping[Role, Callable[[Any, Project, Observed, Bound, _LazyBinder, ParseCache], None]] = {
+_BOUND: Mapping[Role, Callable[[Any, Project, Observed, Bound, CachedBinder], None]] = {
     Role.TRANSFORM: _bind_stored_model,
     Role.PUBLISH: _bind_port,
     Role.CONSUMER: _bind_consumer,

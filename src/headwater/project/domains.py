@@ -97,19 +97,28 @@ def resolve_references(
     one: Declared, names: DomainNames, errors: list[ProjectError], broken: Collection[str]
 ) -> Declared:
     """Return what a reader has found with the full names of all it reads; what it may not read is an error."""
-    domain, found = one.dataset.domain, []
+    found = []
     for reference in one.references:
-        name = names.find(domain, reference.name)
-        if name is None:
-            if not {full_name(domain, reference.name), *_namespaces(domain, reference.name)} & set(broken):
-                what = f"{one.dataset.name} reads {reference.name}, which nothing declares"
-                errors.append(ProjectError.at(reference.location, what, suggest(reference.name, names.seen(domain))))
-            found.append(replace(reference, written=reference.name))
-            continue
-        if not names.reads(domain, name):
-            errors.append(_private(one.dataset, names.datasets[name], reference.location))
+        name = resolve_name(reference, one.dataset.name, one.dataset.domain, names, errors, broken)
         found.append(replace(reference, name=name, written=reference.name))
     return _with_references(one, found)
+
+
+def resolve_name(
+    reference: Reference, reader: str, domain: str, names: DomainNames, errors: list[ProjectError],
+    broken: Collection[str],
+) -> str:  # fmt: skip
+    """Return the full name of what is read in a domain; what nothing declares, or may not be read, is an error."""
+    written = reference.name
+    name = names.find(domain, written)
+    if name is None:
+        if not {full_name(domain, written), *_namespaces(domain, written)} & set(broken):
+            what = f"{reader} reads {written}, which nothing declares"
+            errors.append(ProjectError.at(reference.location, what, suggest(written, names.seen(domain))))
+        return written
+    if not names.reads(domain, name):
+        errors.append(_private(reader, names.datasets[name], reference.location))
+    return name
 
 
 def _namespaces(domain: str, written: str) -> tuple[str, ...]:
@@ -118,12 +127,12 @@ def _namespaces(domain: str, written: str) -> tuple[str, ...]:
     return (full_name(domain, first), first, written.rpartition(".")[0])
 
 
-def _private(reader: Dataset, read: Dataset, place: Location) -> ProjectError:
+def _private(reader: str, read: Dataset, place: Location) -> ProjectError:
     whose = "the root" if read.domain == ROOT else f"the domain {read.domain}"
     folder = "products/" if read.domain == ROOT else f"domains/{read.domain}/products/"
     return ProjectError.at(
         place,
-        f"{reader.name} reads {read.name}, which is private to {whose} ({read.location})",
+        f"{reader} reads {read.name}, which is private to {whose} ({read.location})",
         f"read a port of {whose}, or publish one in {folder}",
     )
 
@@ -175,7 +184,7 @@ def resolve_checks(one: Declared, names: DomainNames, errors: list[ProjectError]
         if name is not None and name != written:
             full[written] = name
         if name is not None and not names.reads(domain, name):
-            errors.append(_private(one.dataset, names.datasets[name], one.dataset.location))
+            errors.append(_private(one.dataset.name, names.datasets[name], one.dataset.location))
     if not full or not isinstance(declared, Model | SourceTable | Port):
         return one
 

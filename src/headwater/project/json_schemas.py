@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from headwater.core.specs import ProjectSpec, UnitTestSpec
+from headwater.core.specs.metrics import MetricsFileSpec
 from headwater.project.readers import READERS
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ def all_schemas() -> dict[str, dict[str, Any]]:
     schemas = {
         "headwater": ProjectSpec.model_json_schema(by_alias=True),
         **{reader.word: reader.json_schema() for reader in READERS},
+        "metrics": MetricsFileSpec.model_json_schema(by_alias=True),
         "test": UnitTestSpec.model_json_schema(by_alias=True),
     }
     return {f"{word}.schema.json": {"$schema": _DIALECT, **schema} for word, schema in schemas.items()}

@@ -23,6 +23,8 @@ from headwater.plugins import list_kinds
 from headwater.project.cache import ParseCache
 from headwater.project.checks import judge_checks
 from headwater.project.domains import DomainNames, list_domains, resolve_checks, resolve_references
+from headwater.project.metrics import FOLDER as METRICS
+from headwater.project.metrics import read_metrics, resolve_metrics
 from headwater.project.names import FIX_NAME, check_names, folded, name_problem
 from headwater.project.readers import DOMAINS, READERS, LoadContext
 from headwater.project.references import References
@@ -35,6 +37,7 @@ from headwater.validate import validate
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from headwater.core.metrics import SemanticModel
     from headwater.documents import Document
     from headwater.project.readers import Declared
 
@@ -108,9 +111,14 @@ class _Loader:
         context.spec = spec = declared or context.spec
         context.stores = stores = read_stores(spec, context.root, context.environment, document, context.errors)
         domains = list_domains(context)
-        found = [one for domain in (ROOT, *domains) for one in self._read_domain(domain)]
+        models = {domain: read_metrics(self._context(domain)) for domain in (ROOT, *domains)}
+        found = [one for domain, own in models.items() for one in self._read_domain(domain, own)]
         check_names(context, found, domains)
-        found = self._resolve(found, domains)
+        names = DomainNames({one.dataset.name: one.dataset for one in found}, domains)
+        resolved = [
+            one for own in models.values() for one in resolve_metrics(own, names, context.errors, self._broken_names())
+        ]
+        found = self._resolve(found, names)
         everything = {one.dataset.name: one.dataset for one in found}
         datasets = {name: one for name, one in everything.items() if one.role is not Role.CONSUMER}
         consumers = {name: one for name, one in everything.items() if one.role is Role.CONSUMER}
@@ -124,7 +132,7 @@ class _Loader:
         project = Project(
             root=str(context.root), spec=spec, stores=stores, engine=spec.engine, datasets=datasets, tests=tests,
             graph=Graph((), ()), environment=context.environment, secrets=frozenset(context.references.secrets),
-            consumers=consumers, domains=domains,
+            consumers=consumers, domains=domains, semantic_models=tuple(resolved),
         )  # fmt: skip
         graph = build_graph(found, datasets, context.errors)
         if document is None or declared is None:
@@ -142,16 +150,15 @@ class _Loader:
         """Return the context of a domain; all share what is found."""
         return dataclasses.replace(self.context, domain=domain)
 
-    def _read_domain(self, domain: str) -> Iterator[Declared]:
-        context = self._context(domain)
+    def _read_domain(self, domain: str, models: tuple[SemanticModel, ...]) -> Iterator[Declared]:
+        context = dataclasses.replace(self._context(domain), models=models)
         for reader in READERS:
             for one in reader.read(context):
                 nodes = tuple(dataclasses.replace(node, domain=domain) for node in one.nodes)
                 yield dataclasses.replace(one, dataset=dataclasses.replace(one.dataset, domain=domain), nodes=nodes)
 
-    def _resolve(self, found: Sequence[Declared], domains: Sequence[str]) -> list[Declared]:
+    def _resolve(self, found: Sequence[Declared], names: DomainNames) -> list[Declared]:
         """Return what was found with the full names of all it reads."""
-        names = DomainNames({one.dataset.name: one.dataset for one in found}, domains)
         broken = self._broken_names()
         resolved = (resolve_references(one, names, self.context.errors, broken) for one in found)
         return [resolve_checks(one, names, self.context.errors) for one in resolved]
@@ -242,7 +249,7 @@ class _Loader:
 
     def _check_folders(self, domains: Sequence[str]) -> None:
         """A file in a folder that nothing reads yet is an error, never silently accepted."""
-        known = {"tests", DOMAINS, *(reader.folder for reader in READERS)}
+        known = {"tests", METRICS, DOMAINS, *(reader.folder for reader in READERS)}
         places = [(self.context, folder) for folder in PROJECT_FOLDERS if not folder.startswith(".")]
         for domain in domains:
             context = self._context(domain)

@@ -113,16 +113,58 @@ def parse_expression(text: str, *, order: bool = False) -> Parsed:
     Raises:
         ProjectError: The text is anything else, as `1) FROM t --` is; line and column are those of the text.
     """
-    before, around = ("SELECT 1 ORDER BY ", "SELECT rank() OVER (ORDER BY ") if order else ("SELECT ", "SELECT (")
-    alone = f"{before}{text}\n"
     try:
-        node = _parse_select(alone)
-        _parse_select(f"{around}{text}\n)")
-        if not _is_expression(node, ["ORDER_MODIFIER"] if order else []):
-            raise ProjectError("it is not one expression", fix="write one expression over the columns of a row")
+        alone, node = _parse_alone(text, order)
         return _read(alone, node)
     except RecursionError:
         raise ProjectError("SQL: it is nested too deeply", fix="take it apart") from None
+
+
+def parse_tree(text: str) -> dict[str, Any]:
+    """Return DuckDB's parse tree of one expression.
+
+    Raises:
+        ProjectError: The text is anything else.
+    """
+    try:
+        tree: dict[str, Any] = _parse_alone(text, order=False)[1]["select_list"][0]
+    except RecursionError:
+        raise ProjectError("SQL: it is nested too deeply", fix="take it apart") from None
+    return tree
+
+
+def write_tree(tree: dict[str, Any]) -> str:
+    """Return the expression that a parse tree is of.
+
+    Raises:
+        ProjectError: DuckDB writes an expression that it reads as another one.
+    """
+    statement = json.loads(serialize_query("SELECT 1"))
+    statement["statements"][0]["node"]["select_list"] = [tree]
+    sql = f"SELECT json_deserialize_sql({quote_text(json.dumps(statement))})"
+    row = _connection().cursor().execute(sql).fetchone()
+    text = str(row[0]).removeprefix("SELECT ") if row else ""
+    if without_places(parse_tree(text)) != without_places(tree):
+        raise ProjectError(f"the expression {text} has no spelling of its own", fix="compute it in a model")
+    return text
+
+
+def without_places(tree: Any) -> Any:
+    """Return a parse tree without the places of its nodes in a text."""
+    if isinstance(tree, dict):
+        return {key: without_places(value) for key, value in tree.items() if key != "query_location"}
+    return [without_places(item) for item in tree] if isinstance(tree, list) else tree
+
+
+def _parse_alone(text: str, order: bool) -> tuple[str, dict[str, Any]]:
+    """Return a query that is an expression alone, and its tree."""
+    before, around = ("SELECT 1 ORDER BY ", "SELECT rank() OVER (ORDER BY ") if order else ("SELECT ", "SELECT (")
+    alone = f"{before}{text}\n"
+    node = _parse_select(alone)
+    _parse_select(f"{around}{text}\n)")
+    if not _is_expression(node, ["ORDER_MODIFIER"] if order else []):
+        raise ProjectError("it is not one expression", fix="write one expression over the columns of a row")
+    return alone, node
 
 
 def _is_expression(node: dict[str, Any], modifiers: list[str]) -> bool:
@@ -132,7 +174,7 @@ def _is_expression(node: dict[str, Any], modifiers: list[str]) -> bool:
     if node["type"] != bare["type"] or [modifier["type"] for modifier in node["modifiers"]] != modifiers:
         return False
     return len(node["select_list"]) == 1 and all(
-        _without_place(node[clause]) == _without_place(bare[clause]) for clause in clauses
+        without_places(node[clause]) == without_places(bare[clause]) for clause in clauses
     )
 
 
@@ -146,10 +188,6 @@ def _parse_select(text: str) -> dict[str, Any]:
         raise ProjectError(f"a model is one SELECT; this file {found}", fix="write one SELECT without a second one")
     node: dict[str, Any] = statements[0]["node"]
     return node
-
-
-def _without_place(node: Any) -> Any:
-    return {key: value for key, value in node.items() if key != "query_location"} if isinstance(node, dict) else node
 
 
 def _read(text: str, node: dict[str, Any]) -> Parsed:

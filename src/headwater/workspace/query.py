@@ -16,6 +16,7 @@ from headwater.core.secrets import redact
 from headwater.errors import BusyError, HeadwaterError, ProjectError, StateError
 from headwater.processing.duckdb.session import WHOLE
 from headwater.run.damage import find_damage
+from headwater.run.rejected import failed_rejects_file, read_rejects
 from headwater.sql.binding import explain_error
 from headwater.sql.parse import fold_name, parse_query
 from headwater.sql.spelling import as_held, as_json, as_text
@@ -185,6 +186,16 @@ def _show(catalogue: Catalogue, written: str) -> list[str]:
 
 def _listed(dataset: Dataset) -> str:
     return ", ".join(dataset.inputs)
+
+
+def find_rejects(project: Project, dataset: str, query: Callable[[str], Any]) -> tuple[Any, bool]:
+    """Return the rejects of a dataset, and whether they are those of a load, or a check, that failed."""
+    declared = project.datasets.get(dataset)
+    if declared is not None and (file := failed_rejects_file(project, dataset)).exists():
+        return read_rejects(file), True
+    if declared is not None and not declared.is_loaded:
+        return query(NO_REJECTS), False
+    return query(f"SELECT * FROM quarantine.{quote_identifier(flat_name(dataset))}"), False
 
 
 def count_rejects(project: Project, states: Mapping[str, TableState]) -> SelectSql:

@@ -72,20 +72,45 @@ class Mark(StrEnum):
 
 
 class BlockSpec(Spec):
-    """What every block says: the query that it shows."""
+    """What every block says: the query that it shows, or metrics, what they are grouped by and the rows they count."""
 
-    query: Name
+    query: str = ""
+    metric: Words = Field(default_factory=list)
+    by: Words = Field(default_factory=list)
+    where: str = ""
+
+    @model_validator(mode="after")
+    def _one_question(self) -> BlockSpec:
+        if bool(self.query) == bool(self.metric):
+            raise ValueError("a block shows a query or metrics: write one of query and metric")
+        if self.query and (self.by or self.where):
+            raise ValueError("by and where are of metrics: write them into the query")
+        return self
+
+    @property
+    def columns_of_metrics(self) -> list[str]:
+        """The columns of its metrics' answer: what they are grouped by, then they themselves."""
+        return [*(term.rpartition(".")[2] for term in self.by), *self.metric]
 
 
 class BigNumberSpec(BlockSpec):
-    """One number. Without `agg` the query gives one row; `compare` is a column that it is compared with."""
+    """One number. Without `agg` the query gives one row; `compare` is a column that it is compared with.
 
-    value: Name
+    `value` may be left out where one metric is shown.
+    """
+
+    value: str = ""
     agg: Aggregate | None = None
     label: str = ""
     format: NumberFormat | None = None
     compare: Name | None = None
     compare_label: str = ""
+
+    @model_validator(mode="after")
+    def _says_what(self) -> BigNumberSpec:
+        if not self.value and len(self.metric) != 1:
+            raise ValueError("value is missing: name the column that is shown")
+        return self
 
 
 class TableSpec(BlockSpec):
@@ -124,8 +149,10 @@ class ChartSpec(BlockSpec):
     @model_validator(mode="after")
     def _one_form(self) -> ChartSpec:
         short = {"mark": self.mark, "x": self.x, "y": self.y}
+        if self.metric and self.mark and self.by:
+            short = {}
         if self.spec is not None:
-            if said := self.model_fields_set - {"query", "title", "spec"}:
+            if said := self.model_fields_set - {*BlockSpec.model_fields, "title", "spec"}:
                 raise ValueError(f"beside spec stands {', '.join(sorted(said))}: say it in the spec")
             return self
         if missing := [word for word, value in short.items() if value is None]:
@@ -149,13 +176,29 @@ SPECS: dict[str, type[BlockSpec]] = {
 }
 
 
+def with_columns_of_metrics(spec: BlockSpec) -> BlockSpec:
+    """Return a block that shows metrics with what follows from them where it does not say it: query, columns."""
+    said: dict[str, Any] = {"query": " ".join(["metric", *spec.metric, *(["by", *spec.by] if spec.by else [])])}
+    if spec.where:
+        said["query"] += f" where {spec.where}"
+    columns = spec.columns_of_metrics
+    if isinstance(spec, BigNumberSpec) and not spec.value:
+        said["value"] = columns[-1]
+    if isinstance(spec, ChartSpec) and spec.spec is None:
+        said |= {"x": spec.x or columns[0], "y": spec.y or spec.metric}
+        if len(spec.metric) == 1 and len(spec.by) > 1 and spec.mark is not Mark.RECT:
+            said["color"] = spec.color or columns[1]
+    return spec.model_copy(update=said)
+
+
 @dataclass(frozen=True, slots=True)
 class SqlBlock:
-    """A query of the page: its text, and where its first line stands."""
+    """A query of the page: its text, and where its first line stands; the metrics that it is written from."""
 
     name: str
     sql: str
     location: Location
+    metrics: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +248,7 @@ def read_block(fence: Fence, path: str, params: Parameters, errors: list[Project
     spec = validate(SPECS[fence.word], document.data, document, (), errors)
     if spec is None:
         return None
-    filled = _fill_texts(spec, document, params, errors)
+    filled = _fill_texts(with_columns_of_metrics(spec) if spec.metric else spec, document, params, errors)
     if isinstance(filled, ChartSpec) and filled.spec is not None:
         from headwater.consumption.dashboards.vega import find_refused_keys, find_unknown_words
 

@@ -47,7 +47,7 @@ class Dashboard(Consumer):
         self._path = declared.location.path
         params = Parameters.of(self._head.params)
         title = self._head.title or declared.name.rpartition(".")[2]
-        self._page = read_page(declared.text, self._path, title, params)
+        self._page = read_page(declared.text, self._path, title, params, declared.models)
 
     def queries(self) -> tuple[ConsumerQuery, ...]:
         """Return its queries, parameters replaced by typed literals."""

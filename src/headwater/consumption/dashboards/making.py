@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from headwater.consumption.dashboards.declaration import DeclaredPage
     from headwater.consumption.dashboards.parameters import Parameters
     from headwater.contracts.consumer import Consumption
+    from headwater.core.consumer import ConsumerQuery
     from headwater.core.fragments import SelectSql
 
 FILE = "index.html"
@@ -165,7 +166,7 @@ def _ask(
     waiting = list(asked)
     while waiting:
         name = waiting.pop(0)
-        run = partial(_run, consumption, consumption.queries.get(name), asked[name].location, wanted[name])
+        run = partial(_run, consumption, consumption.queries.get(name), asked[name], wanted[name])
         answers[name] = run()
         if isinstance(answers[name], HeadwaterError) and revive(consumption.connection):
             # What was read before was of a transaction that is gone: one page is of one.
@@ -173,14 +174,16 @@ def _ask(
     return {name: answers[name] for name in asked}
 
 
-def _run(consumption: Consumption, sql: SelectSql | None, place: Location, wanted: Wanted) -> Result | HeadwaterError:
+def _run(
+    consumption: Consumption, sql: SelectSql | None, query: ConsumerQuery, wanted: Wanted
+) -> Result | HeadwaterError:
     if sql is None:
-        return ProjectError.at(place, "the query was not bound", "run headwater check")
+        return ProjectError.at(query.location, "the query was not bound", "run headwater check")
     try:
         return run_query(consumption.connection, sql, wanted)
     except HeadwaterError as error:
-        line = place.line + max(error.line - 1, 0)
-        return HeadwaterError(error.what, fix=error.fix, path=place.path, line=line, column=error.column)
+        place = query.place(error.line, error.column)
+        return HeadwaterError(error.what, fix=error.fix, path=place.path, line=place.line, column=place.column)
 
 
 def _want(wanted: Wanted, block: ShownBlock) -> None:

@@ -97,8 +97,9 @@ class ConsumerReader:
         spec = DescribedSpec.model_validate({word: getattr(options, word) for word in _WORDS if hasattr(options, word)})
         root, place = str(self.context.root), Location(path, document.first_line)
         declared = DeclaredConsumer(
-            name, given, options, place, root, text, str(file.parent), spec=spec, domain=self.context.domain
-        )
+            name, given, options, place, root, text, str(file.parent), spec=spec, domain=self.context.domain,
+            models=self.context.models,
+        )  # fmt: skip
         consumer = made_by(declared)
         declared = replace(declared, fingerprint=self._fingerprint(plain(data), text, consumer))
         scored = consumer.scored() if isinstance(consumer, Scoring) else None
@@ -143,6 +144,7 @@ class ConsumerReader:
     def _fingerprint(self, data: Any, text: str, consumer: Consumer) -> Fingerprint:
         """Return the hash of the declaration, the text and the code that the consumer is made by."""
         parts = [json.dumps(data, sort_keys=True, default=str), text]
+        parts += [query.sql for query in consumer.queries() if query.metrics]  # what they are is not said in the text
         for name in consumer.files():
             file = Path(name)
             is_code = file.suffix == ".py"

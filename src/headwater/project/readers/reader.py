@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from headwater.core.dataset import Dataset
     from headwater.core.graph import Location, Node
+    from headwater.core.metrics import SemanticModel
     from headwater.core.project import Reference
     from headwater.core.stores import DeclaredStore
     from headwater.documents import Document
@@ -41,6 +42,7 @@ class LoadContext:
         variables: The variables' values; None for one that is wrong.
         any_variable: It is not known which variables there are: none is refused.
         domain: The domain that is read.
+        models: Its semantic models.
         errors: Problems found.
         warnings: What does not stop a run.
     """
@@ -56,6 +58,7 @@ class LoadContext:
     errors: list[ProjectError] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     domain: str = ROOT
+    models: tuple[SemanticModel, ...] = ()
 
     @property
     def base(self) -> Path:
