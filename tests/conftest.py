@@ -13,6 +13,8 @@ from headwater.core.project import Project
 from headwater.errors import ProjectError, ProjectErrors
 from headwater.project.loader import load_project
 from tests.services.fixtures import postgres as postgres
+from tests.services.fixtures import training_server as training_server
+from tests.services.fixtures import warm_training as warm_training
 
 settings.register_profile("headwater", deadline=None)
 settings.load_profile("headwater")

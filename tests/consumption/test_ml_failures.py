@@ -19,6 +19,8 @@ from headwater.errors import HeadwaterError, StepError, UserCodeError
 from tests.consumption.learning import TRAIN, Learning
 
 HEAD = TRAIN.partition("def train")[0]
+WARM = pytest.mark.usefixtures("warm_training")
+"""For what does not ask how the process is started, and ends."""
 
 
 def fail(learning: Learning, text: str, kind: type[HeadwaterError] = UserCodeError, **changes: Any) -> HeadwaterError:
@@ -46,6 +48,7 @@ CASES = {
 }  # fmt: skip
 
 
+@WARM
 @pytest.mark.parametrize("case", CASES)
 def test_what_a_function_may_do(learning: Learning, case: str) -> None:
     text, what, line = CASES[case]
@@ -78,6 +81,7 @@ def test_a_process_that_dies(learning: Learning, death: str) -> None:
     assert error.fix
 
 
+@WARM
 def test_what_is_in_a_model_has_to_be_trusted(learning: Learning) -> None:
     own = """
 from sklearn.preprocessing import FunctionTransformer
@@ -102,6 +106,7 @@ def train(rows):
         learning.model(trust=["shared.double"]).score(folder, rows, learning.root / "tmp")
 
 
+@WARM
 def test_what_skops_cannot_save(learning: Learning) -> None:
     error = fail(
         learning,
@@ -117,6 +122,7 @@ def train(rows):
     assert "skops cannot save what it returned" in error.what
 
 
+@WARM
 def test_an_estimator_that_was_not_fitted(learning: Learning) -> None:
     error = fail(learning, HEAD + "def train(rows):\n    return LogisticRegression()\n")
     assert "no classes_" in error.what
@@ -126,6 +132,7 @@ def test_an_estimator_that_was_not_fitted(learning: Learning) -> None:
     assert "NotFittedError" in error.what
 
 
+@WARM
 def test_a_regressor_has_no_classes(learning: Learning) -> None:
     error = fail(
         learning, TRAIN.replace("LogisticRegression(random_state=0)", "Ridge()").replace("LogisticRegression", "Ridge")
@@ -133,6 +140,7 @@ def test_a_regressor_has_no_classes(learning: Learning) -> None:
     assert "the estimator has no classes_, and the metrics are of classes" in error.what
 
 
+@WARM
 def test_values_of_rows_are_not_shown(learning: Learning) -> None:
     learning.connection.execute("ALTER TABLE m.feature ADD COLUMN name VARCHAR DEFAULT 'Erika Mustermann'")
     error = fail(
@@ -156,6 +164,7 @@ def test_hiding_leaves_other_words() -> None:
     assert hide_values(text, set()) == text
 
 
+@WARM
 def test_much_is_printed(learning: Learning) -> None:
     learning.write(TRAIN.replace("(rows):\n", "(rows):\n    print('x' * 99 + '\\n' * 3 + '\\x1b[2J', flush=True) or "
                                  "[print('line', n) for n in range(400_000)]\n"))  # fmt: skip
@@ -166,6 +175,7 @@ def test_much_is_printed(learning: Learning) -> None:
     assert not learning.write(TRAIN) or "printed" not in learning.make()[0].details
 
 
+@WARM
 def test_modules_beside_it_are_taken_from_their_text(learning: Learning) -> None:
     """Changed within the same second, to the same size: byte code of before would be taken for theirs."""
     learning.write(
@@ -199,6 +209,7 @@ def test_a_file_called_like_a_module_that_is_loaded(learning: Learning) -> None:
         learning.make(train="random.py:train")
 
 
+@WARM
 def test_settings_of_training_do_not_reach_what_is_measured(learning: Learning) -> None:
     """What is stored is what any other process finds in the file."""
     plain, _ = learning.make()

@@ -13,6 +13,8 @@ import pytest
 from headwater.errors import HeadwaterError, ProjectError, StepError, UserCodeError
 from tests.consumption.learning import Learning
 
+pytestmark = pytest.mark.usefixtures("warm_training")
+
 HEAD = """\
 import numpy as np
 from sklearn.impute import SimpleImputer

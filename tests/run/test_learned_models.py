@@ -12,6 +12,8 @@ import headwater
 from headwater.core.run import Status, StepResult
 from headwater.errors import ProjectErrors
 
+pytestmark = pytest.mark.usefixtures("warm_training")
+
 Write = Callable[[dict[str, str]], Path]
 
 DECLARED = """kind: model

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from headwater.consumption.ml import process
 from tests.services.postgres import Postgres, ServerUnavailableError
+from tests.services.warm_training import WarmTraining
 
 
 @pytest.fixture(scope="session")
@@ -20,3 +22,17 @@ def postgres() -> Iterator[Postgres]:
         if os.environ.get("REQUIRE_SERVICES") == "1":
             raise
         pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def training_server() -> Iterator[WarmTraining]:
+    """Forks for each training what has everything imported."""
+    server = WarmTraining()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def warm_training(training_server: WarmTraining, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets models be trained in forks; a process that Python starts for each takes seconds."""
+    monkeypatch.setattr(process, "start_child", training_server.start)

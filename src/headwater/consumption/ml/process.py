@@ -50,13 +50,7 @@ def run_child(request: Mapping[str, Any], folder: Path, hide: Callable[[str], st
         StepError: The process died.
     """
     (folder / REQUEST).write_text(json.dumps(request), encoding="utf-8")
-    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0", "PYTHONUNBUFFERED": "1"}
-    package = str(Path(headwater.__file__).parents[1])
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-c", _START, str(folder), package],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment,
-        start_new_session=True,
-    )  # fmt: skip
+    process = start_child(folder)
     assert process.stdout is not None
     assert process.stdin is not None
     kept: deque[bytes] = deque()
@@ -74,6 +68,17 @@ def run_child(request: Mapping[str, Any], folder: Path, hide: Callable[[str], st
             process.stdout.close()
     printed = hide(_last_lines(b"".join(kept))) if kept else ""
     return _answer_of(folder, code, request, printed), printed
+
+
+def start_child(folder: Path) -> subprocess.Popen[bytes]:
+    """Start the process that answers the request in a folder, in a session of its own."""
+    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0", "PYTHONUNBUFFERED": "1"}
+    package = str(Path(headwater.__file__).parents[1])
+    return subprocess.Popen(
+        [sys.executable, "-P", "-c", _START, str(folder), package],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment,
+        start_new_session=True,
+    )  # fmt: skip
 
 
 def new_folder(temporary: Path) -> tempfile.TemporaryDirectory[str]:
