@@ -13,7 +13,10 @@ from typing import Any
 import pytest
 
 from tests.plugins.install import install
-from tests.plugins.test_ledger import KILLER, append
+from tests.plugins.test_ledger import append, kill_everywhere
+
+REJECTS = "(select count(*) from quarantine.books__entries)"
+ANSWER = f"select (select both_of_them from marts.after), n, {REJECTS} from marts.total"
 
 
 @pytest.fixture
@@ -52,9 +55,7 @@ def headwater(environment: dict[str, str], folder: Path, *arguments: str, code: 
 
 
 def answer(environment: dict[str, str], folder: Path) -> list[str]:
-    rejects = "(select count(*) from quarantine.books__entries)"
-    sql = f"select (select both_of_them from marts.after), n, {rejects} from marts.total"
-    return headwater(environment, folder, "query", sql, "--format", "csv").split()[-1].split(",")
+    return headwater(environment, folder, "query", ANSWER, "--format", "csv").split()[-1].split(",")
 
 
 def test_it_passes_the_public_suite(environment: dict[str, str]) -> None:
@@ -91,18 +92,10 @@ def test_it_is_drawn_and_shown(environment: dict[str, str], project: Path) -> No
 
 
 def test_killed_anywhere_it_resumes(environment: dict[str, str], project: Path, tmp_path: Path) -> None:
-    killer = tmp_path / "killer.py"
-    killer.write_text(KILLER)
-    whole = tmp_path / "whole"
-    subprocess.run(["cp", "-r", str(project), str(whole)], check=True)
-    events = int(call(environment, str(killer), str(whole), "100000").split()[-1])
-    wanted = answer(environment, whole)
-    for at in range(1, events + 1, 3):
-        folder = tmp_path / f"at{at}"
-        subprocess.run(["cp", "-r", str(project), str(folder)], check=True)
-        call(environment, str(killer), str(folder), str(at), code=-9)
-        call(environment, str(killer), str(folder), "100000")
-        assert answer(environment, folder) == wanted, at
+    found = kill_everywhere(environment, project, tmp_path, ANSWER)
+    first = sum(n * n for n in range(2, 26) if n != 7)
+    assert found["wanted"] == [[str(first + 23), "23", "1"]]
+    assert {at: rows for at, rows in found["after"].items() if rows != found["wanted"]} == {}
 
 
 @pytest.mark.parametrize("word", ["run --reset marts.total", "maintain"])
