@@ -6,6 +6,8 @@ import os
 import re
 import secrets
 from copy import copy
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headwater.core.near import find_near
@@ -54,7 +56,31 @@ _BROKEN = re.compile(
 )
 
 
+_SCANNER = "duckdb_extension_postgres_scanner"
+
 _UNKNOWN_WORD = re.compile(r'invalid (?:connection option|URI query parameter):? "(\w{1,40})"')
+
+
+def find_scanner() -> tuple[Path | None, str]:
+    """Return the file of DuckDB's extension for PostgreSQL; or None and why, and what to do about it.
+
+    It reads tables and writes the format of binary COPY. It is a wheel, `duckdb-extension-postgres-scanner`, and works
+    only with the very version of DuckDB that it was made for.
+    """
+    import duckdb
+
+    spec = find_spec(_SCANNER)
+    if spec is None or spec.origin is None:
+        return None, f"rows are read by COPY, several times slower: pip install {_SCANNER.replace('_', '-')}"
+    folder = Path(spec.origin).parent / "extensions"
+    file = folder / f"v{duckdb.__version__}" / "postgres_scanner.duckdb_extension"
+    if file.is_file():
+        return file, ""
+    made = ", ".join(sorted(found.name.removeprefix("v") for found in folder.glob("v*"))) or "another version"
+    return None, (
+        f"rows are read by COPY, several times slower: the installed scanner is for duckdb {made}, "
+        f"and duckdb is {duckdb.__version__}; pip install duckdb=={made}"
+    )
 
 
 def reader_name(asked: str) -> str:

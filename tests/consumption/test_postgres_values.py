@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from decimal import Context, Decimal
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from headwater.consumption.postgres import staging
 from headwater.errors import ProjectError, StepError
 from tests.consumption.publishing import Publishing
 
@@ -78,15 +80,144 @@ VALUES = [
 ]  # fmt: skip
 
 
-def test_every_type_is_exact_and_null_is_null(publishing: Publishing) -> None:
-    names = [f"c{number}" for number in range(len(VALUES))]
-    full = ", ".join(f"{value[0]} AS {name}" for name, value in zip(names, VALUES, strict=True))
-    publishing.give(f"SELECT 1 AS n, {full} UNION ALL BY NAME SELECT 2 AS n").publish()
+AS_TEXT_ONLY = ("bignum", "bit")
+"""Types that have no binary form."""
+
+
+@pytest.fixture(params=["binary", "csv"])
+def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """How rows are copied; without DuckDB's extension it is as CSV."""
+    if request.param == "csv":
+        monkeypatch.setattr(staging, "find_scanner", lambda: (None, "not there"))
+    return str(request.param)
+
+
+def forms_of(publishing: Publishing, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Publish, and return of each table whether it went in binary form."""
+    found, stage = [], staging.stage_rows
+
+    def note(*arguments: Any) -> tuple[int, bool]:
+        rows, binary = stage(*arguments)
+        found.append(binary)
+        return rows, binary
+
+    with monkeypatch.context() as patch:
+        patch.setattr(staging, "stage_rows", note)
+        publishing.publish(folder)
+    return found
+
+
+@pytest.mark.parametrize("beside", ["", "'1'::bit AS beside, "])
+def test_every_type_is_exact_and_null_is_null(
+    publishing: Publishing, form: str, beside: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    has_form = [
+        one for one in VALUES if not one[0].endswith(AS_TEXT_ONLY) and one[2] not in (str(BIG), str(2**128 - 1))
+    ]
+    values = VALUES if beside else has_form
+    names = [f"c{number}" for number in range(len(values))]
+    full = ", ".join(f"{value[0]} AS {name}" for name, value in zip(names, values, strict=True))
+    publishing.give(f"SELECT {beside}1 AS n, {full} UNION ALL BY NAME SELECT 2 AS n")
+    assert forms_of(publishing, tmp_path / "made", monkeypatch) == [form == "binary" and not beside]
     types = publishing.types()
     (first, second) = publishing.ask(f"SELECT {', '.join(f'{name}::text' for name in names)} FROM gold.t ORDER BY n")
-    found = [(value[0], types[name], got) for name, value, got in zip(names, VALUES, first, strict=True)]
-    assert found == VALUES
+    found = [(value[0], types[name], got) for name, value, got in zip(names, values, first, strict=True)]
+    assert found == values
     assert set(second) == {None}
+
+
+@pytest.mark.parametrize("type_text", ["hugeint", "uhugeint"])
+def test_integers_of_39_digits_go_as_text(
+    publishing: Publishing, type_text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, binary in ((10**38 - 1, True), (10**38, False), (BIG, False)):
+        publishing.give(f"SELECT {number}::{type_text} AS big")
+        assert forms_of(publishing, tmp_path / str(number), monkeypatch) == [binary]
+        assert publishing.ask("SELECT big::text FROM gold.t") == [(str(number),)]
+
+
+EDGES = [
+    ("date", ["4714-11-24 (BC)", "5874897-12-31", "1999-12-31", "2000-01-01", "infinity", "-infinity"]),
+    ("timestamp", ["4714-11-24 (BC) 00:00:00", "294246-12-31 23:59:59.999999", "1999-12-31 23:59:59.9", "infinity"]),
+    ("timestamptz", ["4714-11-24 (BC) 00:00:00+00", "1969-12-31 23:59:59.999999+00", "-infinity"]),
+    ("time", ["00:00:00", "24:00:00", "12:34:56.000001"]),
+    ("interval", ["1 month -1 day 0.000001 seconds", "-178000000 months"]),
+    ("decimal(38,0)", ["99999999999999999999999999999999999999", "-9999999999999999999999999999999999999", "0"]),
+    ("decimal(38,38)", ["0.00000000000000000000000000000000000001", "-0.99999999999999999999999999999999999999"]),
+    ("decimal(9,4)", ["0.0001", "-0.0100", "99999.9999", "10000"]),
+    ("double", ["-0.0", "5e-324", "1.7976931348623157e308", "nan", "inf", "0.1"]),
+    ("float", ["-0.0", "1e-45", "3.4028235e38", "nan", "-inf", "0.1"]),
+]  # fmt: skip
+
+
+def test_both_forms_are_the_same_at_the_edges(publishing: Publishing, monkeypatch: pytest.MonkeyPatch) -> None:
+    tables = {}
+    for number, (type_text, values) in enumerate(EDGES):
+        rows = ", ".join(f"({at}, '{value}'::{type_text})" for at, value in enumerate([*values]))
+        publishing.give(f"SELECT * FROM (VALUES {rows}, (99, NULL)) AS t(n, v)", f"marts.e{number}")
+        tables[f"e{number}"] = {"from": f"marts.e{number}"}
+    told = []
+    for file in (staging.find_scanner(), (None, "")):
+        monkeypatch.setattr(staging, "find_scanner", lambda file=file: file)
+        publishing.declared(tables=tables).publish()
+        told.append([publishing.ask(f"SELECT n, v::text FROM gold.{name} ORDER BY n") for name in tables])
+    assert told[0] == told[1]
+    assert [len(rows) for rows in told[0]] == [len(values) + 1 for _, values in EDGES]
+
+
+@pytest.mark.parametrize("widths", [range(1, 19), range(19, 29), range(29, 34), range(34, 39)])
+def test_decimals_of_every_width_are_exact(
+    publishing: Publishing, widths: range, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shapes = [(width, scale) for width in widths for scale in range(min(width, 36) + 1)]
+    rows = []
+    for number in (lambda width: 10**width - 1, lambda width: -int("98765432109876543210987654321098765432"[:width])):
+        texts = [f"{Decimal(number(width)).scaleb(-scale, Context(prec=40)):f}" for width, scale in shapes]
+        values = [f"'{text}'::decimal({w},{s}) AS d{w}_{s}" for text, (w, s) in zip(texts, shapes, strict=True)]
+        rows.append(f"SELECT {len(rows)} AS n, {', '.join(values)}")
+    publishing.give(" UNION ALL ".join(rows))
+    assert forms_of(publishing, tmp_path / "made", monkeypatch) == [True]
+    names = ", ".join(f"d{width}_{scale}" for width, scale in shapes)
+    wanted = publishing.duck.execute(f"SELECT {names} FROM marts.t ORDER BY n").fetchall()
+    assert publishing.ask(f"SELECT {names} FROM gold.t ORDER BY n") == wanted
+
+
+def test_a_decimal_without_a_binary_form_goes_as_text(
+    publishing: Publishing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publishing.give("SELECT -0.9999999999999999999999999999999999999::decimal(38,37) AS d")
+    assert forms_of(publishing, tmp_path / "made", monkeypatch) == [False]
+    assert publishing.ask("SELECT d::text FROM gold.t") == [("-0.9999999999999999999999999999999999999",)]
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.tuples(
+            st.none() | st.integers(-(10**12) + 1, 10**12 - 1),
+            st.none() | st.integers(-(10**37), 10**37),
+            st.none() | st.floats(),
+            st.none() | st.datetimes(),
+            st.none() | st.binary(max_size=9),
+        ),
+        min_size=1,
+    )
+)
+def test_values_arrive_as_they_are(publishing: Publishing, rows: list[tuple[Any, ...]]) -> None:
+    publishing.duck.execute(
+        "CREATE OR REPLACE TABLE marts.t (n integer, small decimal(12,5), huge decimal(38,1), x double, "
+        "seen timestamp, raw blob)"
+    )
+    for number, (small, huge, x, at, raw) in enumerate(rows):
+        given = [None if value is None else Decimal(value).scaleb(-scale) for value, scale in ((small, 5), (huge, 1))]
+        publishing.duck.execute("INSERT INTO marts.t VALUES (?, ?, ?, ?, ?, ?)", [number, *given, x, at, raw])
+    publishing.publish()
+    asked = "SELECT n, small, huge, x::text, seen, raw FROM %s ORDER BY n"
+    wanted = publishing.duck.execute("SELECT n, small, huge, x, seen, raw FROM marts.t ORDER BY n").fetchall()
+    found = publishing.ask(asked % "gold.t")
+    assert [(*row[:3], None if row[3] is None else float(row[3]).hex(), *row[4:]) for row in found] == [
+        (*row[:3], None if row[3] is None else row[3].hex(), *row[4:]) for row in wanted
+    ]
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -111,11 +242,13 @@ def test_a_table_of_one_column_keeps_its_rows(publishing: Publishing, alone: str
         ("'before' || chr(0) || 'after'", ""),
         ("timestamp_ns '2024-01-01 00:00:00.123456789'", ""),
         ("date '5877642-06-25 (BC)'", "date"),
+        ("date '5881580-07-10'", "date"),
         ("timestamp '290309-12-22 (BC) 00:00:00'", "timestamp without time zone"),
+        ("timestamptz '290309-12-22 (BC) 00:00:00+00'", "timestamp with time zone"),
     ],
 )
 def test_what_has_no_place_there_is_an_error_that_names_the_column(
-    publishing: Publishing, value: str, type_text: str
+    publishing: Publishing, form: str, value: str, type_text: str
 ) -> None:
     publishing.give("SELECT 1 AS n, NULL AS odd").publish()
     publishing.give(f"SELECT 2 AS n, {value} AS odd")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headwater.errors import ProjectError
-from headwater.sources.postgres.rows import find_scanner
+from headwater.postgres import find_scanner
 from headwater.sql.functions import ALLOWED, REFUSED, ROWS, Why, why_refused
 from headwater.sql.parse import parse_expression, parse_query
 from headwater.sql.sealed import connect_sealed

@@ -1,4 +1,7 @@
-"""Columns as PostgreSQL has them: their types there, and the texts that are copied into them."""
+"""Columns as PostgreSQL has them: their types there, and what is copied into them, as texts or in binary form.
+
+The binary form is written by DuckDB's extension for PostgreSQL, of types that are its own or can be cast exactly.
+"""
 
 from __future__ import annotations
 
@@ -58,6 +61,27 @@ _YEAR_ONE = {
     "TIMESTAMP": "TIMESTAMP '0001-01-01'",
     "TIMESTAMP WITH TIME ZONE": "TIMESTAMPTZ '0001-01-01 00:00:00+00'",
 }
+_RANGES = {
+    "DATE": ("DATE '4714-11-24 (BC)'", "DATE '5874897-12-31'"),
+    "TIMESTAMP": ("TIMESTAMP '4714-11-24 (BC) 00:00:00'", "TIMESTAMP '294247-01-01'"),
+    "TIMESTAMP WITH TIME ZONE": ("TIMESTAMPTZ '4714-11-24 (BC) 00:00:00+00'", "TIMESTAMPTZ '294247-01-01 00:00:00+00'"),
+}
+"""PostgreSQL's first and last; the extension writes a time before the first as one of the far future."""
+
+_BINARY = {
+    **dict.fromkeys(("BOOLEAN", "SMALLINT", "INTEGER", "BIGINT", "FLOAT", "DOUBLE"), ""),
+    **dict.fromkeys(("TIME", "TIME WITH TIME ZONE", "INTERVAL", "BLOB"), ""),
+    "TINYINT": "SMALLINT",
+    **dict.fromkeys(("UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"), "DECIMAL(20,0)"),
+    **dict.fromkeys(("HUGEINT", "UHUGEINT"), "DECIMAL(38,0)"),
+    **dict.fromkeys(("TIMESTAMP_S", "TIMESTAMP_MS"), "TIMESTAMP"),
+    "UUID": "VARCHAR",
+}
+"""Types that have a binary form, and what they are cast to for it; a cast is exact, or fails."""
+
+_INTEGERS = (4, 9, 18, 38)
+"""How many digits fit the integers that DuckDB keeps decimals in, from 16 to 128 bits."""
+
 _NANOSECONDS = {"TIMESTAMP_NS": "TIMESTAMP", "TIME_NS": "TIME"}
 _DECIMAL = re.compile(r"DECIMAL\((\d+),(\d+)\)")
 
@@ -70,6 +94,7 @@ class PublishedColumn:
         name: Its name.
         type: Its type in PostgreSQL, as `format_type` writes it.
         value: The expression, for DuckDB, of the text that is copied.
+        binary: The one of the value that is copied in binary form, "" where it has none.
         refusal: What is said when the expression meets a value that PostgreSQL has no place for.
         quoted: Whether its texts stand in quotes, so that an empty one is no NULL.
     """
@@ -77,6 +102,7 @@ class PublishedColumn:
     name: str
     type: str
     value: str
+    binary: str = ""
     refusal: str = ""
     quoted: bool = False
 
@@ -91,9 +117,12 @@ def read_columns(connection: DuckDBPyConnection, query: str, table: str) -> tupl
     return tuple(_column(str(name), str(type_text), table) for name, type_text, *_ in described)
 
 
-def list_values(columns: Sequence[PublishedColumn]) -> str:
-    """Return the SELECT list that writes columns as texts."""
-    return ", ".join(f"{column.value} AS {quote_identifier(column.name)}" for column in columns)
+def list_values(columns: Sequence[PublishedColumn], *, binary: bool) -> str:
+    """Return the SELECT list that gives columns as they are copied."""
+    values = (column.binary if binary else column.value for column in columns)
+    return ", ".join(
+        f"{value} AS {quote_identifier(column.name)}" for value, column in zip(values, columns, strict=True)
+    )
 
 
 def _column(name: str, type_text: str, table: str) -> PublishedColumn:
@@ -104,22 +133,48 @@ def _column(name: str, type_text: str, table: str) -> PublishedColumn:
         raise StepError(f"{table}: {name} is a column of PostgreSQL's own", fix="give it another name in a view")
     value = quote_identifier(name)
     if type_text in _YEAR_ONE:
-        return PublishedColumn(name, _PLAIN[type_text], _dated(value, type_text))
+        refusal, binary = _bounded(value, type_text, f"{table}.{name}")
+        return PublishedColumn(name, _PLAIN[type_text], _dated(value, type_text), binary, refusal)
     if type_text in _NANOSECONDS:
-        return _exact_micros(PublishedColumn(name, _PLAIN[type_text], value), type_text, table)
-    if type_text == "BLOB":
-        return PublishedColumn(name, "bytea", rf"'\x' || hex({value})", quoted=True)
+        return _exact_micros(name, value, type_text, table)
     if (decimal := _DECIMAL.fullmatch(type_text)) is not None:
-        return PublishedColumn(name, f"numeric({decimal[1]},{decimal[2]})", value)
-    found = _PLAIN.get(type_text, "text")
+        return PublishedColumn(
+            name, f"numeric({decimal[1]},{decimal[2]})", value, _binary_decimal(value, int(decimal[1]), int(decimal[2]))
+        )
+    found, cast = _PLAIN.get(type_text, "text"), _BINARY.get(type_text)
+    binary = "" if cast is None else f"CAST({value} AS {cast})" if cast else value
+    if type_text == "BLOB":
+        return PublishedColumn(name, found, rf"'\x' || hex({value})", binary, quoted=True)
     if found != "text" or type_text == "UUID":
-        return PublishedColumn(name, found, value)
+        return PublishedColumn(name, found, value, binary)
     if is_nested(type_text) or type_text.startswith("UNION("):
-        return PublishedColumn(name, found, f"CAST(to_json({value}) AS VARCHAR)", quoted=True)
+        written = f"CAST(to_json({value}) AS VARCHAR)"
+        return PublishedColumn(name, found, written, written, quoted=True)
     refusal = f"{table}.{name} has a text with the character NUL, which PostgreSQL has no place for"
     text = f"CAST({value} AS VARCHAR)"
     guarded = f"CASE WHEN contains({text}, chr(0)) THEN error({quote_text(refusal)}) ELSE {text} END"
-    return PublishedColumn(name, found, guarded, refusal, quoted=True)
+    return PublishedColumn(name, found, guarded, guarded, refusal, quoted=True)
+
+
+def _binary_decimal(value: str, width: int, scale: int) -> str:
+    """Return the expression of a decimal's binary form, "" where it has none.
+
+    The extension fills a fraction up to groups of four digits in an integer as wide as the value's. Where that
+    overflows (9 digits in 32 bits, 17 in 64, 37 in 128) other numbers would arrive.
+    """
+    filled = -(-scale // 4) * 4
+    holds = next(digits for digits in _INTEGERS if width <= digits)
+    if filled <= holds:
+        return value
+    return f"CAST({value} AS DECIMAL(38,{scale}))" if filled <= _INTEGERS[-1] else ""
+
+
+def _bounded(value: str, type_text: str, place: str) -> tuple[str, str]:
+    """Return what is said of a time that PostgreSQL does not have, and the expression that says so."""
+    first, last = _RANGES[type_text]
+    refusal = f"{place} has a value that PostgreSQL's type {_PLAIN[type_text]} does not have"
+    outside = f"isfinite({value}) AND ({value} < {first} OR {value} > {last})"
+    return refusal, f"CASE WHEN {outside} THEN error({quote_text(refusal)}) ELSE {value} END"
 
 
 def _dated(value: str, type_text: str) -> str:
@@ -129,11 +184,13 @@ def _dated(value: str, type_text: str) -> str:
     return f"CASE WHEN {early} THEN replace({text}, ' (BC)', '') || ' BC' ELSE {text} END"
 
 
-def _exact_micros(column: PublishedColumn, type_text: str, table: str) -> PublishedColumn:
+def _exact_micros(name: str, value: str, type_text: str, table: str) -> PublishedColumn:
     coarse = _NANOSECONDS[type_text]
-    value = f"CAST({column.value} AS {coarse})"
-    lost = f"CAST({value} AS {type_text}) <> {column.value}"
-    refusal = f"{table}.{column.name} has a time with nanoseconds, and PostgreSQL keeps microseconds"
-    written = _dated(value, coarse) if coarse in _YEAR_ONE else f"CAST({value} AS VARCHAR)"
-    guarded = f"CASE WHEN {lost} THEN error({quote_text(refusal)}) ELSE {written} END"
-    return PublishedColumn(column.name, column.type, guarded, refusal)
+    micros = f"CAST({value} AS {coarse})"
+    lost = f"CAST({micros} AS {type_text}) <> {value}"
+    refusal = f"{table}.{name} has a time with nanoseconds, and PostgreSQL keeps microseconds"
+    written = _dated(micros, coarse) if coarse in _YEAR_ONE else f"CAST({micros} AS VARCHAR)"
+    text, binary = (
+        f"CASE WHEN {lost} THEN error({quote_text(refusal)}) ELSE {shown} END" for shown in (written, micros)
+    )
+    return PublishedColumn(name, _PLAIN[type_text], text, binary, refusal)

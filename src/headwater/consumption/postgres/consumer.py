@@ -118,9 +118,10 @@ class PostgresTables(Consumer):
                 consumption.connection,
                 consumption.queries[name],
                 name,
-                consumption.temporary / f"{number}.csv",
+                consumption.temporary / f"{number}.rows",
                 table.key,
                 table.grants,
+                schema,
             )
             for number, (name, table) in enumerate(self._spec.tables.items())
         )

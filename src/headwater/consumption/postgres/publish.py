@@ -105,6 +105,7 @@ def publish(server: Server, publication: Publication) -> int:
 def _publish_once(session: psycopg.Connection[Any], publication: Publication) -> int:
     with session.transaction():
         session.execute(f"SET LOCAL lock_timeout = {LOCK_LIMIT_MS}")
+        session.execute("SET LOCAL client_encoding = 'UTF8'")  # COPY's own encoding is not that of its binary form
         known = _last(session, publication.consumer, publication.schema)[1]
         sequence = _swap(session, publication)
         _make_schema(session, publication.schema)

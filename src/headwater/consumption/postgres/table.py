@@ -143,7 +143,8 @@ def name_refused(tables: Sequence[StagedTable], error: psycopg.Error) -> str:
 
 def _copy(session: psycopg.Connection[Any], place: str, table: StagedTable) -> None:
     names = quote_identifiers(column.name for column in table.columns)
-    statement = f"COPY {place} ({names}) FROM STDIN (FORMAT csv, ENCODING 'UTF8')"
+    form = "FORMAT binary" if table.binary else "FORMAT csv"
+    statement = f"COPY {place} ({names}) FROM STDIN ({form}, ENCODING 'UTF8')"
     with session.cursor() as cursor:
         with table.file.open("rb") as file, cursor.copy(statement) as copy:
             while block := file.read(_BLOCK_BYTES):

@@ -9,16 +9,16 @@ from __future__ import annotations
 import contextlib
 import uuid
 from dataclasses import dataclass
-from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from headwater.core.fragments import quote_identifier, quote_text
+from headwater.postgres import find_scanner
 from headwater.sources.postgres.types import from_text, server_sql, unfit_sql
 from headwater.sql.transaction import in_transaction
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     import psycopg
     from duckdb import DuckDBPyConnection
@@ -30,25 +30,6 @@ if TYPE_CHECKING:
 
 _COPY_BATCH_ROWS = 50_000
 _SHOWN_CHARACTERS = 80
-_SCANNER = "duckdb_extension_postgres_scanner"
-
-
-def find_scanner() -> tuple[Path | None, str]:
-    """Return the scanner's file for the installed DuckDB; or None and why, and what to do about it."""
-    import duckdb
-
-    spec = find_spec(_SCANNER)
-    if spec is None or spec.origin is None:
-        return None, f"rows are read by COPY, several times slower: pip install {_SCANNER.replace('_', '-')}"
-    folder = Path(spec.origin).parent / "extensions"
-    file = folder / f"v{duckdb.__version__}" / "postgres_scanner.duckdb_extension"
-    if file.is_file():
-        return file, ""
-    made = ", ".join(sorted(found.name.removeprefix("v") for found in folder.glob("v*"))) or "another version"
-    return None, (
-        f"rows are read by COPY, several times slower: the installed scanner is for duckdb {made}, "
-        f"and duckdb is {duckdb.__version__}; pip install duckdb=={made}"
-    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,14 +15,14 @@ from headwater.core.layers import Family
 from headwater.core.policies import LoadMode, SchemaPolicy
 from headwater.core.specs import Spec
 from headwater.errors import ProjectError
-from headwater.postgres import Server
+from headwater.postgres import Server, find_scanner
 from headwater.sources.common.one_statement import one_statement
 from headwater.sources.postgres.bounds import check_order, fix_bounds, list_parts, ordered_sql
 from headwater.sources.postgres.catalogue import find_tables, search_path
 from headwater.sources.postgres.cdc import CdcTable, read_changes
 from headwater.sources.postgres.cdc_slot import lag_notes
 from headwater.sources.postgres.holders import NAMED_AFTER, list_holders, tell_holders
-from headwater.sources.postgres.rows import RowPlan, find_scanner, open_reader
+from headwater.sources.postgres.rows import RowPlan, open_reader
 from headwater.sources.postgres.slot_names import Owner, Slot, environment_suffix, too_long
 
 if TYPE_CHECKING:
