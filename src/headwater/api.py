@@ -244,7 +244,7 @@ class LoadedProject:
     # --------------------------------------------------------------------------------------------------- looking
 
     def query(
-        self, sql: str = "", *, metrics: Sequence[str] = (), by: Sequence[str] = (), where: str = "",
+        self, sql: str = "", *, metrics: str | Sequence[str] = (), by: str | Sequence[str] = (), where: str = "",
         form: str = "arrow",
     ) -> Any:  # fmt: skip
         """Run one SELECT over the datasets by name, or ask for metrics, read-only; gives an Arrow table.
@@ -263,7 +263,7 @@ class LoadedProject:
             ProjectError: The text is not one SELECT, reads what is not declared, or asks what no metric answers.
             BusyError: Another process holds the warehouse's file.
         """
-        asked = answer_metrics(self.project, metrics, by, where) if metrics else sql
+        asked = answer_metrics(self.project, metrics, by, where) if metrics or by or where else sql
         return self._access.table(asked, form)
 
     def stream(self, sql: str, *, form: str = "arrow") -> AbstractContextManager[Answer]:

@@ -136,7 +136,7 @@ WRONG = [
     (SQL + "```table\n{query: p}\n```\n", "5: table: no query of this page is named 'p'", ""),
     ("```table\n{query: p}\n```\n", "1: table: no query of this page is named 'p'", "write a block ```sql NAME"),
     (SQL + "```table now\n{query: q}\n```\n", "5: nothing stands behind table", "keys"),
-    (SQL + "```table\n```\n", "6: 'query' is missing", "query: …"),
+    (SQL + "```table\n```\n", "6: a block shows a query or metrics", "write one of query and metric"),
     (SQL + "```table\nquery: q\nrow: 3\n```\n", "7:1: unknown word 'row'", "did you mean 'rows'?"),
     (SQL + "```table\nquery: q\nrows: many\n```\n", "7:1: rows", "many"),
     (SQL + "```table\n{query: q, rows: 0}\n```\n", "6:12: rows", "0"),

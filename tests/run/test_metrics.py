@@ -84,6 +84,9 @@ def changed(old: str, new: str) -> dict[str, str]:
     return {**FILES, "metrics/shop.yaml": SHOP.replace(old, new)}
 
 
+TIMED = """custom_extensions: [{vendor_name: HEADWATER, data: '{"time": "%s"}'}]"""
+
+
 def models(project: Project) -> tuple[SemanticModel, ...]:
     return project.semantic_models
 
@@ -124,6 +127,7 @@ def test_a_list_a_mapping_and_flat_keys_say_the_same(load_files: Callable[..., P
         ("source: staging.orders", "source: staging.order", "the semantic model shop reads staging.order, which"),
         ("dialect: ANSI_SQL", "dialect: MDX", "no expression is in ANSI_SQL"),
         ("label: filter", "labels: filter", "unknown word 'labels'"),
+        ("primary_key: [id]", TIMED % "channel", "its time channel is none of its fields that are times: day"),
         ("COUNT(orders.id)", "''", "expression"),
     ],
 )
@@ -141,7 +145,9 @@ def test_what_is_wrong_is_told_with_its_place(
         ("COUNT(orders.id)", "orders.id", "metrics/shop.yaml:21:5: the metric sold: orders.id stands outside of an"),
         ("lower(chan)", "lower(chanel)", 'metrics/shop.yaml:10:9: the field orders.channel: SQL: Table "orders"'),
         ("lower(chan)", "max(chan)", "metrics/shop.yaml:10:9: the field orders.channel is an aggregate"),
-        ("[customer_id]", "[customer]", "metrics/shop.yaml:5:5: the key orders.customer: SQL:"),
+        ("[customer_id]", "[customer]", "metrics/shop.yaml:18:5: the relationship buyer: orders.customer = customers."),
+        ("[customer_id]", "[chan]", "metrics/shop.yaml:18:5: the relationship buyer: orders.chan = customers.id are"),
+        ("datatype: Date", "datatype: String", "metrics/shop.yaml:9:9: the field orders.day is DATE, and declared as"),
         ("[[id], [mail]]", "[[id], [email]]", "metrics/shop.yaml:12:5: the key customers.email: SQL:"),
         ("SUM(orders.amount)", "SUM(orders.chan)", "metrics/shop.yaml:20:5: the metric revenue: SQL:"),
     ],
@@ -211,6 +217,7 @@ def test_a_page_shows_metrics_and_is_made_again_when_they_change(write_project: 
         ("table\n{rows: 3}", "write one of query and metric"),
         ("table\n{query: q, by: day}", "by and where are of metrics"),
         ("big_number\n{metric: [revenue, sold]}", "value is missing"),
+        ("big_number\n{metric: sold, by: day, agg: sum}", "the sum of a metric's groups is another number"),
         ("chart\n{metric: revenue, mark: bar}", "x, y is missing"),
         ("table\n{metric: revenue, where: channel = $chanel}", "$chanel is no parameter"),
     ],
@@ -235,5 +242,10 @@ def test_the_command_line_asks(call: Call, write_project: Callable[..., Path]) -
     assert told.text.startswith('SELECT customers.region AS "region", sum(orders.amount) AS "revenue"\nFROM "staging"')
     assert ask(told.text, "--format", "csv").text == ask("-m", "revenue", "--by", "region", "--format", "csv").text
     assert ask("-m", "revenu").error == "no metric is named revenu\n  fix: did you mean 'revenue'?\n"
+    asked = ask("-m", "sold", "--where", "channel = 'web'", "--where", "day < '2024-02-01' or 1 = 2", "--json")
+    assert asked.json == [{"sold": 1}]
+    asked = ask("-m", "sold", "--by", "channel", "--by", "month", "--format", "csv")
+    assert asked.text.startswith("channel,month,sold\n")
+    assert ask("-m", "").error.startswith("no metric is asked for")
     for wrong in ((), ("select 1", "-m", "revenue"), ("select 1", "--by", "day")):
         assert ask(*wrong).code == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,8 @@ from headwater.core.metrics import (
     SemanticModel,
 )
 from headwater.errors import ProjectError
-from headwater.sql.metrics import check_queries, compile_metrics
+from headwater.sql.metric_joins import joins_exactly
+from headwater.sql.metrics import check_queries, compile_metrics, is_datatype
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,6 +43,10 @@ METRICS = {
     "returns": "COUNT(returns.id)",
     "rate": "COUNT(returns.id) / COUNT(orders.id)",
     "customers": "COUNT(customers.id)",
+    "buying": "COUNT(DISTINCT customers.id) FILTER (WHERE orders.amount > 5)",
+    "heaviest": "MAX(customers.weight) FILTER (WHERE orders.amount > 5)",
+    "share": "european / revenue",
+    "per_unit": "SUM(orders.amount / customers.weight)",
 }
 
 
@@ -75,6 +81,9 @@ def model(
 ) -> SemanticModel:
     made = {name: Metric(name, sql, "", PLACE) for name, sql in metrics.items()}
     return SemanticModel("shop", {one.name: one for one in datasets}, relationships, made, PLACE)
+
+
+OTHER = SemanticModel("other", {}, (), {"stated": Metric("stated", "count(*)", "", PLACE)}, PLACE)
 
 
 @pytest.fixture
@@ -159,6 +168,110 @@ def test_a_ratio_over_nothing_is_null(connection: duckdb.DuckDBPyConnection) -> 
     assert ask(connection, "basket", "revenue", "orders") == [(None, None, 0)]
 
 
+def test_what_a_condition_reads_is_not_what_is_counted(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute("INSERT INTO marts.customers VALUES (1, 'EU', 7), (2, 'US', 9)")
+    connection.execute(
+        "INSERT INTO marts.orders SELECT n, '2024-01-01', 'web', if(n < 3, 1, 2), n * 3 FROM range(5) AS t(n)"
+    )
+    assert ask(connection, "buying", "heaviest") == [(2, 9)]
+    assert ask(connection, "buying", "heaviest", by=("region",)) == [("EU", 1, 7), ("US", 1, 9)]
+
+
+def test_a_metric_of_metrics_and_a_division_by_nothing(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute("INSERT INTO marts.customers VALUES (1, 'EU', 0), (2, 'US', 2)")
+    connection.execute("INSERT INTO marts.orders VALUES (1, '2024-01-01', 'web', 1, 6), (2, '2024-01-01', 'web', 2, 2)")
+    assert ask(connection, "share", "per_unit") == [(0.75, 1.0)]
+    assert ask(connection, "share", where="region = 'US'") == [(None,)]
+    assert ask(connection, "orders", where="orders.amount / customers.weight > 0") == [(1,)]
+
+
+def test_keys_of_other_types_are_not_joined(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute("CREATE TABLE marts.codes (code VARCHAR, label VARCHAR)")
+    connection.execute("INSERT INTO marts.codes VALUES ('1', 'x'), ('01', 'y')")
+    connection.execute("INSERT INTO marts.orders VALUES (1, '2024-01-01', 'web', 1, 10)")
+    codes = dataset("codes", "label", keys=(("code",),))
+    made = model([*DATASETS, codes], (*JOINED, relationship("coded", "orders", "codes", ("id", "code"))))
+    sql = compile_metrics([made], MetricRequest(("revenue",), ("label",)))
+    with pytest.raises(duckdb.Error, match=r"coded: orders.id and codes.code are of other types"):
+        connection.execute(sql).fetchall()
+    (check,) = (one for one in check_queries(made) if one.what == "the relationship coded: orders.id = codes.code")
+    types = [row[1] for row in connection.execute(f"DESCRIBE {check.query}").fetchall()]
+    assert (check.problem(types) or ("",))[0].endswith("are of other types, INTEGER and VARCHAR, and would be cast")
+    for type_text in ("BIGINT", "TINYINT"):
+        connection.execute(f"CREATE OR REPLACE TABLE marts.codes AS SELECT 1::{type_text} AS code, 'x' AS label")
+        assert connection.execute(sql).fetchall() == [("x", Decimal(10))]
+        assert check.problem(["INTEGER", type_text]) is None
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "exactly"),
+    [
+        ("BIGINT", "UTINYINT", True), ("DECIMAL(9,2)", "DECIMAL(4,1)", True), ("VARCHAR", "VARCHAR", True),
+        ("VARCHAR", "BIGINT", False), ("DOUBLE", "BIGINT", False), ("TIMESTAMP", "VARCHAR", False),
+        ("DATE", "TIMESTAMP", False), ("DECIMAL(9,2)", "BIGINT", False),
+    ],
+)  # fmt: skip
+def test_which_types_are_joined(left: str, right: str, exactly: bool) -> None:
+    assert joins_exactly(left, right) is joins_exactly(right, left) is exactly
+
+
+@pytest.mark.parametrize(
+    ("datatype", "right", "wrong"),
+    [
+        ("String", "VARCHAR", "BIGINT"), ("Integer", "HUGEINT", "DOUBLE"), ("Decimal", "DECIMAL(9,2)", "DOUBLE"),
+        ("Float", "DOUBLE", "DECIMAL(9,2)"), ("Date", "DATE", "VARCHAR"), ("DateTime", "TIMESTAMP_NS", "VARCHAR"),
+        ("DateTimeTz", "TIMESTAMP WITH TIME ZONE", "TIMESTAMP"), ("DateTime", "DATE", "TIMESTAMP WITH TIME ZONE"),
+        ("Boolean", "BOOLEAN", "VARCHAR"), ("Time", "TIME", "DATE"),
+    ],
+)  # fmt: skip
+def test_a_datatype_is_that_of_the_column(datatype: str, right: str, wrong: str) -> None:
+    assert is_datatype(right, datatype)
+    assert not is_datatype(wrong, datatype)
+    assert is_datatype(wrong, "Opaque")
+
+
+def test_the_time_that_a_grain_alone_is_of(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute("ALTER TABLE marts.orders ADD COLUMN shipped DATE")
+    connection.execute("INSERT INTO marts.orders VALUES (1, '2024-01-31', 'web', 1, 10, '2024-02-01')")
+    two = {"day": MetricField("day", "day", True, PLACE), "shipped": MetricField("shipped", "shipped", True, PLACE)}
+    orders = MetricDataset("orders", "marts.orders", (), two, PLACE)
+    asked = MetricRequest(("revenue",), ("month",))
+    with pytest.raises(ProjectError, match="orders has several times: day, shipped"):
+        compile_metrics([model([orders, *DATASETS[1:]])], asked)
+    timed = replace(orders, time="shipped")
+    sql = compile_metrics([model([timed, *DATASETS[1:]])], asked)
+    assert connection.execute(sql).fetchall() == [(date(2024, 2, 1), Decimal(10))]
+
+
+@pytest.mark.parametrize(("by", "where"), [(("kind",), ""), ((), "kind = 'A'")])
+def test_a_name_means_one_field_for_all_numbers(by: tuple[str, ...], where: str) -> None:
+    datasets = [dataset("orders", "kind", keys=(("id",),)), dataset("returns", "kind")]
+    ways = (relationship("of", "returns", "orders", ("order_id", "id")),)
+    made = model(datasets, ways, {"rate": "COUNT(returns.id) / COUNT(orders.id)"})
+    with pytest.raises(ProjectError, match="kind is a field of (orders|returns) for one number and of") as told:
+        compile_metrics([made], MetricRequest(("rate",), by, where))
+    assert told.value.fix
+    compile_metrics([made], MetricRequest(("rate",), tuple(f"orders.{one}" for one in by), where and f"orders.{where}"))
+
+
+def test_one_field_of_a_dataset_in_two_roles(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute("CREATE TABLE marts.flights AS SELECT 'A' AS origin, 'B' AS dest, 1 AS id")
+    connection.execute(
+        "CREATE TABLE marts.airports AS SELECT * FROM (VALUES ('A', 'AT'), ('B', 'BE')) AS t(iata, country)"
+    )
+    ends = [replace(dataset(n, "country", keys=(("iata",),)), source="marts.airports") for n in ("orig", "dst")]
+    ways = (
+        relationship("o", "flights", "orig", ("origin", "iata")),
+        relationship("d", "flights", "dst", ("dest", "iata")),
+    )
+    made = model([dataset("flights"), *ends], ways, {"n": "count(flights.id)"})
+    answer = connection.execute(
+        compile_metrics([made], MetricRequest(("n",), ("orig.country", "dst.country"), "orig.country <> dst.country"))
+    )
+    assert [column[0] for column in answer.description] == ["orig.country", "dst.country", "n"]
+    assert answer.fetchall() == [("AT", "BE", 1)]
+
+
 def test_a_key_that_is_none_is_never_counted_twice(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute(
         "INSERT INTO marts.customers VALUES (1, 'EU', 1), (1, 'US', 1), (NULL, 'EU', 1), (NULL, 'US', 1)"
@@ -177,13 +290,16 @@ def test_a_key_that_is_none_is_never_counted_twice(connection: duckdb.DuckDBPyCo
         (("revenu",), (), "", "no metric is named revenu"),
         (("revenue",), ("regio",), "", "no field is named regio"),
         (("revenue",), ("returns.day",), "", "a row of orders has no one row of returns"),
-        (("customers",), ("channel",), "", "no field is named channel"),
+        (("customers",), ("channel",), "", "channel is a field of orders, and a row of customers has no one row of"),
         (("revenue",), ("channel__month",), "", "orders.channel is no time"),
         (("revenue",), ("day__decade",), "", "decade is no grain"),
         (("revenue",), ("clients.region",), "", "no dataset is named clients"),
         (("revenue", "revenue"), (), "", "revenue is asked twice"),
-        (("orders",), ("channel", "orders.channel"), "", "channel is asked twice"),
-        (("rate",), ("channel",), "", "no field is named channel"),
+        (("orders",), ("channel", "channel"), "", "channel is asked twice"),
+        (("rate",), ("channel",), "", "channel is a field of orders, and a row of returns has no one row of orders"),
+        (("customers",), ("month",), "", "customers has no time of its own to take by month"),
+        (("revenue",), (), "id.x.y = 1", "where: no field is named id.x.y"),
+        (("revenue",), (), "orders.id = $x", "where holds a parameter"),
         (("revenue",), (), "sum(orders.amount) > 3", "where holds an aggregate"),
         (("revenue",), (), "orders.id in (select 1)", "where holds a subquery"),
         (("revenue",), (), "nowhere = 1", "no field is named nowhere"),
@@ -192,13 +308,14 @@ def test_a_key_that_is_none_is_never_counted_twice(connection: duckdb.DuckDBPyCo
         (("revenue",), (), "returns.id = 1", "a row of orders has no one row of returns"),
         (("customers",), (), "orders.id = 1", "a row of customers has no one row of orders"),
         ((), (), "", "are of the semantic models"),
+        (("stated", "revenue"), (), "", "stated, revenue are of the semantic models"),
     ],
 )
 def test_what_cannot_be_answered_is_refused(
     metrics: tuple[str, ...], by: tuple[str, ...], where: str, what: str
 ) -> None:
     with pytest.raises(ProjectError) as told:
-        compile_metrics([model()], MetricRequest(metrics, by, where))
+        compile_metrics([model(), OTHER], MetricRequest(metrics, by, where))
     assert what in told.value.what
     assert told.value.fix
 
@@ -219,7 +336,14 @@ def test_what_cannot_be_answered_is_refused(
         ("SUM(orders.id + returns.id)", "an aggregate is over orders and returns"),
         ("SUM(SUM(orders.id) OVER ())", "holds a window function"),
         ("(SELECT 1)", "holds a subquery"),
-        ("first(orders.amount)", "stands outside of an aggregate"),
+        ("first(orders.amount)", "first() is no aggregate of metrics"),
+        ("string_agg(orders.chan, ',')", "string_agg() is no aggregate of metrics"),
+        ("SUM(customers.weight) FILTER (WHERE orders.id > 1)", "a row of customers has no one row of orders"),
+        ("COUNT(customers.id) FILTER (WHERE orders.id > 1)", "a row of customers has no one row of orders"),
+        ("SUM(CASE WHEN orders.id > 1 THEN customers.weight END)", "a row of customers has no one row of orders"),
+        ("AVG(if(orders.id > 1, customers.weight, 0))", "a row of customers has no one row of orders"),
+        ("SUM(orders.amount) / m", "the metric m is made of itself: m of m"),
+        ("SUM(orders.amount) FILTER (WHERE orders.id > $x)", "the metric m holds a parameter"),
         ("SUM(orders.amount), 1", "it is not one expression"),
         ("SUM(orders.amount) FROM x", "the metric m: SQL: "),
     ],

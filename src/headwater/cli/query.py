@@ -32,8 +32,10 @@ _BINARY = ("parquet", "arrow")
 @click.option(
     "-m", "--metric", "metrics", multiple=True, metavar="NAME", help="A metric of metrics/; several, several numbers."
 )
-@click.option("--by", metavar="FIELDS", help="What metrics are grouped by: carrier,month or orders.day__week.")
-@click.option("--where", metavar="CONDITION", help="Rows that metrics count: a condition on fields.")
+@click.option(
+    "--by", multiple=True, metavar="FIELDS", help="What metrics are grouped by: carrier,month or orders.day__week."
+)
+@click.option("--where", multiple=True, metavar="CONDITION", help="Rows that metrics count: a condition on fields.")
 @click.option("--sql", "show_sql", is_flag=True, help="Print the SELECT instead of running it.")
 @click.option("--format", "form", type=click.Choice(list(_FORMATS)), default="table", help="How rows are written.")
 @click.option("-o", "--output", metavar="FILE", help="Write to a file; Parquet and Arrow need one or a pipe.")
@@ -41,8 +43,8 @@ _BINARY = ("parquet", "arrow")
 @json_option
 @click.pass_context
 def command(
-    ctx: click.Context, sql: str | None, metrics: tuple[str, ...], by: str | None, where: str | None, show_sql: bool,
-    form: str, output: str | None, limit: int, as_json: bool,
+    ctx: click.Context, sql: str | None, metrics: tuple[str, ...], by: tuple[str, ...], where: tuple[str, ...],
+    show_sql: bool, form: str, output: str | None, limit: int, as_json: bool,
 ) -> None:  # fmt: skip
     """Run one SELECT over the datasets by name, whichever store they are in, or ask for metrics. Read-only."""
 
@@ -52,14 +54,15 @@ def command(
 
         if (sql is None) == (not metrics):
             raise click.UsageError("write one SELECT, or name a metric with --metric")
-        if sql is not None and (by is not None or where is not None):
+        if sql is not None and (by or where):
             raise click.UsageError("--by and --where are for metrics: write them into the SELECT")
         chosen = "json" if as_json else form
         if chosen in _BINARY and output is None and sys.stdout.isatty():
             raise click.UsageError(f"{chosen} is not text: name a file with -o, or pipe it")
         loaded = load(ctx)
         if sql is None:
-            asked = str(answer_metrics(loaded.project, _words(metrics), _words([by or ""]), where or ""))
+            together = " AND ".join(f"({one}\n)" for one in where) if len(where) > 1 else "".join(where)
+            asked = str(answer_metrics(loaded.project, _words(metrics), _words(by), together))
         else:
             asked = sql
         if show_sql:

@@ -29,12 +29,13 @@ class Grain(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class MetricField:
-    """A value of a row: its expression over the columns of its dataset, and whether it is a time."""
+    """A value of a row: its expression over the columns of its dataset, whether it is a time, and its type in Ossie."""
 
     name: str
     sql: str
     is_time: bool
     location: Location
+    datatype: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ class MetricDataset:
         keys: Columns that tell its rows apart: the primary key and the unique keys.
         fields: What can be grouped and filtered by.
         location: Where it is declared.
+        time: The field that is meant by a grain alone; "" for the only time that it has.
     """
 
     name: str
@@ -54,6 +56,7 @@ class MetricDataset:
     keys: tuple[tuple[str, ...], ...]
     fields: Mapping[str, MetricField]
     location: Location
+    time: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +98,21 @@ class MetricRequest:
 
     Attributes:
         metrics: Their names; all of one semantic model.
-        by: Fields that they are grouped by: `field`, `dataset.field`, `field__month`, or a grain of the only time.
+        by: Fields that they are grouped by: `field`, `dataset.field`, `field__month`, or a grain of the dataset's time.
         where: A condition on fields, "" for all rows.
     """
 
     metrics: tuple[str, ...]
     by: tuple[str, ...] = ()
     where: str = ""
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The names of the columns that are grouped by: `dataset.field` in full where two have the field's name."""
+        short = [term.rpartition(".")[2] for term in self.by]
+        return tuple(term if short.count(name) > 1 else name for term, name in zip(self.by, short, strict=True))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the answer's columns."""
+        return (*self.groups, *self.metrics)

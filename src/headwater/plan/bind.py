@@ -263,6 +263,8 @@ def _bind_metrics(model: SemanticModel, bound: Bound, binder: CachedBinder) -> N
         if "error" in entry:
             what, fix, _, _ = entry["error"]
             bound.errors.append(ProjectError.at(check.location, f"{check.what}: {what}", fix))
+        elif problem := check.problem([type_text for _, type_text in entry["columns"]]):
+            bound.errors.append(ProjectError.at(check.location, *problem))
 
 
 def _untyped_as(type_text: str, kept: str) -> str:

@@ -75,10 +75,10 @@ def _read_model(context: LoadContext, document: Document, spec: SemanticModelSpe
         datasets[one.name] = MetricDataset(
             one.name, one.source, tuple(_keys(one)),
             {
-                field.name: MetricField(field.name, field.expression.sql, field.is_time, where)
+                field.name: MetricField(field.name, field.expression.sql, field.is_time, where, field.datatype or "")
                 for field, (_, where) in zip(one.fields, fields, strict=True)
             },
-            place("datasets", at, "source"),
+            place("datasets", at, "source"), one.time,
         )  # fmt: skip
     relationships = []
     for at, joined in enumerate(spec.relationships):

@@ -1,4 +1,4 @@
-"""How datasets of a semantic model are joined: many to one all along, by declared keys, or not at all."""
+"""How datasets of a semantic model are joined: many to one all along, by declared keys of one type, or not at all."""
 
 from __future__ import annotations
 
@@ -12,6 +12,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from headwater.core.metrics import MetricDataset, MetricRelationship, SemanticModel
+
+INTEGERS = (
+    "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT",
+)  # fmt: skip
+
+
+def joins_exactly(left: str, right: str) -> bool:
+    """Whether two columns can be joined: of one type, or both integers, or both decimals, of whatever width.
+
+    Between other types DuckDB casts, and two values of one side may be one value of the other: '1' and '01'.
+    """
+    both = (left, right)
+    return left == right or all(t in INTEGERS for t in both) or all(t.startswith("DECIMAL(") for t in both)
 
 
 class Joins:
@@ -36,18 +49,31 @@ class Joins:
             pairs = [
                 f"{many}.{quote_identifier(left)} = {one}.{quote_identifier(right)}" for left, right in step.columns
             ]
-            joins.append(f"LEFT JOIN {self._once(name, step)} AS {one} ON {' AND '.join(pairs)}")
+            joins.append(f"LEFT JOIN {self._once(step)} AS {one} ON {' AND '.join(pairs)}")
         return "\n".join(joins)
 
-    def _once(self, name: str, step: MetricRelationship) -> str:
+    def _once(self, step: MetricRelationship) -> str:
         """Return a dataset whose key is held to be one while it is read: a second row would count the others twice."""
-        key = [quote_identifier(column) for _, column in step.columns]
         columns = ", ".join(column for _, column in step.columns)
-        what = f"{name} has several rows of one key ({columns}): rows of {step.many} would be counted twice"
+        key = [quote_identifier(column) for _, column in step.columns]
         known = " AND ".join(f"{column} IS NOT NULL" for column in key)
+        twice = f"{step.one} has several rows of one key ({columns}): rows of {step.many} would be counted twice"
+        guards = [f"WHEN {known} AND count(*) OVER (PARTITION BY {', '.join(key)}) > 1 THEN error({quote_text(twice)})"]
+        for left, right in step.columns:
+            cast = f"{step.name}: {step.many}.{left} and {step.one}.{right} are of other types: cast one in a model"
+            guards.append(f"WHEN NOT {self._same_type(step.many, left, right)} THEN error({quote_text(cast)})")
+        source = quote_dataset(self.model.datasets[step.one].source)
+        return f"(SELECT * FROM {source} QUALIFY CASE {' '.join(guards)} ELSE true END)"
+
+    def _same_type(self, many: str, left: str, right: str) -> str:
+        """Return the condition that two columns have types that join exactly, as `joins_exactly` says."""
+        there = quote_dataset(self.model.datasets[many].source)
+        one = f"typeof({quote_identifier(right)})"
+        other = f"(SELECT any_value(typeof(c)) FROM (SELECT {quote_identifier(left)} AS c FROM {there} LIMIT 1))"
+        integers = ", ".join(map(quote_text, INTEGERS))
         return (
-            f"(SELECT * FROM {quote_dataset(self.model.datasets[name].source)} QUALIFY CASE WHEN {known} AND "
-            f"count(*) OVER (PARTITION BY {', '.join(key)}) > 1 THEN error({quote_text(what)}) ELSE true END)"
+            f"({one} = coalesce({other}, {one}) OR {one} IN ({integers}) AND {other} IN ({integers}) "
+            f"OR starts_with({one}, 'DECIMAL(') AND starts_with({other}, 'DECIMAL('))"
         )
 
     @cached_property

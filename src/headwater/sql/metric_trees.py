@@ -21,7 +21,10 @@ AGGREGATES = frozenset({
 })  # fmt: skip
 """What a metric may be made of: none depends on the order of rows."""
 
-_UNREADABLE = {"SUBQUERY": "a subquery", "WINDOW": "a window function", "LAMBDA": "a lambda", "STAR": "a star"}
+_UNREADABLE = {
+    "SUBQUERY": "a subquery", "WINDOW": "a window function", "LAMBDA": "a lambda", "STAR": "a star",
+    "PARAMETER": "a parameter",
+}  # fmt: skip
 
 
 def find_named(known: Mapping[str, Any], name: str) -> Any:
@@ -87,7 +90,23 @@ def field_tree(dataset: MetricDataset, one: MetricField) -> Tree:
         is_said = len(names) > 1 and fold_name(names[0]) == fold_name(dataset.name)
         return name_tree(dataset.name, *(names[1:] if is_said else names))
 
-    changed: Tree = replace_nodes(read_tree(one.sql, what), qualify)
+    changed: Tree = or_null(replace_nodes(read_tree(one.sql, what), qualify))
+    return changed
+
+
+def or_null(tree: Any) -> Any:
+    """Return a tree in which a division by 0 is NULL; to DuckDB it is infinite, and so would be every sum with it."""
+    if isinstance(tree, list):
+        return [or_null(item) for item in tree]
+    if not isinstance(tree, dict):
+        return tree
+    changed = {key: or_null(value) for key, value in tree.items()}
+    if "class" in changed and called(changed) == "/" and len(changed["children"]) == 2:
+        over, under = changed["children"]
+        if called(under) != "nullif":
+            unless_zero = parse_tree("nullif(0, 0)")
+            unless_zero["children"][0] = under
+            changed["children"] = [over, unless_zero]
     return changed
 
 

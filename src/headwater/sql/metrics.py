@@ -9,20 +9,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from headwater.core.fragments import SelectSql, quote_dataset, quote_identifier
 from headwater.core.metrics import Grain, MetricRequest
 from headwater.core.near import suggest
 from headwater.errors import ProjectError
-from headwater.sql.metric_joins import Joins
+from headwater.sql.metric_joins import INTEGERS, Joins, joins_exactly
+from headwater.sql.metric_numbers import Numbers
 from headwater.sql.metric_trees import (
     AGGREGATES,
     Tree,
     called,
     field_tree,
     find_named,
-    name_tree,
+    or_null,
     put_values,
     read_tree,
     refuse_unreadable,
@@ -35,30 +36,9 @@ if TYPE_CHECKING:
 
     from headwater.core.graph import Location
     from headwater.core.metrics import MetricDataset, MetricField, SemanticModel
-
-_COUNTS = frozenset({"count", "count_if", "count_star"})
-"""Aggregates that are 0 where there is no row."""
+    from headwater.sql.metric_numbers import MetricNumber
 
 _WIDTHS = {Grain.WEEK: "7 days", Grain.QUARTER: "3 months"}
-
-
-@dataclass(frozen=True, slots=True)
-class _Aggregate:
-    """An aggregate of a metric: the dataset whose rows it counts, its name in the query, and its expression."""
-
-    base: str
-    alias: str
-    sql: str
-    is_count: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Number:
-    """A metric, taken apart: its expression with names in the place of its aggregates."""
-
-    name: str
-    tree: Tree
-    aggregates: tuple[_Aggregate, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +58,57 @@ def compile_metrics(models: Sequence[SemanticModel], request: MetricRequest) -> 
         ProjectError: A name is not known, or the answer would count rows twice.
     """
     model = _model_of(models, request.metrics)
-    return _Compiler(model, request, Joins(model)).compile()
+    joins = Joins(model)
+    return _Compiler(model, request, joins, Numbers(model, joins)).compile()
 
 
 @dataclass(frozen=True, slots=True)
 class MetricCheck:
-    """What is to be bound of a semantic model: what it is, where it stands, and the query, or why there is none."""
+    """What is to be bound of a semantic model.
+
+    Attributes:
+        what: What it is, for people.
+        location: Where it stands.
+        query: The query, or why there is none.
+        is_pair: It gives two columns that are joined.
+        datatype: The type of Ossie that its column is said to have.
+    """
 
     what: str
     location: Location
     query: SelectSql | ProjectError
+    is_pair: bool = False
+    datatype: str = ""
+
+    def problem(self, types: Sequence[str]) -> tuple[str, str] | None:
+        """Say what is wrong with the types of the bound query, and how to mend it."""
+        if self.is_pair and not joins_exactly(*types):
+            told = " and ".join(types)
+            return f"{self.what} are of other types, {told}, and would be cast", "cast one of them in a model or a view"
+        if self.datatype and not is_datatype(types[0], self.datatype):
+            return f"{self.what} is {types[0]}, and declared as {self.datatype}", "cast it, or change its datatype"
+        return None
+
+
+_DATATYPES = {
+    "String": ("VARCHAR", "ENUM(", "UUID", "JSON"),
+    "Integer": INTEGERS,
+    "Decimal": ("DECIMAL(", *INTEGERS),
+    "Float": ("FLOAT", "DOUBLE"),
+    "Boolean": ("BOOLEAN",),
+    "Date": ("DATE",),
+    "Time": ("TIME",),
+    "DateTime": ("TIMESTAMP", "DATE"),
+    "DateTimeTz": ("TIMESTAMP WITH TIME ZONE",),
+}
+"""The types of DuckDB, or how they begin, that a data type of Ossie stands for."""
+
+
+def is_datatype(type_text: str, datatype: str) -> bool:
+    """Whether a type of DuckDB is one that a data type of Ossie stands for; `Opaque` is any."""
+    if datatype == "DateTime" and type_text == "TIMESTAMP WITH TIME ZONE":
+        return False
+    return datatype not in _DATATYPES or type_text.startswith(_DATATYPES[datatype])
 
 
 def check_queries(model: SemanticModel) -> list[MetricCheck]:
@@ -96,13 +117,19 @@ def check_queries(model: SemanticModel) -> list[MetricCheck]:
     for dataset in model.datasets.values():
         for one in dataset.fields.values():
             query = _or_error(partial(_field_query, dataset, one))
-            found.append(MetricCheck(f"the field {dataset.name}.{one.name}", one.location, query))
-        ends = [[(r.many, left), (r.one, right)] for r in model.relationships for left, right in r.columns]
-        used = {column for key in dataset.keys for column in key}
-        used |= {column for pair in ends for name, column in pair if name == dataset.name}
-        for column in sorted(used):
+            what = f"the field {dataset.name}.{one.name}"
+            found.append(MetricCheck(what, one.location, query, datatype=one.datatype))
+        for column in dict.fromkeys(column for key in dataset.keys for column in key):
             sql = SelectSql(f"SELECT {quote_identifier(column)} {_source(dataset)}")
             found.append(MetricCheck(f"the key {dataset.name}.{column}", dataset.location, sql))
+    for step in model.relationships:
+        for left, right in step.columns:
+            ends = {"l": (left, model.datasets[step.many]), "r": (right, model.datasets[step.one])}
+            values = [
+                f"(SELECT {quote_identifier(column)} {_source(end)}) AS {name}" for name, (column, end) in ends.items()
+            ]
+            what = f"the relationship {step.name}: {step.many}.{left} = {step.one}.{right}"
+            found.append(MetricCheck(what, step.location, SelectSql(f"SELECT {', '.join(values)}"), is_pair=True))
     for metric in model.metrics.values():
         query = _or_error(partial(compile_metrics, [model], MetricRequest((metric.name,))))
         found.append(MetricCheck(f"the metric {metric.name}", metric.location, query))
@@ -116,10 +143,6 @@ def _field_query(dataset: MetricDataset, one: MetricField) -> SelectSql:
 
 def _source(dataset: MetricDataset) -> str:
     return f"FROM {quote_dataset(dataset.source)} AS {quote_identifier(dataset.name)}"
-
-
-def _spelled(node: Tree) -> str:
-    return "count(*)" if called(node) == "count_star" else f"{called(node)}()"
 
 
 def _or_error(make: Callable[[], SelectSql]) -> SelectSql | ProjectError:
@@ -150,12 +173,14 @@ class _Compiler:
     model: SemanticModel
     request: MetricRequest
     _joins: Joins
-    _aliases: dict[tuple[str, str], _Aggregate] = field(default_factory=dict)
+    _numbers: Numbers
+    _mentioned: dict[str, _Dimension] = field(default_factory=dict)
 
     def compile(self) -> SelectSql:
-        numbers = [self._number(name) for name in self.request.metrics]
+        numbers = [self._numbers.read(name) for name in self.request.metrics]
         bases = list(dict.fromkeys(one.base for number in numbers for one in number.aggregates))
-        dimensions = {base: [self._dimension(term, base) for term in self.request.by] for base in bases}
+        named = list(zip(self.request.groups, self.request.by, strict=True))
+        dimensions = {base: [self._dimension(term, base, name) for name, term in named] for base in bases}
         shown = dimensions[bases[0]]
         names = [fold_name(name) for name in (*(one.name for one in shown), *(one.name for one in numbers))]
         if twin := next((name for at, name in enumerate(names) if name in names[:at]), None):
@@ -180,9 +205,12 @@ class _Compiler:
         for one, other in zip(shown, found, strict=True):
             if one.dataset != other.dataset and not (one.is_own_time and other.is_own_time):
                 what = f"{one.name} is a field of {one.dataset} for one number and of {other.dataset} for another"
-                raise ProjectError(what, fix="group by a field that both reach, or by a grain of time, such as month")
+                name = one.name.partition("__")[0]
+                taken = f": rename the field {name}" if name in list(Grain) else ""
+                fix = f"use a field that both reach, dataset.field, or a grain of time alone{taken}"
+                raise ProjectError(what, fix=fix)
 
-    def _meet(self, parts: Sequence[str], shown: Sequence[_Dimension], numbers: Sequence[_Number]) -> str:
+    def _meet(self, parts: Sequence[str], shown: Sequence[_Dimension], numbers: Sequence[MetricNumber]) -> str:
         """Return the query over parts that were computed alone: they meet on the dimensions."""
         inner: dict[str, Tree] = {}
         for one in (one for number in numbers for one in number.aggregates):
@@ -198,85 +226,18 @@ class _Compiler:
         where = self._condition(base)
         used = {one.dataset for one in dimensions}
         for _, sql in values:
-            used |= self._datasets_in(parse_tree(sql))
+            used |= self._numbers.datasets_in(parse_tree(sql))
         if where:
-            used |= self._datasets_in(parse_tree(where))
+            used |= self._numbers.datasets_in(parse_tree(where))
         parts = [f"{one.sql} AS {quote_identifier(one.name)}" for one in dimensions]
         parts += [f"{sql} AS {quote_identifier(name)}" for name, sql in values]
         filtered = f"\nWHERE {where}" if where else ""
         return f"SELECT {', '.join(parts)}\n{self._joins.from_clause(base, used)}{filtered}"
 
-    # ----------------------------------------------------------------------------------------------------- metrics
-
-    def _number(self, name: str) -> _Number:
-        metric = find_named(self.model.metrics, name)
-        aggregates: list[_Aggregate] = []
-
-        def take(node: Tree) -> Tree | None:
-            what = f"the metric {metric.name}"
-            refuse_unreadable(node, what)
-            if called(node) in AGGREGATES:
-                aggregates.append(found := self._aggregate(node, what))
-                return name_tree(found.alias)
-            if node["class"] == "COLUMN_REF":
-                column = ".".join(map(str, node["column_names"]))
-                raise ProjectError(
-                    f"{what}: {column} stands outside of an aggregate", fix="put it into sum(), count(), avg(), …"
-                )
-            if called(node) == "/" and len(node["children"]) == 2:
-                over, under = (replace_nodes(child, take) for child in node["children"])
-                unless_zero = parse_tree("nullif(0, 0)")
-                unless_zero["children"][0] = under
-                return {**node, "children": [over, unless_zero]}
-            return None
-
-        tree = replace_nodes(read_tree(metric.sql, f"the metric {metric.name}"), take)
-        if not aggregates:
-            raise ProjectError(f"the metric {metric.name} aggregates nothing", fix="write sum(), count(), avg(), …")
-        return _Number(metric.name, tree, tuple(aggregates))
-
-    def _aggregate(self, node: Tree, what: str) -> _Aggregate:
-        inside = {key: self._resolved(node[key], what) for key in ("children", "filter", "order_bys")}
-        used = set().union(*(self._datasets_in(part) for part in inside.values()))
-        if not used and len(self.model.datasets) == 1:
-            used = set(self.model.datasets)
-        if not used:
-            fix = "count a field, as in count(orders.id)"
-            raise ProjectError(f"{what}: {_spelled(node)} does not say of which dataset", fix=fix)
-        base = next((one for one in sorted(used) if all(self._joins.reaches(one, other) for other in used)), None)
-        if base is None:
-            raise ProjectError(
-                f"{what}: an aggregate is over {' and '.join(sorted(used))}, of which none has one row of the others",
-                fix="declare a relationship, many to one, or aggregate each alone",
-            )
-        sql, is_count = write_tree({**node, **inside}), called(node) in _COUNTS
-        return self._aliases.setdefault((base, sql), _Aggregate(base, f"__a{len(self._aliases)}", sql, is_count))
-
-    def _resolved(self, tree: Any, what: str) -> Any:
-        """Return a tree with expressions in the place of fields, `dataset.field` each."""
-
-        def resolve(node: Tree) -> Tree | None:
-            refuse_unreadable(node, what)
-            return self._column(node, what) if node["class"] == "COLUMN_REF" else None
-
-        return replace_nodes(tree, resolve)
-
-    def _column(self, node: Tree, what: str) -> Tree:
-        names = [str(name) for name in node["column_names"]]
-        if len(names) == 1 and len(self.model.datasets) == 1:
-            names = [*self.model.datasets, *names]
-        dataset = find_named(self.model.datasets, names[0]) if len(names) > 1 else None
-        if dataset is None:
-            known = list(self.model.datasets)
-            fix = suggest(names[0], known) if len(names) > 1 else f"write dataset.field, of {', '.join(known)}"
-            raise ProjectError(f"{what}: {'.'.join(names)} is of no dataset of the semantic model", fix=fix)
-        one = find_named(dataset.fields, names[1])
-        return field_tree(dataset, one) if one is not None else name_tree(dataset.name, *names[1:])
-
     # -------------------------------------------------------------------------------------------------- dimensions
 
-    def _dimension(self, term: str, base: str) -> _Dimension:
-        """Return what a term of `by` means: a field, with a grain behind `__`, or a grain of the only time."""
+    def _dimension(self, term: str, base: str, shown: str) -> _Dimension:
+        """Return what a term of `by` means: a field, with a grain behind `__`, or a grain of the dataset's time."""
         written, _, grain = term.partition("__")
         if grain and grain not in list(Grain):
             raise ProjectError(f"{term}: {grain} is no grain", fix=suggest(grain, list(Grain)))
@@ -286,10 +247,7 @@ class _Compiler:
         if is_own_time:
             found, grain = self._times(name, base), name
         if not found:
-            known = [
-                f"{d.name}.{one}" if d.name != base else one for d in self._joins.reached(base) for one in d.fields
-            ]
-            raise ProjectError(f"no field is named {written}", fix=suggest(written, known))
+            raise self._unknown(written, name, base, grain)
         if len(found) > 1:
             raise ProjectError(
                 f"{written} is a field of {' and of '.join(sorted(dataset.name for dataset, _ in found))}",
@@ -302,7 +260,23 @@ class _Compiler:
                 raise ProjectError(f"{dataset.name}.{one.name} is no time", fix="say dimension: {is_time: true}")
             sql = f"time_bucket(INTERVAL '{_WIDTHS.get(Grain(grain), f'1 {grain}')}', {sql})"
         is_own_time |= not owner and one.is_time and dataset.name == base and name in list(Grain)
-        return _Dimension(term.rpartition(".")[2], dataset.name, sql, is_own_time)
+        return _Dimension(shown, dataset.name, sql, is_own_time)
+
+    def _unknown(self, written: str, name: str, base: str, grain: str) -> ProjectError:
+        """Say why a name means nothing to a dataset: nothing has it, or only what its rows have several of."""
+        far = [one for one in self.model.datasets.values() if find_named(one.fields, name)]
+        if far and "." not in written:
+            try:
+                self._joins.way(base, far[0].name)
+            except ProjectError as error:
+                return ProjectError(f"{written} is a field of {far[0].name}, and {error.what}", fix=error.fix)
+        reached = [(one, field) for one in self._joins.reached(base) for field in one.fields.values()]
+        known = [field.name if one.name == base else f"{one.name}.{field.name}" for one, field in reached]
+        if grain and grain == written:
+            times = [f"{one.name}.{field.name}__{grain}" for one, field in reached if field.is_time]
+            fix = f"write {' or '.join(times)}" if times else f"declare a field of {base} that is a time"
+            return ProjectError(f"{base} has no time of its own to take by {grain}", fix=fix)
+        return ProjectError(f"no field is named {written}", fix=suggest(written, known))
 
     def _fields_named(self, owner: str, name: str, base: str) -> list[tuple[MetricDataset, MetricField]]:
         """Return the fields of a name: the base's own, or else those of all that it reaches."""
@@ -316,11 +290,14 @@ class _Compiler:
         return [pair for pair in found if pair[0].name == base] or found
 
     def _times(self, grain: str, base: str) -> list[tuple[MetricDataset, MetricField]]:
-        times = [one for one in self.model.datasets[base].fields.values() if one.is_time]
+        dataset = self.model.datasets[base]
+        times = [one for one in dataset.fields.values() if one.is_time]
+        if dataset.time:
+            times = [find_named(dataset.fields, dataset.time)]
         if len(times) > 1:
-            fix = f"write {times[0].name}__{grain}"
+            fix = f"write {times[0].name}__{grain}, or say which is the time of {base}"
             raise ProjectError(f"{base} has several times: {', '.join(one.name for one in times)}", fix=fix)
-        return [(self.model.datasets[base], one) for one in times]
+        return [(dataset, one) for one in times]
 
     def _condition(self, base: str) -> str:
         if not self.request.where.strip():
@@ -333,23 +310,12 @@ class _Compiler:
             if node["class"] != "COLUMN_REF":
                 return None
             names = [str(name) for name in node["column_names"]]
-            if len(names) > 1 and find_named(self.model.datasets, names[0]):
-                return self._column(node, "where")
-            one = self._dimension(names[0], base) if len(names) == 1 else None
-            if one is None:
+            if len(names) > 1 and find_named(self.model.datasets, names[0]) and "__" not in names[-1]:
+                return self._numbers.column(node, "where")
+            if len(names) > 2 or (len(names) == 2 and not find_named(self.model.datasets, names[0])):
                 raise ProjectError(f"where: no field is named {'.'.join(names)}", fix="write dataset.field")
-            return parse_tree(one.sql)
+            found = self._dimension(".".join(names), base, names[-1])
+            self._same_meaning([self._mentioned.setdefault(".".join(names), found)], [found])
+            return parse_tree(found.sql)
 
-        return write_tree(replace_nodes(read_tree(self.request.where, "where"), resolve))
-
-    def _datasets_in(self, tree: Any) -> set[str]:
-        """Return the datasets whose columns an expression reads."""
-        found: set[str] = set()
-
-        def note(node: Tree) -> Tree | None:
-            if node["class"] == "COLUMN_REF" and len(node["column_names"]) > 1:
-                found.add(str(node["column_names"][0]))
-            return None
-
-        replace_nodes(tree, note)
-        return found & set(self.model.datasets)
+        return write_tree(or_null(replace_nodes(read_tree(self.request.where, "where"), resolve)))

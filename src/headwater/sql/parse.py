@@ -87,6 +87,13 @@ def _connection() -> DuckDBPyConnection:
     return connect_sealed()
 
 
+@cache
+def aggregate_functions() -> frozenset[str]:
+    """Return the names of DuckDB's aggregate functions."""
+    asked = "SELECT DISTINCT function_name FROM duckdb_functions() WHERE function_type = 'aggregate'"
+    return frozenset(str(name) for (name,) in _connection().cursor().execute(asked).fetchall())
+
+
 def serialize_query(text: str) -> str:
     """Return DuckDB's parse tree of a text as JSON; a text that cannot be parsed gives `{"error": true, …}`."""
     row = _connection().cursor().execute(f"SELECT json_serialize_sql({quote_text(text)})").fetchone()

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from headwater.consumption.dashboards.markdown import NO_IMAGES, has_images, names_in, parse_sentence
 from headwater.core.graph import Location
+from headwater.core.metrics import MetricRequest
 from headwater.core.near import suggest
 from headwater.core.specs.base import Spec
 from headwater.core.values import Words, resolve_scalar
@@ -88,9 +89,9 @@ class BlockSpec(Spec):
         return self
 
     @property
-    def columns_of_metrics(self) -> list[str]:
-        """The columns of its metrics' answer: what they are grouped by, then they themselves."""
-        return [*(term.rpartition(".")[2] for term in self.by), *self.metric]
+    def request(self) -> MetricRequest:
+        """What it asks of metrics."""
+        return MetricRequest(tuple(self.metric), tuple(self.by), self.where)
 
 
 class BigNumberSpec(BlockSpec):
@@ -110,6 +111,8 @@ class BigNumberSpec(BlockSpec):
     def _says_what(self) -> BigNumberSpec:
         if not self.value and len(self.metric) != 1:
             raise ValueError("value is missing: name the column that is shown")
+        if self.metric and self.agg in (Aggregate.SUM, Aggregate.AVG):
+            raise ValueError(f"the {self.agg} of a metric's groups is another number: leave out agg and by")
         return self
 
 
@@ -181,7 +184,7 @@ def with_columns_of_metrics(spec: BlockSpec) -> BlockSpec:
     said: dict[str, Any] = {"query": " ".join(["metric", *spec.metric, *(["by", *spec.by] if spec.by else [])])}
     if spec.where:
         said["query"] += f" where {spec.where}"
-    columns = spec.columns_of_metrics
+    columns = spec.request.columns
     if isinstance(spec, BigNumberSpec) and not spec.value:
         said["value"] = columns[-1]
     if isinstance(spec, ChartSpec) and spec.spec is None:

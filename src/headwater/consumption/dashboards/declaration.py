@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from headwater.consumption.dashboards.blocks import ShownBlock, SqlBlock, check_queries, read_block, read_sql
@@ -10,7 +10,6 @@ from headwater.consumption.dashboards.markdown import Prose, check_prose, parse_
 from headwater.core.consumer import ConsumerQuery
 from headwater.core.fragments import SelectSql
 from headwater.core.graph import Location
-from headwater.core.metrics import MetricRequest
 from headwater.errors import ProjectError, ProjectErrors
 from headwater.sql.metrics import compile_metrics
 
@@ -80,8 +79,10 @@ def _read_metrics(
     block: ShownBlock, models: Sequence[SemanticModel], params: Parameters, errors: list[ProjectError]
 ) -> Iterator[SqlBlock]:
     """Yield the query that the metrics of a block are answered by."""
-    where = params.fill_sql(block.spec.where, block.location, errors)
-    request = MetricRequest(tuple(block.spec.metric), tuple(block.spec.by), where)
+    if quoted := next((name for name in params.texts if f"'${name}'" in block.spec.where), ""):
+        what = f"{block.word}: '${quoted}' in quotes is a text with a dollar sign"
+        errors.append(ProjectError.at(block.location, what, f"write ${quoted}: its value comes with its type"))
+    request = replace(block.spec.request, where=params.fill_sql(block.spec.where, block.location, errors))
     try:
         sql = compile_metrics(models, request)
     except ProjectError as error:

@@ -19,8 +19,11 @@ OSSIE_VERSION = "0.2.0.dev0"
 DIALECT = "ANSI_SQL"
 """The dialect that is read; expressions in others stand beside it for other tools."""
 
-TIMES = ("Date", "Time", "DateTime", "DateTimeTz")
-"""The data types of Ossie that make a field a time where it does not say otherwise."""
+TIMES = ("Date", "DateTime", "DateTimeTz")
+"""The data types of Ossie that make a field a time where it does not say otherwise; a time of day has no month."""
+
+VENDOR = "HEADWATER"
+"""Who `custom_extensions` are for that are read."""
 
 
 def _check_name(text: str) -> str:
@@ -99,6 +102,12 @@ class FieldSpec(TellingSpec):
         return self.datatype in TIMES if self.dimension.is_time is None else self.dimension.is_time
 
 
+class ExtensionSpec(Spec):
+    """What a dataset says to Headwater, as JSON in `custom_extensions`: the field that a grain alone is of."""
+
+    time: str = ""
+
+
 class MetricDatasetSpec(TellingSpec):
     """A dataset of the project under the name that expressions call it by."""
 
@@ -107,6 +116,19 @@ class MetricDatasetSpec(TellingSpec):
     primary_key: Words = Field(default_factory=list)
     unique_keys: list[Words] = Field(default_factory=list)
     fields: list[FieldSpec] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _time_is_a_field(self) -> MetricDatasetSpec:
+        times = [one.name for one in self.fields if one.is_time]
+        if self.time and self.time not in times:
+            raise ValueError(f"its time {self.time} is none of its fields that are times: {', '.join(times)}")
+        return self
+
+    @property
+    def time(self) -> str:
+        """The field that a grain alone is of, "" where it is not said."""
+        said = [one for one in self.custom_extensions if isinstance(one, dict) and one.get("vendor_name") == VENDOR]
+        return next((ExtensionSpec.model_validate_json(str(one.get("data"))).time for one in said), "")
 
 
 class MetricRelationshipSpec(Spec):
