@@ -248,7 +248,7 @@ def test_a_name_means_one_field_for_all_numbers(by: tuple[str, ...], where: str)
     datasets = [dataset("orders", "kind", keys=(("id",),)), dataset("returns", "kind")]
     ways = (relationship("of", "returns", "orders", ("order_id", "id")),)
     made = model(datasets, ways, {"rate": "COUNT(returns.id) / COUNT(orders.id)"})
-    with pytest.raises(ProjectError, match="kind is a field of (orders|returns) for one number and of") as told:
+    with pytest.raises(ProjectError, match=r"kind is a field of (orders|returns) for one number and of") as told:
         compile_metrics([made], MetricRequest(("rate",), by, where))
     assert told.value.fix
     compile_metrics([made], MetricRequest(("rate",), tuple(f"orders.{one}" for one in by), where and f"orders.{where}"))
