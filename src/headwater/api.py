@@ -32,6 +32,7 @@ from headwater.state import Journal, Lease
 from headwater.workspace.access import Access
 from headwater.workspace.live_query import answer_questions
 from headwater.workspace.metrics import answer_metrics
+from headwater.workspace.pinning import use_versions
 from headwater.workspace.query import count_rejects, find_rejects
 
 if TYPE_CHECKING:
@@ -210,14 +211,18 @@ class LoadedProject:
             return run
 
     def reset(
-        self, names: Iterable[str], *, retire: Sequence[str] = (), wait: bool = False,
+        self, names: Iterable[str], *, retire: Sequence[str] = (), use: Sequence[str] = (), wait: bool = False,
         tell: Callable[[str], None] | None = None,
     ) -> list[str]:  # fmt: skip
         """Drop tables and forget their positions, the way out when somebody else changed them; and ports that retire.
 
+        `use` makes earlier versions of artefacts the ones that are read: `ml.late@3`; `ml.late` ends that.
+
         Raises:
-            PlanError: A name is not a stored dataset of the project, or not a port that is declared no longer.
+            PlanError: A name is not a stored dataset, not a port that is declared no longer, or no version.
         """
+        if use:
+            use_versions(self._access, use, wait=wait, tell=tell)
         chosen = select_stored(self.project, names) if names else []
         if retire:
             self._access.retire(retire, wait=wait, tell=tell)
@@ -254,10 +259,8 @@ class LoadedProject:
 
         Of columns with one name the second is `a_1`. What Arrow does not have (bit strings, times with an offset,
         integers of 128 bits without sign) is text. Other forms: "parquet" (intervals and unions are text, too), "text"
-        and "json", where every value is its text or its JSON, as the command line writes them.
-
-        `system.<source>__<table>` shows a loaded table with its system columns, `quarantine.<source>__<table>` its
-        rejects.
+        and "json", as the command line writes them. `system.<source>__<table>` shows a loaded table with its system
+        columns, `quarantine.<source>__<table>` its rejects.
 
         Raises:
             ProjectError: The text is not one SELECT, reads what is not declared, or asks what no metric answers.
@@ -352,8 +355,6 @@ class LoadedProject:
         from headwater.project.json_schemas import write_json_schemas
 
         return write_json_schemas(self._access.folder / "schemas")
-
-    # ---------------------------------------------------------------------------------------------------- inside
 
     def _count_rejects(self, states: Mapping[str, TableState]) -> dict[str, int]:
         """Count the rows in the quarantine of every source's table that has one."""

@@ -10,7 +10,7 @@ import pytest
 
 import headwater
 from headwater.core.run import Status, StepResult
-from headwater.errors import ProjectErrors
+from headwater.errors import PlanError, ProjectErrors, StateError
 
 pytestmark = pytest.mark.usefixtures("warm_training")
 
@@ -163,3 +163,71 @@ def test_a_damaged_model_gives_no_scores(write_project: Write) -> None:
     assert "its bytes are not those that were written" in failed["ml.churn_scores/score"].error
     assert "headwater run --reset ml.churn" in failed["ml.churn_scores/score"].error
     assert loaded.query("select count(*) as n from ml.churn_scores").to_pylist() == [{"n": 400}]
+
+
+def test_an_earlier_version_is_used_and_let_go(write_project: Write) -> None:
+    folder = write_project(PROJECT)
+    results(folder)
+    write_project({"ml/churn.py": TRAIN.replace("LogisticRegression()", "LogisticRegression(C=0.1)")})
+    results(folder)
+    loaded = headwater.load(folder)
+    newest, first = loaded.states()["ml.churn"].kept
+    scores = "select distinct model_version from ml.churn_scores"
+    models = {kept.commit.version: kept.commit.position["details"]["model_version"] for kept in (first, newest)}
+    assert sorted(models) == [1, 2]
+    assert loaded.query(scores).to_pylist() == [{"model_version": models[2]}]
+
+    loaded.reset([], use=["ml.churn@1"])
+    again = results(folder)
+    assert (again["ml.churn"].status, again["ml.churn"].reason) == (
+        Status.SKIPPED, "it is of version 1, as asked; `run --use ml.churn` ends that",
+    )  # fmt: skip
+    assert again["ml.churn_scores/score"].status is Status.DONE
+    assert loaded.query(scores).to_pylist() == [{"model_version": models[1]}]
+    write_project({"models/marts/labels.sql": LABELS.replace("range(400)", "range(390)")})
+    again = results(folder)
+    assert again["ml.churn"].status is Status.SKIPPED
+    assert again["ml.churn_scores/score"].rows == 390
+    assert [kept.commit.position.get("pinned") for kept in headwater.load(folder).states()["ml.churn"].kept] == [
+        1, None, None,
+    ]  # fmt: skip
+
+    headwater.load(folder).reset([], use=["ml.churn"])
+    again = results(folder)
+    assert again["ml.churn"].rows == 390
+    assert headwater.load(folder).query(scores).to_pylist() != [{"model_version": models[1]}]
+    assert "pinned" not in headwater.load(folder).states()["ml.churn"].position
+
+
+def test_full_ends_a_version_that_was_asked_for(write_project: Write) -> None:
+    folder = write_project(PROJECT)
+    results(folder)
+    loaded = headwater.load(folder)
+    loaded.reset([], use=["ml.churn@1"])
+    assert loaded.states()["ml.churn"].position["pinned"] == 1
+    run = headwater.load(folder).run(full=["ml.churn"])
+    assert {result.step: result.status for result in run.results}["ml.churn"] is Status.DONE
+    assert "pinned" not in headwater.load(folder).states()["ml.churn"].position
+
+
+@pytest.mark.parametrize(
+    ("term", "what", "fix"),
+    [
+        ("ml.churn@7", "ml.churn has no version 7 whose files are kept", "these are: 1"),
+        ("ml.churn@x", "'x' is no version", "headwater show ml.churn lists them"),
+        ("ml.chrn@1", "nothing that makes files is named ml.chrn", "did you mean 'ml.churn'?"),
+        ("marts.late@1", "nothing that makes files is named marts.late", "known: ml.churn"),
+    ],
+)
+def test_a_version_that_cannot_be_used(write_project: Write, term: str, what: str, fix: str) -> None:
+    folder = write_project(PROJECT)
+    loaded = headwater.load(folder)
+    with pytest.raises(StateError, match=r"ml\.churn was never made"):
+        loaded.reset([], use=["ml.churn@1"])
+    results(folder)
+    before = loaded.states()["ml.churn"].commit
+    with pytest.raises(PlanError) as told:
+        loaded.reset([], use=["ml.churn@1", term])
+    assert what in told.value.what
+    assert fix in told.value.fix
+    assert loaded.states()["ml.churn"].commit == before

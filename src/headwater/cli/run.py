@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     "--reset", multiple=True, metavar="NAME", help="Drop this table first: the way out when others changed it."
 )
 @click.option("--retire", multiple=True, metavar="PORT", help="Drop this port, which no product declares any more.")
+@click.option(
+    "--use", multiple=True, metavar="NAME[@VERSION]", help="Read this version of an artefact; without one, the newest."
+)
 @click.option("--keep-history", is_flag=True, help="Changed SQL does not rebuild finished intervals.")
 @from_option
 @to_option
@@ -52,7 +55,7 @@ if TYPE_CHECKING:
 @click.pass_context
 def command(
     ctx: click.Context, select: tuple[str, ...], exclude: tuple[str, ...], full: tuple[str, ...],
-    reset: tuple[str, ...], retire: tuple[str, ...],
+    reset: tuple[str, ...], retire: tuple[str, ...], use: tuple[str, ...],
     keep_history: bool, begin: str | None, end: str | None, frozen: bool, wait: bool, log: str,
     openlineage: TextIO | None, now: str | None, as_json: bool,
 ) -> None:  # fmt: skip
@@ -65,8 +68,8 @@ def command(
         loaded = load(ctx, whole=True)
         for terms in (select, exclude, full):  # before anything is dropped
             select_datasets(loaded.graph, terms, lambda _: True)
-        if reset or retire:
-            loaded.reset(reset, retire=retire, wait=wait, tell=_tell)
+        if reset or retire or use:
+            loaded.reset(reset, retire=retire, use=use, wait=wait, tell=_tell)
             for name in retire:
                 _tell(f"{name}: retired, its table is dropped")
         progress = make_progress("quiet" if as_json else log, loaded.project.secrets)

@@ -9,6 +9,7 @@ import click
 
 from headwater.cli.options import errors_as_json, json_option, load
 from headwater.cli.out import print_json, say
+from headwater.core.commit import PINNED
 from headwater.core.graph import Role, node_name
 from headwater.core.texts import visible
 from headwater.errors import ProjectError, StateError
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from headwater.api import LoadedProject
+    from headwater.core.commit import KeptVersion
     from headwater.plan.describe import ColumnDescription
     from headwater.sql.lineage import Leaf
 
@@ -66,10 +68,19 @@ def tell_dataset(loaded: LoadedProject, name: str) -> dict[str, Any]:
         "sequence": commit.sequence if commit else None,
         "inputs": commit.inputs if commit else {},
         "position": state.position if state else {},
+        "versions": [tell_version(kept) for kept in state.kept] if state else [],
         "foreign": state.foreign if state else "",
         "checks": [check.model_dump(exclude_defaults=True) for check in dataset.checks],
         "runs": describe_runs(loaded, dataset.writer, node_name(name, Role.EXTRACT)),
     }
+
+
+def tell_version(kept: KeptVersion) -> dict[str, Any]:
+    """Return a version of an artefact as plain values: when it was made, of what, and what is known of it."""
+    commit, details = kept.commit, dict(kept.commit.position.get("details", {}))
+    told = {key: details[key] for key in ("model_version", "metrics", "baseline") if key in details}
+    made_of = {PINNED: commit.position[PINNED]} if PINNED in commit.position else {}
+    return {"version": commit.version, "at": commit.now, **made_of, **told, "inputs": commit.inputs}
 
 
 def describe_runs(loaded: LoadedProject, step: str, before: str) -> list[dict[str, Any]]:

@@ -120,6 +120,18 @@ class Staging:
 
 
 @dataclass(frozen=True, slots=True)
+class KeptVersion:
+    """A version of an artefact: the commit that made it, and the folder of its files."""
+
+    commit: Commit
+    location: str
+
+
+PINNED = "pinned"
+"""Key of an artefact's position: the version that it was asked to be of; it is not made again meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
 class TableState:
     """What a store knows of a table.
 
@@ -136,6 +148,7 @@ class TableState:
         staging: Staged rows left by a load that did not finish.
         foreign: Why the table is not as Headwater left it; empty when it is. Nothing is written while it is set.
         mend: How to go on then, where it is not by `run --reset` of this table.
+        kept: The versions whose files are still there, newest first, of a store that keeps them.
     """
 
     name: str
@@ -150,6 +163,7 @@ class TableState:
     staging: Staging | None = None
     foreign: str = ""
     mend: str = ""
+    kept: tuple[KeptVersion, ...] = ()
 
     @property
     def is_lost(self) -> bool:

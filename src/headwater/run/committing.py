@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from headwater.core.commit import Commit
+from headwater.contracts import Change
+from headwater.core.commit import PINNED, Commit
 from headwater.core.run import EventName, Status, StepResult
 from headwater.errors import CheckFailedError
 from headwater.quality import Audit, failing_rows
@@ -13,11 +14,12 @@ from headwater.run.rejected import KEPT_ROWS, as_rejects, forget_failure, keep_f
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from duckdb import DuckDBPyConnection
 
-    from headwater.contracts import Change, Load
-    from headwater.core.commit import Receipt, TableState
+    from headwater.contracts import Load, Store
+    from headwater.core.commit import KeptVersion, Receipt, TableState
     from headwater.core.fragments import SelectSql
     from headwater.core.plan import Step
     from headwater.run.context import RunContext
@@ -112,6 +114,29 @@ def write_proposal(proposal: Proposal, context: RunContext) -> tuple[Receipt, St
         reason=step.reason,
         checks=audit.results,
     )
+
+
+def commit_kept(store: Store, state: TableState, kept: KeptVersion | None, load: Load, now: datetime) -> Receipt:
+    """Make an earlier version of an artefact the last one again, or with None let it be made again when it is due.
+
+    Raises:
+        StateError: Somebody else has made another one since.
+    """
+    last = state.commit
+    assert last is not None
+    source = kept.commit if kept else last
+    position = {key: value for key, value in source.position.items() if key != PINNED}
+    commit = replace(
+        source,
+        sequence=last.sequence + 1,
+        previous=last.sequence,
+        run_id=load.load_id,
+        now=now.isoformat(),
+        version=last.sequence + 1 if kept else last.version,
+        position={**position, PINNED: kept.commit.version} if kept else position,
+        recent=last.history(),
+    )
+    return store.commit(load, Change("replace", files=kept.location) if kept else Change("record"), commit)
 
 
 def _audit(audit: Audit, this: SelectSql, proposal: Proposal, context: RunContext) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from headwater.core.commit import PINNED
 from headwater.core.fingerprint import Fingerprint
 from headwater.core.graph import Role, node_name
 from headwater.core.plan import Cause, ConsumeStep, Decision, ScoreStep
@@ -77,6 +78,8 @@ def _why(step: ConsumeStep | ScoreStep, states: Mapping[str, TableState], now: d
         return Cause.DAMAGED, own.foreign
     if own is None or own.commit is None:
         return Cause.FIRST, f"made for the first time{tell_gone(own)}"
+    if PINNED in own.position:
+        return Cause.NOTHING, f"it is of version {own.position[PINNED]}, as asked; `run --use {step.dataset}` ends that"
     if Fingerprint(own.commit.fingerprint).rows != step.fingerprint.rows:
         return Cause.DECLARATION, "its declaration changed"
     if own.position.get(PROBLEMS):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from headwater.contracts import MaintainResult, Store
 from headwater.contracts.commits import WEEK_S, damaged_table
-from headwater.core.commit import Receipt, TableState
+from headwater.core.commit import KeptVersion, Receipt, TableState
 from headwater.core.layers import Family
 from headwater.core.run import EventName
 from headwater.core.stores import Capabilities
@@ -49,7 +49,7 @@ from headwater.storage.common.numbered import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from headwater.contracts import Change, Load, Session, StageResult
     from headwater.core.commit import Commit
@@ -173,7 +173,17 @@ def _describe(name: str, versions: Numbered) -> TableState:
         location=str(_place_of(versions, last)),
         size_bytes=sum(int(file[1]) for file in last.kept["files"]),
         foreign=f"{name}: {wrong}; `headwater run --reset {name}` makes it anew" if wrong else "",
+        kept=tuple(_kept(versions)),
     )
+
+
+def _kept(versions: Numbered) -> Iterator[KeptVersion]:
+    """Yield the versions whose files are there, newest first."""
+    for record in reversed(versions.records):
+        place = _place_of(versions, record)
+        is_own = record.commit.version == record.commit.sequence
+        if is_own and all((place / name).is_file() for name, *_ in record.kept["files"]):
+            yield KeptVersion(record.commit, str(place))
 
 
 def _find_damaged(versions: Numbered, *, whole: bool = False) -> str:
@@ -218,6 +228,8 @@ def _copy_files(source: Path, aside: Path) -> list[list[Any]]:
     found = []
     for path in sorted(path for path in source.rglob("*") if path.is_file() and not path.is_symlink()):
         name = path.relative_to(source).as_posix()
+        if name == "_commit.json":  # of an earlier version: this one has its own
+            continue
         target = aside / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
