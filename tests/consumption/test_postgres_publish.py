@@ -5,10 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+import sqlalchemy
 
 from headwater.consumption.postgres import publish as publishes
 from headwater.errors import ConnectorError, HeadwaterError, StateError, StepError
@@ -41,8 +44,12 @@ def read_on(publishing: Publishing, isolation: psycopg.IsolationLevel, stop: thr
 @pytest.mark.parametrize(
     "isolation", [psycopg.IsolationLevel.READ_COMMITTED, psycopg.IsolationLevel.REPEATABLE_READ], ids=["rc", "rr"]
 )
+@pytest.mark.parametrize(
+    ("publishes", "readers"),
+    [(20, 2), pytest.param(200, 4, marks=[pytest.mark.kill, pytest.mark.timeout(1800)])],
+)
 def test_readers_see_no_empty_mixed_or_moved_state(
-    publishing: Publishing, isolation: psycopg.IsolationLevel, key: list[str]
+    publishing: Publishing, isolation: psycopg.IsolationLevel, key: list[str], publishes: int, readers: int
 ) -> None:
     one = publishing.declared(tables={name: {**table, "key": key} for name, table in TWO.items()})
 
@@ -52,15 +59,16 @@ def test_readers_see_no_empty_mixed_or_moved_state(
         one.publish()
 
     publish(0)
-    stop, seen = threading.Event(), [[], []]  # type: tuple[threading.Event, list[list[Any]]]
-    readers = [threading.Thread(target=read_on, args=(one, isolation, stop, found)) for found in seen]
-    for reader in readers:
-        reader.start()
-    for version in range(1, 21):
+    stop = threading.Event()
+    seen: list[list[Any]] = [[] for _ in range(readers)]
+    threads = [threading.Thread(target=read_on, args=(one, isolation, stop, found)) for found in seen]
+    for thread in threads:
+        thread.start()
+    for version in range(1, publishes + 1):
         publish(version)
     stop.set()
-    for reader in readers:
-        reader.join()
+    for thread in threads:
+        thread.join()
     assert all(len(found) > 20 for found in seen)
     for pair in (pair for found in seen for pair in found):
         for first, second in pair:
@@ -307,3 +315,22 @@ def test_the_artefact_says_what_was_published(publishing: Publishing, tmp_path: 
     assert '"rows": 1' in written
     assert '"protocol": "postgresql"' in written
     assert PASSWORD not in written
+
+
+def test_other_clients_find_the_tables(publishing: Publishing) -> None:
+    one = publishing.declared(tables={name: {**table, "key": ["n"]} for name, table in TWO.items()})
+    for table in ("marts.a", "marts.b"):
+        values = "1 AS n, 1.50::decimal(9,2) AS amount, 'ä' AS word, timestamptz '2024-01-01 00:00:00+00' AS seen"
+        one.give(f"SELECT {values}", table)
+    one.publish()
+    url = sqlalchemy.make_url(one.dsn).set(drivername="postgresql+psycopg")
+    engine = sqlalchemy.create_engine(url, connect_args={"options": "-c TimeZone=UTC"})
+    with engine.connect() as connection:
+        found = sqlalchemy.MetaData(schema="gold")
+        found.reflect(connection)
+        assert sorted(found.tables) == ["gold.a", "gold.b"]
+        columns = {column.name: str(column.type) for column in found.tables["gold.a"].columns}
+        assert columns == {"n": "INTEGER", "amount": "NUMERIC(9, 2)", "word": "TEXT", "seen": "TIMESTAMP"}
+        rows = connection.execute(sqlalchemy.select(found.tables["gold.b"])).all()
+    engine.dispose()
+    assert [tuple(row) for row in rows] == [(1, Decimal("1.50"), "ä", datetime(2024, 1, 1, tzinfo=UTC))]
