@@ -149,3 +149,43 @@ def test_a_page_that_asks_for_the_day_is_never_skipped(write_project: Write, by_
     again = result_of(headwater.load(folder))
     assert again.status in (Status.DONE, Status.UNCHANGED)
     assert "calls" in again.reason
+
+
+NAMING = """```sql q
+select day, revenue as "Total" from marts.daily
+```
+
+```big_number
+{query: q, value: %s, agg: sum, compare: total}
+```
+
+```table
+{query: q, columns: [day, %s], labels: {DAY: on}}
+```
+
+```chart
+{query: q, mark: bar, x: day, y: %s}
+```
+
+```chart
+{query: q, spec: {mark: bar, encoding: {x: {field: "%s"}}}}
+```
+
+```text
+{query: q, text: "{day} {%s:,.2f}", empty: none}
+```
+"""
+
+
+def test_check_sees_every_column_that_a_block_names(write_project: Write) -> None:
+    lines = {"big_number": 5, "table": 9, "chart": 13, "spec": 17, "text": 21}
+    for place, line in enumerate(lines.values()):
+        names = ["Total"] * 5
+        names[place] = "revenue"
+        loaded = headwater.load(write_project({**PROJECT, "dashboards/revenue.md": NAMING % tuple(names)}))
+        with pytest.raises(ProjectErrors) as told:
+            loaded.check()
+        (error,) = told.value.errors
+        assert str(error).startswith(f"dashboards/revenue.md:{line}: ")
+        assert "revenue" in str(error)
+    headwater.load(write_project({**PROJECT, "dashboards/revenue.md": NAMING % (("Total",) * 5)})).check()

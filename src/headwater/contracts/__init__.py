@@ -12,7 +12,15 @@ What every store does alike with a commit is here as well: `evolve_columns`, `re
 """
 
 from headwater.contracts.commits import Effect, evolve_columns, make_receipt, seal_commit
-from headwater.contracts.consumer import Consumer, Consumption, Made, ScoredRows, Scoring, TypeChecking
+from headwater.contracts.consumer import (
+    ColumnChecking,
+    Consumer,
+    Consumption,
+    Made,
+    ScoredRows,
+    Scoring,
+    TypeChecking,
+)
 from headwater.contracts.engine import Computation, Computed, Engine, Target
 from headwater.contracts.ranges import list_time_columns, read_ranges
 from headwater.contracts.rows import (
@@ -58,6 +66,7 @@ __all__ = [
     "Change",
     "Chunk",
     "ChunkEnd",
+    "ColumnChecking",
     "Computation",
     "Computed",
     "Consumer",

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -140,5 +140,18 @@ class TypeChecking(Protocol):
 
         Raises:
             ProjectError: A column is missing, or of a type that cannot be used.
+        """
+        ...
+
+
+@runtime_checkable
+class ColumnChecking(Protocol):
+    """A consumer that names columns of its queries outside of their SQL."""
+
+    def check_columns(self, columns: Mapping[str, Sequence[str]]) -> None:
+        """Look at the columns that its queries give, by the query's name; those that are not known yet are not there.
+
+        Raises:
+            ProjectError: One that it names is not among them; several problems come as `ProjectErrors`.
         """
         ...

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from headwater.contracts import SYSTEM_COLUMNS, TypeChecking
+from headwater.contracts import SYSTEM_COLUMNS, ColumnChecking, TypeChecking
 from headwater.core.commit import SNAPSHOT_COLUMNS, Column
 from headwater.core.fragments import SelectSql, quote_dataset
 from headwater.core.graph import Role
@@ -15,7 +15,7 @@ from headwater.core.near import suggest
 from headwater.core.policies import LoadMode, Materialization
 from headwater.core.project import Model
 from headwater.core.types import Fidelity, landed, wider_type
-from headwater.errors import ProjectError
+from headwater.errors import ProjectError, ProjectErrors
 from headwater.plan.cached_binder import CachedBinder
 from headwater.plan.ports import tell_unkept
 from headwater.plugins import load_consumer
@@ -175,6 +175,15 @@ def _bind_consumer(
             return
     for query in consumer.queries:
         _bind_query(consumer, query, bound, binder, project.secrets)
+    if issubclass(made_by, ColumnChecking):
+        given = {
+            name: [c.name for c in columns] for (one, name), columns in bound.consumed.items() if one == consumer.name
+        }
+        try:
+            made_by(consumer).check_columns(given)
+        except ProjectError as error:
+            several = error.errors if isinstance(error, ProjectErrors) else (error,)
+            bound.errors += [one for one in several if isinstance(one, ProjectError)]
 
 
 def _bind_scores(

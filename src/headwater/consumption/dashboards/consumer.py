@@ -6,14 +6,18 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
+from headwater.consumption.dashboards.columns import find_missing
 from headwater.consumption.dashboards.declaration import read_page
 from headwater.consumption.dashboards.making import make_page
 from headwater.consumption.dashboards.parameters import Parameters, ParamSpecs
 from headwater.contracts.consumer import Consumer
 from headwater.core.layers import Family
 from headwater.core.specs.base import Spec
+from headwater.errors import ProjectErrors
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from headwater.contracts.consumer import Consumption, Made
     from headwater.core.consumer import ConsumerQuery, DeclaredConsumer
 
@@ -56,6 +60,15 @@ class Dashboard(Consumer):
     def files(self) -> tuple[str, ...]:
         """Return no files: all of a dashboard stands in its declaration."""
         return ()
+
+    def check_columns(self, columns: Mapping[str, Sequence[str]]) -> None:
+        """See that the columns that its blocks name are there.
+
+        Raises:
+            ProjectError: One is not; several problems come as `ProjectErrors`.
+        """
+        if missing := list(find_missing(self._page, columns)):
+            raise ProjectErrors(missing)
 
     def make(self, consumption: Consumption) -> Made:
         """Write `index.html`.

@@ -14,7 +14,7 @@ from headwater.sql.parse import fold_name, serialize_query
 from headwater.sql.spelling import as_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from duckdb import DuckDBPyConnection
 
@@ -88,7 +88,7 @@ class Result:
         Raises:
             ProjectError: There is none.
         """
-        return find_column(self.columns, name)
+        return find_column([column.name for column in self.columns], name)
 
 
 @dataclass(slots=True)
@@ -99,15 +99,15 @@ class Wanted:
     whole: set[str] = field(default_factory=set)
 
 
-def find_column(columns: tuple[ResultColumn, ...], name: str) -> int:
+def find_column(names: Sequence[str], name: str) -> int:
     """Return the place of a column by its name, capital or small letters.
 
     Raises:
         ProjectError: There is none.
     """
-    folded = [fold_name(column.name) for column in columns]
+    folded = [fold_name(one) for one in names]
     if fold_name(name) not in folded:
-        raise ProjectError(f"no column is named {name!r}", fix=suggest(name, [column.name for column in columns]))
+        raise ProjectError(f"no column is named {name!r}", fix=suggest(name, list(names)))
     return folded.index(fold_name(name))
 
 
