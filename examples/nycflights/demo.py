@@ -147,6 +147,8 @@ def check_readers(flights: int) -> None:
     expect(f"ROC AUC {auc:.3f} beside {by_chance}: enough", auc >= 0.62 > by_chance, True)
     scores = count("select count(*) from ml.late_scores where score between 0 and 1")
     expect("scores of December", scores, count("select count(*) from learning.december"))
+    paths = json.loads(headwater("show", "ml.requests", "--json"))["position"]["details"]["rows"]["train"]
+    expect("paths of requests, learned from as texts", paths, count("select count(*) from learning.requests"))
     page = HERE / "data" / "artefacts" / "dashboards" / "delays" / "latest" / "index.html"
     expect(
         "the page has its charts, and no script",
