@@ -22,8 +22,8 @@ from headwater.core.metrics import (
     SemanticModel,
 )
 from headwater.errors import ProjectError
-from headwater.sql.metric_joins import joins_exactly
-from headwater.sql.metrics import check_queries, compile_metrics, is_datatype
+from headwater.sql.metrics.compiling import check_queries, compile_metrics, is_datatype
+from headwater.sql.metrics.joins import joins_exactly
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -22,7 +22,7 @@ from headwater.plugins import load_consumer
 from headwater.project.cache import ParseCache
 from headwater.quality import compile_scan
 from headwater.sql.catalogs import Catalogs
-from headwater.sql.metrics import check_queries
+from headwater.sql.metrics.compiling import check_queries
 from headwater.sql.placeholders import column_before
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from headwater.core.metrics import MetricRequest
 from headwater.core.names import ROOT
 from headwater.errors import ProjectError
-from headwater.sql.metrics import compile_metrics
+from headwater.sql.metrics.compiling import compile_metrics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,7 +11,7 @@ from headwater.core.consumer import ConsumerQuery
 from headwater.core.fragments import SelectSql
 from headwater.core.graph import Location
 from headwater.errors import ProjectError, ProjectErrors
-from headwater.sql.metrics import compile_metrics
+from headwater.sql.metrics.compiling import compile_metrics
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

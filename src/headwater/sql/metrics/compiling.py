@@ -15,9 +15,9 @@ from headwater.core.fragments import SelectSql, quote_dataset, quote_identifier
 from headwater.core.metrics import Grain, MetricRequest
 from headwater.core.near import suggest
 from headwater.errors import ProjectError
-from headwater.sql.metric_joins import INTEGERS, Joins, joins_exactly
-from headwater.sql.metric_numbers import Numbers
-from headwater.sql.metric_trees import (
+from headwater.sql.metrics.joins import INTEGERS, Joins, joins_exactly
+from headwater.sql.metrics.numbers import Numbers
+from headwater.sql.metrics.trees import (
     AGGREGATES,
     Tree,
     called,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from headwater.core.graph import Location
     from headwater.core.metrics import MetricDataset, MetricField, SemanticModel
-    from headwater.sql.metric_numbers import MetricNumber
+    from headwater.sql.metrics.numbers import MetricNumber
 
 _WIDTHS = {Grain.WEEK: "7 days", Grain.QUARTER: "3 months"}
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.core.near import suggest
 from headwater.errors import ProjectError
-from headwater.sql.metric_trees import (
+from headwater.sql.metrics.trees import (
     AGGREGATES,
     Tree,
     called,
@@ -23,7 +23,7 @@ from headwater.sql.parse import aggregate_functions, write_tree
 
 if TYPE_CHECKING:
     from headwater.core.metrics import Metric, SemanticModel
-    from headwater.sql.metric_joins import Joins
+    from headwater.sql.metrics.joins import Joins
 
 _COUNTS = frozenset({"count", "count_if", "count_star"})
 """Aggregates that are 0 where there is no row."""
