@@ -29,6 +29,7 @@ PINS = {
         "pyarrow>=20",
         DUCKDB,
     ),
+    "adbc": ("adbc-driver-postgresql==1.13.0", "pyarrow>=20", DUCKDB),
 }
 QUIET = {
     "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",

@@ -24,6 +24,7 @@ import cdc  # noqa: E402
 import checks  # noqa: E402
 import loads  # noqa: E402
 import models  # noqa: E402
+import publish  # noqa: E402
 
 NOTES = HERE / "NOTES.md"
 
@@ -55,6 +56,8 @@ def main() -> None:
         results["checks"] = checks.measure_checks(table)
         print("training rows …", flush=True)
         results["asof"] = asof.measure_asof(folder / "asof")
+        print("publish …", flush=True)
+        results["publish"] = publish.measure_publish(folder / "publish")
         print("CDC …", flush=True)
         results["cdc"] = cdc.measure_cdc(folder / "cdc")
         results |= beside.measure_beside(folder)
@@ -121,6 +124,13 @@ def report(results: dict[str, object]) -> str:
         f = figures[key]
         seconds = f"{f['ratio']:.2f} ({f['headwater_s']:.2f} s / {f[bare]:.2f} s)"
         lines.append(row(what, f"<= {goal}" if goal else "", seconds, f["ratio"] <= goal if goal else None))
+    for word, goal in (("first", 1.2), ("later", 1.7)):
+        f, what = figures["publish"], f"PostgreSQL, a {word} publish of 1 M rows of 9 columns / bare ingest by ADBC"
+        if "skipped" in f:
+            lines.append(row(what, f"<= {goal}", f"skipped: {f['skipped']}", None))
+            continue
+        told = f"{f[f'{word}_ratio']:.2f} ({f[f'{word}_s']:.2f} s / {f['bare_s']:.2f} s)"
+        lines.append(row(what, f"<= {goal}", told, f[f"{word}_ratio"] <= goal))
     pace = figures["cdc"]["changes_per_s"]
     lines.append(row("CDC, changes landed per second", ">= 60 k/s", f"{pace / 1000:.0f} k/s", pace >= 60_000))
     notes = NOTES.read_text(encoding="utf-8") if NOTES.exists() else ""

@@ -72,15 +72,14 @@ _BINARY = {
     **dict.fromkeys(("BOOLEAN", "SMALLINT", "INTEGER", "BIGINT", "FLOAT", "DOUBLE"), ""),
     **dict.fromkeys(("TIME", "TIME WITH TIME ZONE", "INTERVAL", "BLOB"), ""),
     "TINYINT": "SMALLINT",
-    **dict.fromkeys(("UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"), "DECIMAL(20,0)"),
-    **dict.fromkeys(("HUGEINT", "UHUGEINT"), "DECIMAL(38,0)"),
+    **dict.fromkeys(("UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "HUGEINT", "UHUGEINT"), "DECIMAL(18,0)"),
     **dict.fromkeys(("TIMESTAMP_S", "TIMESTAMP_MS"), "TIMESTAMP"),
     "UUID": "VARCHAR",
 }
 """Types that have a binary form, and what they are cast to for it; a cast is exact, or fails."""
 
-_INTEGERS = (4, 9, 18, 38)
-"""How many digits fit the integers that DuckDB keeps decimals in, from 16 to 128 bits."""
+_INTEGERS = (4, 9, 18)
+"""How many digits fit the integers of 16, 32 and 64 bits that DuckDB keeps decimals in."""
 
 _NANOSECONDS = {"TIMESTAMP_NS": "TIMESTAMP", "TIME_NS": "TIME"}
 _DECIMAL = re.compile(r"DECIMAL\((\d+),(\d+)\)")
@@ -159,14 +158,14 @@ def _column(name: str, type_text: str, table: str) -> PublishedColumn:
 def _binary_decimal(value: str, width: int, scale: int) -> str:
     """Return the expression of a decimal's binary form, "" where it has none.
 
-    The extension fills a fraction up to groups of four digits in an integer as wide as the value's. Where that
-    overflows (9 digits in 32 bits, 17 in 64, 37 in 128) other numbers would arrive.
+    The extension fills a fraction up to groups of four digits in an integer as wide as the value's; where that
+    overflows (9 digits in 32 bits, 17 in 64) other numbers would arrive. Of decimals in 128 bits it takes three times
+    as long as a text: their values are tried in 64, where nearly all of them fit.
     """
     filled = -(-scale // 4) * 4
-    holds = next(digits for digits in _INTEGERS if width <= digits)
-    if filled <= holds:
+    if filled <= next((digits for digits in _INTEGERS if width <= digits), -1):
         return value
-    return f"CAST({value} AS DECIMAL(38,{scale}))" if filled <= _INTEGERS[-1] else ""
+    return f"CAST({value} AS DECIMAL(18,{scale}))" if filled <= _INTEGERS[-1] else ""
 
 
 def _bounded(value: str, type_text: str, place: str) -> tuple[str, str]:

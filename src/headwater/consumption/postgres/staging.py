@@ -62,7 +62,7 @@ def stage_rows(
                 return _write(
                     connection, query, list_values(columns, binary=True), file, "FORMAT postgres_binary"
                 ), True
-            except duckdb.ConversionException:  # an integer of 39 digits
+            except duckdb.ConversionException:  # a number of more than 18 digits
                 pass
         texts = quote_identifiers(column.name for column in columns if column.quoted)
         forced = f", FORCE_QUOTE ({texts})" if texts else ""
