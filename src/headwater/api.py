@@ -221,9 +221,9 @@ class LoadedProject:
         Raises:
             PlanError: A name is not a stored dataset, not a port that is declared no longer, or no version.
         """
+        chosen = select_stored(self.project, names) if names else []
         if use:
             use_versions(self._access, use, wait=wait, tell=tell)
-        chosen = select_stored(self.project, names) if names else []
         if retire:
             self._access.retire(retire, wait=wait, tell=tell)
         with self._access.alone(wait, tell) as connectors:
@@ -266,7 +266,7 @@ class LoadedProject:
             ProjectError: The text is not one SELECT, reads what is not declared, or asks what no metric answers.
             BusyError: Another process holds the warehouse's file.
         """
-        asked = answer_metrics(self.project, metrics, by, where) if metrics or by or where else sql
+        asked = answer_metrics(self.project, metrics, by, where, sql) if metrics or by or where else sql
         return self._access.table(asked, form)
 
     def stream(self, sql: str, *, form: str = "arrow") -> AbstractContextManager[Answer]:

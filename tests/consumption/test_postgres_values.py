@@ -257,6 +257,8 @@ def test_a_table_of_one_column_keeps_its_rows(publishing: Publishing, alone: str
         ("date '5881580-07-10'", "date"),
         ("timestamp '290309-12-22 (BC) 00:00:00'", "timestamp without time zone"),
         ("timestamptz '290309-12-22 (BC) 00:00:00+00'", "timestamp with time zone"),
+        ("'290309-12-22 (BC) 00:00:00'::timestamp_s", "timestamp without time zone"),
+        ("'5000-01-01 (BC) 00:00:00'::timestamp_ms", "timestamp without time zone"),
     ],
 )
 def test_what_has_no_place_there_is_an_error_that_names_the_column(

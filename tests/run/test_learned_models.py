@@ -199,6 +199,59 @@ def test_an_earlier_version_is_used_and_let_go(write_project: Write) -> None:
     assert "pinned" not in headwater.load(folder).states()["ml.churn"].position
 
 
+def test_to_end_a_version_is_to_read_the_newest(write_project: Write) -> None:
+    """What the newest was made of is what there is now: nothing is due, and yet it is read again."""
+    folder = write_project(
+        {**PROJECT, "ml/churn.py": TRAIN.replace("def train", "SEED = len(__file__)\n\n\ndef train")}
+    )
+    results(folder)
+    write_project({"ml/churn.py": TRAIN.replace("LogisticRegression()", "LogisticRegression(C=0.1)")})
+    results(folder)
+    write_project({"ml/churn.py": TRAIN.replace("def train", "SEED = len(__file__)\n\n\ndef train")})
+    loaded = headwater.load(folder)
+    newest = loaded.states()["ml.churn"].position["details"]["model_version"]
+    loaded.reset([], use=["ml.churn@1"])
+    write_project({"ml/churn.py": TRAIN.replace("LogisticRegression()", "LogisticRegression(C=0.1)")})
+    headwater.load(folder).reset([], use=["ml.churn"])
+    assert headwater.load(folder).states()["ml.churn"].position["details"]["model_version"] == newest
+    again = results(folder)
+    assert (again["ml.churn"].status, again["ml.churn_scores/score"].status) == (Status.SKIPPED, Status.DONE)
+
+
+@pytest.mark.parametrize("damage", ["changed", "gone", "beside"])
+def test_a_version_that_is_not_as_it_was_written(write_project: Write, damage: str) -> None:
+    folder = write_project(PROJECT)
+    results(folder)
+    write_project({"ml/churn.py": TRAIN.replace("LogisticRegression()", "LogisticRegression(C=0.1)")})
+    results(folder)
+    first = folder / "data/artefacts/ml/churn/load=00000001"
+    if damage == "beside":
+        (first / "other.py").write_text("x = 1\n")
+        headwater.load(folder).reset([], use=["ml.churn@1"])
+        files = {path.name for path in (folder / "data/artefacts/ml/churn/latest").iterdir()}
+        assert files == {"_commit.json", "model.json", "model.skops", "training.parquet"}
+        return
+    card = (first / "model.json").read_bytes()
+    (first / "model.json").write_bytes(card.replace(b"1", b"2", 1)) if damage == "changed" else (
+        first / "model.json"
+    ).unlink()
+    before = headwater.load(folder).states()["ml.churn"].commit
+    with pytest.raises(StateError if damage == "changed" else PlanError, match=r"not as it was written|no version 1"):
+        headwater.load(folder).reset([], use=["ml.churn@1"])
+    assert headwater.load(folder).states()["ml.churn"].commit == before
+
+
+def test_a_word_that_is_wrong_beside_it_changes_nothing(write_project: Write) -> None:
+    folder = write_project(PROJECT)
+    results(folder)
+    loaded = headwater.load(folder)
+    before = loaded.states()["ml.churn"].commit
+    for names, use in ((["nope"], ["ml.churn@1"]), ([], ["ml.churn@1", "ml.churn"])):
+        with pytest.raises(PlanError):
+            loaded.reset(names, use=use)
+    assert loaded.states()["ml.churn"].commit == before
+
+
 def test_full_ends_a_version_that_was_asked_for(write_project: Write) -> None:
     folder = write_project(PROJECT)
     results(folder)
@@ -227,7 +280,7 @@ def test_a_version_that_cannot_be_used(write_project: Write, term: str, what: st
     results(folder)
     before = loaded.states()["ml.churn"].commit
     with pytest.raises(PlanError) as told:
-        loaded.reset([], use=["ml.churn@1", term])
+        loaded.reset([], use=[term] if term.startswith("ml.churn@") else ["ml.churn@1", term])
     assert what in told.value.what
     assert fix in told.value.fix
     assert loaded.states()["ml.churn"].commit == before

@@ -76,6 +76,14 @@ params: {channel: {default: web}}
 ```table
 {metric: revenue, by: [month], where: "channel = $channel", title: again}
 ```
+
+```table
+{metric: revenue, where: "channel = 'WEB'"}
+```
+
+```table
+{metric: revenue, where: "channel = 'web'"}
+```
 """
 
 
@@ -128,6 +136,11 @@ def test_a_list_a_mapping_and_flat_keys_say_the_same(load_files: Callable[..., P
         ("dialect: ANSI_SQL", "dialect: MDX", "no expression is in ANSI_SQL"),
         ("label: filter", "labels: filter", "unknown word 'labels'"),
         ("primary_key: [id]", TIMED % "channel", "its time channel is none of its fields that are times: day"),
+        (
+            "primary_key: [id]",
+            "custom_extensions: [{vendor_name: HEADWATER, data: ['x']}]",
+            "the data of HEADWATER are not",
+        ),
         ("COUNT(orders.id)", "''", "expression"),
     ],
 )
@@ -145,6 +158,17 @@ def test_what_is_wrong_is_told_with_its_place(
         ("COUNT(orders.id)", "orders.id", "metrics/shop.yaml:21:5: the metric sold: orders.id stands outside of an"),
         ("lower(chan)", "lower(chanel)", 'metrics/shop.yaml:10:9: the field orders.channel: SQL: Table "orders"'),
         ("lower(chan)", "max(chan)", "metrics/shop.yaml:10:9: the field orders.channel is an aggregate"),
+        ("lower(chan)", "list(chan)", "metrics/shop.yaml:10:9: the field orders.channel is an aggregate"),
+        (
+            "label: filter",
+            "dimension: {is_time: true}",
+            "metrics/shop.yaml:10:9: the field orders.channel is a time, and",
+        ),
+        (
+            "datatype: Decimal",
+            "datatype: String",
+            "metrics/shop.yaml:20:5: the metric revenue is DECIMAL(38,2), and declared",
+        ),
         ("[customer_id]", "[customer]", "metrics/shop.yaml:18:5: the relationship buyer: orders.customer = customers."),
         ("[customer_id]", "[chan]", "metrics/shop.yaml:18:5: the relationship buyer: orders.chan = customers.id are"),
         ("datatype: Date", "datatype: String", "metrics/shop.yaml:9:9: the field orders.day is DATE, and declared as"),
@@ -189,8 +213,14 @@ def test_a_private_dataset_is_refused_and_a_port_is_not(
     assert {row["region"]: row["revenue"] for row in asked} == {
         "EU": Decimal("10.50"), "US": Decimal("5.25"), None: Decimal(7),
     }  # fmt: skip
-    with pytest.raises(HeadwaterError, match="no metric is named revenue"):
+    with pytest.raises(HeadwaterError, match="no metric is named revenue") as told:
         project.query(metrics=["revenue"])
+    assert told.value.fix == "write sales.revenue"
+    with pytest.raises(HeadwaterError, match=r"no metric is named sles\.revenue") as told:
+        project.query(metrics=["sles.revenue"])
+    assert told.value.fix == "did you mean 'sales.revenue'?"
+    with pytest.raises(HeadwaterError, match="metrics and a SELECT are asked for at once"):
+        project.query("select 1", metrics="sales.revenue")
 
 
 def test_a_page_shows_metrics_and_is_made_again_when_they_change(write_project: Callable[..., Path]) -> None:
@@ -199,7 +229,7 @@ def test_a_page_shows_metrics_and_is_made_again_when_they_change(write_project: 
     assert project.run().status == "done"
     page = (folder / "data/artefacts/dashboards/page/latest/index.html").read_text()
     assert "22.75" in page
-    assert page.count("17.50") == 0
+    assert page.count("17.50") == 1
     assert page.count("10.50") == 3
     assert {result.step: result.status for result in load(folder).run().results}["dashboards.page"] == "skipped"
     (folder / "metrics/shop.yaml").write_text(SHOP.replace("SUM(orders.amount)", "SUM(orders.amount) * 2"))
@@ -219,6 +249,7 @@ def test_a_page_shows_metrics_and_is_made_again_when_they_change(write_project: 
         ("big_number\n{metric: [revenue, sold]}", "value is missing"),
         ("big_number\n{metric: sold, by: day, agg: sum}", "the sum of a metric's groups is another number"),
         ("chart\n{metric: revenue, mark: bar}", "x, y is missing"),
+        ("chart\n{metric: [revenue, sold], by: [day, region], mark: bar, color: region}", "as y have a colour each"),
         ("table\n{metric: revenue, where: channel = $chanel}", "$chanel is no parameter"),
     ],
 )
@@ -244,6 +275,7 @@ def test_the_command_line_asks(call: Call, write_project: Callable[..., Path]) -
     assert ask("-m", "revenu").error == "no metric is named revenu\n  fix: did you mean 'revenue'?\n"
     asked = ask("-m", "sold", "--where", "channel = 'web'", "--where", "day < '2024-02-01' or 1 = 2", "--json")
     assert asked.json == [{"sold": 1}]
+    assert ask("-m", "sold", "--where", "1 = 1) OR (1 = 1", "--where", "channel = 'web'").code == 2
     asked = ask("-m", "sold", "--by", "channel", "--by", "month", "--format", "csv")
     assert asked.text.startswith("channel,month,sold\n")
     assert ask("-m", "").error.startswith("no metric is asked for")

@@ -183,6 +183,13 @@ def test_a_metric_of_metrics_and_a_division_by_nothing(connection: duckdb.DuckDB
     assert ask(connection, "share", "per_unit") == [(0.75, 1.0)]
     assert ask(connection, "share", where="region = 'US'") == [(None,)]
     assert ask(connection, "orders", where="orders.amount / customers.weight > 0") == [(1,)]
+    for sql in (
+        "SUM(orders.amount) / nullif(SUM(customers.weight), 5)",
+        "fdiv(SUM(orders.amount), 0)",
+        "1 % COUNT(orders.id)",
+    ):
+        asked = compile_metrics([model(metrics={"m": sql})], MetricRequest(("m",), (), "region = 'EU'"))
+        assert connection.execute(asked).fetchall() == [(0 if "%" in sql else None,)]
 
 
 def test_keys_of_other_types_are_not_joined(connection: duckdb.DuckDBPyConnection) -> None:
@@ -208,7 +215,8 @@ def test_keys_of_other_types_are_not_joined(connection: duckdb.DuckDBPyConnectio
     [
         ("BIGINT", "UTINYINT", True), ("DECIMAL(9,2)", "DECIMAL(4,1)", True), ("VARCHAR", "VARCHAR", True),
         ("VARCHAR", "BIGINT", False), ("DOUBLE", "BIGINT", False), ("TIMESTAMP", "VARCHAR", False),
-        ("DATE", "TIMESTAMP", False), ("DECIMAL(9,2)", "BIGINT", False),
+        ("DATE", "TIMESTAMP", False), ("DECIMAL(9,2)", "BIGINT", False), ("HUGEINT", "UHUGEINT", False),
+        ("UHUGEINT", "UHUGEINT", True), ("HUGEINT", "UBIGINT", True),
     ],
 )  # fmt: skip
 def test_which_types_are_joined(left: str, right: str, exactly: bool) -> None:
@@ -221,7 +229,9 @@ def test_which_types_are_joined(left: str, right: str, exactly: bool) -> None:
         ("String", "VARCHAR", "BIGINT"), ("Integer", "HUGEINT", "DOUBLE"), ("Decimal", "DECIMAL(9,2)", "DOUBLE"),
         ("Float", "DOUBLE", "DECIMAL(9,2)"), ("Date", "DATE", "VARCHAR"), ("DateTime", "TIMESTAMP_NS", "VARCHAR"),
         ("DateTimeTz", "TIMESTAMP WITH TIME ZONE", "TIMESTAMP"), ("DateTime", "DATE", "TIMESTAMP WITH TIME ZONE"),
-        ("Boolean", "BOOLEAN", "VARCHAR"), ("Time", "TIME", "DATE"),
+        ("Boolean", "BOOLEAN", "VARCHAR"), ("Time", "TIME", "TIMESTAMP"), ("Integer", "UHUGEINT", "INTEGER[]"),
+        ("String", "ENUM('a', 'b')", "VARCHAR[]"), ("Date", "DATE", "DATE[]"), ("Time", "TIME WITH TIME ZONE", "DATE"),
+        ("DateTime", "TIMESTAMP_S", "DATE[]"), ("Decimal", "BIGINT", "DECIMAL(9,2)[]"),
     ],
 )  # fmt: skip
 def test_a_datatype_is_that_of_the_column(datatype: str, right: str, wrong: str) -> None:
@@ -252,6 +262,23 @@ def test_a_name_means_one_field_for_all_numbers(by: tuple[str, ...], where: str)
         compile_metrics([made], MetricRequest(("rate",), by, where))
     assert told.value.fix
     compile_metrics([made], MetricRequest(("rate",), tuple(f"orders.{one}" for one in by), where and f"orders.{where}"))
+
+
+def test_a_field_named_like_a_grain_is_taken_by_it(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute(
+        "INSERT INTO marts.orders VALUES (1, '2024-01-03', 'web', NULL, 1), (2, '2024-02-01', 'web', 1, 1)"
+    )
+    connection.execute("INSERT INTO marts.returns VALUES (1, '2024-01-05', NULL), (2, '2024-01-06', NULL)")
+    month = MetricDataset("returns", "marts.returns", (), {"month": MetricField("month", "day", True, PLACE)}, PLACE)
+    made = model([DATASETS[0], DATASETS[1], month], JOINED)
+    sql = compile_metrics([made], MetricRequest(("orders", "returns"), ("month",)))
+    assert connection.execute(sql).fetchall() == [(date(2024, 1, 1), 1, 2), (date(2024, 2, 1), 1, 0)]
+    plain = replace(month, fields={"month": MetricField("month", "extract(month FROM day)", False, PLACE)})
+    made = model([DATASETS[0], DATASETS[1], plain], JOINED)
+    assert connection.execute(compile_metrics([made], MetricRequest(("returns",), ("month",)))).fetchall() == [(1, 2)]
+    with pytest.raises(ProjectError, match="month is a field of") as told:
+        compile_metrics([made], MetricRequest(("orders", "returns"), ("month",)))
+    assert told.value.fix.endswith("rename the field month")
 
 
 def test_one_field_of_a_dataset_in_two_roles(connection: duckdb.DuckDBPyConnection) -> None:
@@ -331,6 +358,7 @@ def test_what_cannot_be_answered_is_refused(
         ("SUM(order.amount)", "the metric m: SQL: "),
         ("SUM(ordres.amount)", "ordres.amount is of no dataset"),
         ("SUM(length(getenv('HOME')))", "the metric m: getenv()"),
+        ("SUM(orders.amount) + unnest([0, 0])", "the metric m holds unnest(), which makes rows"),
         ("COUNT(orders.*)", "count(*) does not say of which dataset"),
         ("SUM(COLUMNS('id'))", "holds a star"),
         ("SUM(orders.id + returns.id)", "an aggregate is over orders and returns"),

@@ -60,11 +60,7 @@ def command(
         if chosen in _BINARY and output is None and sys.stdout.isatty():
             raise click.UsageError(f"{chosen} is not text: name a file with -o, or pipe it")
         loaded = load(ctx)
-        if sql is None:
-            together = " AND ".join(f"({one}\n)" for one in where) if len(where) > 1 else "".join(where)
-            asked = str(answer_metrics(loaded.project, _words(metrics), _words(by), together))
-        else:
-            asked = sql
+        asked = str(answer_metrics(loaded.project, _words(metrics), _words(by), where)) if sql is None else sql
         if show_sql:
             say(asked)
             return 0

@@ -68,11 +68,13 @@ class Consumer(Protocol):
         kind: Its name in declarations.
         family: The box it stands in.
         spec: The keys of its declaration.
+        is_its_files: What it makes is in its files: an earlier version is back when they are.
     """
 
     kind: ClassVar[str]
     family: ClassVar[Family]
     spec: ClassVar[type[Spec]]
+    is_its_files: ClassVar[bool] = True
 
     def __init__(self, declared: DeclaredConsumer) -> None:
         """Take a declaration; what is wrong in it is a `ProjectError` with file and line."""

@@ -121,10 +121,17 @@ class Staging:
 
 @dataclass(frozen=True, slots=True)
 class KeptVersion:
-    """A version of an artefact: the commit that made it, and the folder of its files."""
+    """A version of an artefact.
+
+    Attributes:
+        commit: The commit that made it.
+        location: The folder of its files.
+        files: Their names, and the SHA-256 that each was written with.
+    """
 
     commit: Commit
     location: str
+    files: dict[str, str]
 
 
 PINNED = "pinned"

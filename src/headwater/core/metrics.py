@@ -72,12 +72,13 @@ class MetricRelationship:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One number: an expression over aggregates of fields."""
+    """One number: an expression over aggregates of fields, and its type in Ossie."""
 
     name: str
     sql: str
     description: str
     location: Location
+    datatype: str = ""
 
 
 @dataclass(frozen=True, slots=True)

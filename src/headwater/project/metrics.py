@@ -90,7 +90,7 @@ def _read_model(context: LoadContext, document: Document, spec: SemanticModelSpe
         else:
             relationships.append(made)
     metrics = {
-        one.name: Metric(one.name, one.expression.sql, one.description, place("metrics", at))
+        one.name: Metric(one.name, one.expression.sql, one.description, place("metrics", at), one.datatype or "")
         for at, one in enumerate(spec.metrics)
     }
     return SemanticModel(spec.name, datasets, tuple(relationships), metrics, place("name"), context.domain)

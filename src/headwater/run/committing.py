@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.contracts import Change
 from headwater.core.commit import PINNED, Commit
+from headwater.core.fingerprint import NO_FINGERPRINT
 from headwater.core.run import EventName, Status, StepResult
 from headwater.errors import CheckFailedError
 from headwater.quality import Audit, failing_rows
@@ -116,15 +117,19 @@ def write_proposal(proposal: Proposal, context: RunContext) -> tuple[Receipt, St
     )
 
 
-def commit_kept(store: Store, state: TableState, kept: KeptVersion | None, load: Load, now: datetime) -> Receipt:
-    """Make an earlier version of an artefact the last one again, or with None let it be made again when it is due.
+def commit_kept(
+    store: Store, state: TableState, kept: KeptVersion | None, load: Load, now: datetime, *, folder: str, pin: bool
+) -> Receipt:
+    """Make a version of an artefact the last one again, from a folder with its files.
+
+    With `pin` it is not made again before that is ended. Without a version the last one stays, and is due.
 
     Raises:
         StateError: Somebody else has made another one since.
     """
     last = state.commit
     assert last is not None
-    source = kept.commit if kept else last
+    source = kept.commit if kept else replace(last, fingerprint=NO_FINGERPRINT)
     position = {key: value for key, value in source.position.items() if key != PINNED}
     commit = replace(
         source,
@@ -133,10 +138,10 @@ def commit_kept(store: Store, state: TableState, kept: KeptVersion | None, load:
         run_id=load.load_id,
         now=now.isoformat(),
         version=last.sequence + 1 if kept else last.version,
-        position={**position, PINNED: kept.commit.version} if kept else position,
+        position={**position, PINNED: kept.commit.version} if kept and pin else position,
         recent=last.history(),
     )
-    return store.commit(load, Change("replace", files=kept.location) if kept else Change("record"), commit)
+    return store.commit(load, Change("replace", files=folder) if kept else Change("record"), commit)
 
 
 def _audit(audit: Audit, this: SelectSql, proposal: Proposal, context: RunContext) -> None:

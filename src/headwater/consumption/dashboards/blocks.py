@@ -252,6 +252,8 @@ def read_block(fence: Fence, path: str, params: Parameters, errors: list[Project
     if spec is None:
         return None
     filled = _fill_texts(with_columns_of_metrics(spec) if spec.metric else spec, document, params, errors)
+    if isinstance(filled, ChartSpec) and filled.color and len(filled.y or ()) > 1:
+        errors.append(ProjectError.at(place, "several columns as y have a colour each", "leave color out"))
     if isinstance(filled, ChartSpec) and filled.spec is not None:
         from headwater.consumption.dashboards.vega import find_refused_keys, find_unknown_words
 
@@ -310,7 +312,7 @@ def check_queries(
     """Yield the queries, one of each name; blocks of unknown queries and doubled names are added to `errors`."""
     first: dict[str, SqlBlock] = {}
     for query in queries:
-        other = first.setdefault(query.name.casefold(), query)
+        other = first.setdefault(query.name if query.metrics else query.name.casefold(), query)
         if other is query:
             yield query
         else:
@@ -318,9 +320,9 @@ def check_queries(
             what = f"two queries are named {query.name}: the other is in {lines}"
             place = Location(query.location.path, query.location.line - 1)
             errors.append(ProjectError.at(place, what, "name one of them anew"))
-    names = [query.name for query in queries]
+    names = [query.name for query in queries if not query.metrics]
     otherwise = "" if names else "write a block ```sql NAME"
     for block in blocks:
-        if block.spec.query not in names:
+        if not block.spec.metric and block.spec.query not in names:
             what = f"{block.word}: no query of this page is named {block.spec.query!r}"
             errors.append(ProjectError.at(block.location, what, suggest(block.spec.query, names, otherwise)))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from headwater.consumption.dashboards.blocks import (
     BigNumberSpec,
@@ -28,16 +29,17 @@ def find_missing(page: DeclaredPage, columns: Mapping[str, Sequence[str]]) -> It
     for block in page.pieces:
         if isinstance(block, ShownBlock) and block.spec.query in columns:
             known = columns[block.spec.query]
-            try:
-                for name in _named(block, known):
-                    find_column(known, name)
-                if isinstance(block.spec, ChartSpec) and block.spec.spec is not None:
-                    check_fields(block.spec.spec, known)
-            except ProjectError as error:
-                yield ProjectError.at(block.location, f"{block.word}: {error.what}", error.fix)
+            checks: list[partial[Any]] = [partial(find_column, known, name) for name in _named(block)]
+            if isinstance(block.spec, ChartSpec) and block.spec.spec is not None:
+                checks.append(partial(check_fields, block.spec.spec, known))
+            for check in checks:
+                try:
+                    check()
+                except ProjectError as error:
+                    yield ProjectError.at(block.location, f"{block.word}: {error.what}", error.fix)
 
 
-def _named(block: ShownBlock, known: Sequence[str]) -> Iterator[str]:
+def _named(block: ShownBlock) -> Iterator[str]:
     spec = block.spec
     if isinstance(spec, BigNumberSpec):
         yield from (name for name in (spec.value, spec.compare) if name)

@@ -73,7 +73,6 @@ _BINARY = {
     **dict.fromkeys(("TIME", "TIME WITH TIME ZONE", "INTERVAL", "BLOB"), ""),
     "TINYINT": "SMALLINT",
     **dict.fromkeys(("UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "HUGEINT", "UHUGEINT"), "DECIMAL(18,0)"),
-    **dict.fromkeys(("TIMESTAMP_S", "TIMESTAMP_MS"), "TIMESTAMP"),
     "UUID": "VARCHAR",
 }
 """Types that have a binary form, and what they are cast to for it; a cast is exact, or fails."""
@@ -130,7 +129,9 @@ def _column(name: str, type_text: str, table: str) -> PublishedColumn:
         raise StepError(what, fix="give it a shorter name in a view: PostgreSQL would cut it")
     if name in _RESERVED:
         raise StepError(f"{table}: {name} is a column of PostgreSQL's own", fix="give it another name in a view")
-    value = quote_identifier(name)
+    value: str = quote_identifier(name)
+    if type_text in ("TIMESTAMP_S", "TIMESTAMP_MS"):
+        value, type_text = f"CAST({value} AS TIMESTAMP)", "TIMESTAMP"
     if type_text in _YEAR_ONE:
         refusal, binary = _bounded(value, type_text, f"{table}.{name}")
         return PublishedColumn(name, _PLAIN[type_text], _dated(value, type_text), binary, refusal)

@@ -82,6 +82,7 @@ class PostgresTables(Consumer):
     kind: ClassVar[str] = "postgres"
     family: ClassVar[Family] = Family.BI
     spec: ClassVar[type[Spec]] = PostgresTablesSpec
+    is_its_files: ClassVar[bool] = False
 
     def __init__(self, declared: DeclaredConsumer) -> None:
         self._declared = declared

@@ -6,6 +6,7 @@ Source: https://github.com/apache/ossie, core-spec/spec.md. What the specificati
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Annotated, Any, Literal
 
@@ -128,7 +129,12 @@ class MetricDatasetSpec(TellingSpec):
     def time(self) -> str:
         """The field that a grain alone is of, "" where it is not said."""
         said = [one for one in self.custom_extensions if isinstance(one, dict) and one.get("vendor_name") == VENDOR]
-        return next((ExtensionSpec.model_validate_json(str(one.get("data"))).time for one in said), "")
+        data = said[0].get("data") if said else {}
+        try:
+            found = json.loads(data) if isinstance(data, str) else data
+            return ExtensionSpec.model_validate(found).time
+        except ValueError:
+            raise ValueError(f'custom_extensions: the data of {VENDOR} are not {{"time": "a field"}}') from None
 
 
 class MetricRelationshipSpec(Spec):

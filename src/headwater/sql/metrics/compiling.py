@@ -18,7 +18,6 @@ from headwater.errors import ProjectError
 from headwater.sql.metrics.joins import INTEGERS, Joins, joins_exactly
 from headwater.sql.metrics.numbers import Numbers
 from headwater.sql.metrics.trees import (
-    AGGREGATES,
     Tree,
     called,
     field_tree,
@@ -29,7 +28,7 @@ from headwater.sql.metrics.trees import (
     refuse_unreadable,
     replace_nodes,
 )
-from headwater.sql.parse import fold_name, parse_tree, write_tree
+from headwater.sql.parse import aggregate_functions, fold_name, parse_tree, write_tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -91,24 +90,23 @@ class MetricCheck:
 
 
 _DATATYPES = {
-    "String": ("VARCHAR", "ENUM(", "UUID", "JSON"),
-    "Integer": INTEGERS,
-    "Decimal": ("DECIMAL(", *INTEGERS),
+    "String": ("VARCHAR", "UUID", "JSON", "ENUM"),
+    "Integer": (*INTEGERS, "UHUGEINT"),
+    "Decimal": ("DECIMAL", *INTEGERS, "UHUGEINT"),
     "Float": ("FLOAT", "DOUBLE"),
     "Boolean": ("BOOLEAN",),
     "Date": ("DATE",),
-    "Time": ("TIME",),
-    "DateTime": ("TIMESTAMP", "DATE"),
+    "Time": ("TIME", "TIME_NS", "TIME WITH TIME ZONE"),
+    "DateTime": ("TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS", "DATE"),
     "DateTimeTz": ("TIMESTAMP WITH TIME ZONE",),
 }
-"""The types of DuckDB, or how they begin, that a data type of Ossie stands for."""
+"""The types of DuckDB that a data type of Ossie stands for."""
 
 
 def is_datatype(type_text: str, datatype: str) -> bool:
     """Whether a type of DuckDB is one that a data type of Ossie stands for; `Opaque` is any."""
-    if datatype == "DateTime" and type_text == "TIMESTAMP WITH TIME ZONE":
-        return False
-    return datatype not in _DATATYPES or type_text.startswith(_DATATYPES[datatype])
+    bare = type_text.partition("(")[0] if type_text.endswith(")") else type_text
+    return datatype not in _DATATYPES or bare in _DATATYPES[datatype]
 
 
 def check_queries(model: SemanticModel) -> list[MetricCheck]:
@@ -119,6 +117,9 @@ def check_queries(model: SemanticModel) -> list[MetricCheck]:
             query = _or_error(partial(_field_query, dataset, one))
             what = f"the field {dataset.name}.{one.name}"
             found.append(MetricCheck(what, one.location, query, datatype=one.datatype))
+            if one.is_time and not isinstance(query, ProjectError):
+                taken = SelectSql(f"SELECT time_bucket(INTERVAL '1 day', value) FROM ({query})")
+                found.append(MetricCheck(f"{what} is a time, and cannot be taken by day", one.location, taken))
         for column in dict.fromkeys(column for key in dataset.keys for column in key):
             sql = SelectSql(f"SELECT {quote_identifier(column)} {_source(dataset)}")
             found.append(MetricCheck(f"the key {dataset.name}.{column}", dataset.location, sql))
@@ -132,7 +133,7 @@ def check_queries(model: SemanticModel) -> list[MetricCheck]:
             found.append(MetricCheck(what, step.location, SelectSql(f"SELECT {', '.join(values)}"), is_pair=True))
     for metric in model.metrics.values():
         query = _or_error(partial(compile_metrics, [model], MetricRequest((metric.name,))))
-        found.append(MetricCheck(f"the metric {metric.name}", metric.location, query))
+        found.append(MetricCheck(f"the metric {metric.name}", metric.location, query, datatype=metric.datatype))
     return found
 
 
@@ -243,9 +244,9 @@ class _Compiler:
             raise ProjectError(f"{term}: {grain} is no grain", fix=suggest(grain, list(Grain)))
         owner, _, name = written.rpartition(".")
         found = self._fields_named(owner, name, base)
-        is_own_time = not found and not owner and not grain and name in list(Grain)
+        is_own_time = not owner and not grain and name in list(Grain) and self._is_grain(found, base)
         if is_own_time:
-            found, grain = self._times(name, base), name
+            found, grain = found or self._times(name, base), name
         if not found:
             raise self._unknown(written, name, base, grain)
         if len(found) > 1:
@@ -259,8 +260,15 @@ class _Compiler:
             if not one.is_time:
                 raise ProjectError(f"{dataset.name}.{one.name} is no time", fix="say dimension: {is_time: true}")
             sql = f"time_bucket(INTERVAL '{_WIDTHS.get(Grain(grain), f'1 {grain}')}', {sql})"
-        is_own_time |= not owner and one.is_time and dataset.name == base and name in list(Grain)
         return _Dimension(shown, dataset.name, sql, is_own_time)
+
+    def _is_grain(self, found: Sequence[tuple[MetricDataset, MetricField]], base: str) -> bool:
+        """Whether a grain's name is the grain of the dataset's own time: it is no field, or that of the only time."""
+        if not found:
+            return True
+        (dataset, one), own = found[0], self.model.datasets[base]
+        times = [field.name for field in own.fields.values() if field.is_time]
+        return len(found) == 1 and dataset is own and one.is_time and (own.time or times[0], *times[1:]) == (one.name,)
 
     def _unknown(self, written: str, name: str, base: str, grain: str) -> ProjectError:
         """Say why a name means nothing to a dataset: nothing has it, or only what its rows have several of."""
@@ -305,7 +313,7 @@ class _Compiler:
 
         def resolve(node: Tree) -> Tree | None:
             refuse_unreadable(node, "where")
-            if called(node) in AGGREGATES:
+            if called(node) in aggregate_functions():
                 raise ProjectError("where holds an aggregate", fix="filter rows, or query the numbers in a model")
             if node["class"] != "COLUMN_REF":
                 return None

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from headwater.core.metrics import MetricDataset, MetricRelationship, SemanticModel
 
 INTEGERS = (
-    "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT",
+    "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT",
 )  # fmt: skip
+"""Integers that DuckDB compares as integers; with UHUGEINT it compares the others as DOUBLE."""
 
 
 def joins_exactly(left: str, right: str) -> bool:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.core.fragments import quote_identifier
 from headwater.errors import ProjectError
-from headwater.sql.parse import fold_name, parse_expression, parse_tree
+from headwater.sql.parse import aggregate_functions, fold_name, parse_expression, parse_tree, without_places
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,6 +26,10 @@ _UNREADABLE = {
     "PARAMETER": "a parameter",
 }  # fmt: skip
 
+_SEVERAL = {"unnest": "unnest(), which makes rows", "unlist": "unlist(), which makes rows"}
+
+_DIVISIONS = frozenset({"/", "//", "%", "divide", "fdiv", "fmod", "mod"})
+
 
 def find_named(known: Mapping[str, Any], name: str) -> Any:
     """Return what has a name, whatever its case."""
@@ -44,7 +48,8 @@ def replace_nodes(tree: Any, change: Callable[[Tree], Tree | None]) -> Any:
 
 def refuse_unreadable(node: Tree, what: str) -> None:
     """Refuse what would make an expression more than one of a row, or of a group."""
-    if (kind := _UNREADABLE.get(str(node["class"]))) is not None:
+    kind = _UNREADABLE.get(str(node["class"])) or _SEVERAL.get(called(node))
+    if kind is not None:
         raise ProjectError(f"{what} holds {kind}", fix="compute it in a model, as a column")
 
 
@@ -82,7 +87,7 @@ def field_tree(dataset: MetricDataset, one: MetricField) -> Tree:
 
     def qualify(node: Tree) -> Tree | None:
         refuse_unreadable(node, what)
-        if called(node) in AGGREGATES:
+        if called(node) in aggregate_functions():
             raise ProjectError(f"{what} is an aggregate", fix="a field is a value of one row; make it a metric")
         if node["class"] != "COLUMN_REF":
             return None
@@ -101,10 +106,12 @@ def or_null(tree: Any) -> Any:
     if not isinstance(tree, dict):
         return tree
     changed = {key: or_null(value) for key, value in tree.items()}
-    if "class" in changed and called(changed) == "/" and len(changed["children"]) == 2:
+    if "class" in changed and called(changed) in _DIVISIONS and len(changed["children"]) == 2:
         over, under = changed["children"]
-        if called(under) != "nullif":
-            unless_zero = parse_tree("nullif(0, 0)")
+        unless_zero = parse_tree("nullif(0, 0)")
+        if called(under) != "nullif" or without_places(under["children"][1]) != without_places(
+            unless_zero["children"][1]
+        ):
             unless_zero["children"][0] = under
             changed["children"] = [over, unless_zero]
     return changed

@@ -183,7 +183,7 @@ def _kept(versions: Numbered) -> Iterator[KeptVersion]:
         place = _place_of(versions, record)
         is_own = record.commit.version == record.commit.sequence
         if is_own and all((place / name).is_file() for name, *_ in record.kept["files"]):
-            yield KeptVersion(record.commit, str(place))
+            yield KeptVersion(record.commit, str(place), {name: sha256 for name, _, sha256 in record.kept["files"]})
 
 
 def _find_damaged(versions: Numbered, *, whole: bool = False) -> str:
@@ -228,8 +228,6 @@ def _copy_files(source: Path, aside: Path) -> list[list[Any]]:
     found = []
     for path in sorted(path for path in source.rglob("*") if path.is_file() and not path.is_symlink()):
         name = path.relative_to(source).as_posix()
-        if name == "_commit.json":  # of an earlier version: this one has its own
-            continue
         target = aside / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
