@@ -188,6 +188,8 @@ def test_an_earlier_version_is_used_and_let_go(write_project: Write) -> None:
     again = results(folder)
     assert again["ml.churn"].status is Status.SKIPPED
     assert again["ml.churn_scores/score"].rows == 390
+    notes = headwater.load(folder).plan().notes
+    assert "ml.churn is of version 1, as asked, and not made again: `headwater run --use ml.churn` ends that" in notes
     assert [kept.commit.position.get("pinned") for kept in headwater.load(folder).states()["ml.churn"].kept] == [
         1, None, None,
     ]  # fmt: skip
@@ -239,6 +241,18 @@ def test_a_version_that_is_not_as_it_was_written(write_project: Write, damage: s
     with pytest.raises(StateError if damage == "changed" else PlanError, match=r"not as it was written|no version 1"):
         headwater.load(folder).reset([], use=["ml.churn@1"])
     assert headwater.load(folder).states()["ml.churn"].commit == before
+
+
+def test_an_earlier_version_mends_a_damaged_one(write_project: Write) -> None:
+    folder = write_project(PROJECT)
+    results(folder)
+    write_project({"ml/churn.py": TRAIN.replace("LogisticRegression()", "LogisticRegression(C=0.1)")})
+    results(folder)
+    (folder / "data/artefacts/ml/churn/load=00000002/model.skops").write_bytes(b"nothing")
+    assert headwater.load(folder).states()["ml.churn"].foreign
+    headwater.load(folder).reset([], use=["ml.churn@1"])
+    assert headwater.load(folder).states()["ml.churn"].foreign == ""
+    assert results(folder)["ml.churn_scores/score"].status is Status.DONE
 
 
 def test_a_word_that_is_wrong_beside_it_changes_nothing(write_project: Write) -> None:

@@ -369,6 +369,10 @@ def test_what_cannot_be_answered_is_refused(
         ("SUM(customers.weight) FILTER (WHERE orders.id > 1)", "a row of customers has no one row of orders"),
         ("COUNT(customers.id) FILTER (WHERE orders.id > 1)", "a row of customers has no one row of orders"),
         ("SUM(CASE WHEN orders.id > 1 THEN customers.weight END)", "a row of customers has no one row of orders"),
+        ("SUM(nullif(customers.weight, orders.id))", "a row of customers has no one row of orders"),
+        ("SUM(customers.weight * (orders.id > 1)::int)", "a row of customers has no one row of orders"),
+        ("SUM(customers.weight * (orders.id IN (1, 2))::int)", "a row of customers has no one row of orders"),
+        ("MAX(orders.amount, 2)", "max() of several arguments is a list"),
         ("AVG(if(orders.id > 1, customers.weight, 0))", "a row of customers has no one row of orders"),
         ("SUM(orders.amount) / m", "the metric m is made of itself: m of m"),
         ("SUM(orders.amount) FILTER (WHERE orders.id > $x)", "the metric m holds a parameter"),
@@ -408,5 +412,8 @@ def test_a_way_goes_on_over_several_datasets(connection: duckdb.DuckDBPyConnecti
 
 def test_names_are_those_of_any_case(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("INSERT INTO marts.orders VALUES (1, '2024-01-01', 'WEB', 1, 10)")
-    sql = compile_metrics([model(metrics={"Revenue": "sum(ORDERS.amount)"})], MetricRequest(("revenue",), ("Channel",)))
+    sql = compile_metrics(
+        [model(metrics={"Revenue": "sum(ORDERS.amount)"})],
+        MetricRequest(("revenue",), ("Channel",), "day__YEAR = date '2024-01-01'"),
+    )
     assert connection.execute(sql).fetchall() == [("web", Decimal(10))]

@@ -70,6 +70,9 @@ def command(
             select_datasets(loaded.graph, terms, lambda _: True)
         if reset or retire or use:
             loaded.reset(reset, retire=retire, use=use, wait=wait, tell=_tell)
+            for term in use:
+                name, at, version = term.partition("@")
+                _tell(f"{name}: of version {version}, as asked" if at else f"{name}: the newest version is read again")
             for name in retire:
                 _tell(f"{name}: retired, its table is dropped")
         progress = make_progress("quiet" if as_json else log, loaded.project.secrets)

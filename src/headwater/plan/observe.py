@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from headwater.core.commit import Column, TableState
+from headwater.core.commit import PINNED, Column, TableState
 from headwater.core.plan import Orphan
 from headwater.core.policies import Materialization
 from headwater.core.project import Model, SourceTable
@@ -21,7 +21,7 @@ from headwater.plugins import load_source, load_store
 from headwater.sql.timecolumn import find_time_source
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from headwater.contracts import Session, Source, Store, TableDescription
     from headwater.core.project import Project
@@ -61,6 +61,14 @@ class Connectors:
 
 Held = tuple[dict[str, TableState], tuple[Orphan, ...]]
 """What the stores hold: the state of every table, and the orphans."""
+
+
+def _tell_pinned(project: Project, states: Mapping[str, TableState]) -> Iterator[str]:
+    """Say of which version artefacts are that somebody asked to be of one: they are not made again."""
+    for name in project.consumers:
+        if name in states and PINNED in states[name].position:
+            version, way = states[name].position[PINNED], f"`headwater run --use {name}` ends that"
+            yield f"{name} is of version {version}, as asked, and not made again: {way}"
 
 
 def open_stores(project: Project, session: Session) -> dict[str, Store]:
@@ -150,8 +158,8 @@ def observe(
         if model.spec.materialize == Materialization.INCREMENTAL and model.spec.time and model.language == "sql"
     }
     return Observed(
-        states, {**stale, **answers.found}, times, tuple(answers.notes), orphans, frozenset(stale),
-        tuple(answers.unchecked), tuple(filter(None, (_lost(store) for store in connectors.stores.values()))),
+        states, {**stale, **answers.found}, times, (*answers.notes, *_tell_pinned(project, states)), orphans,
+        frozenset(stale), tuple(answers.unchecked), tuple(filter(None, (_lost(store) for store in connectors.stores.values()))),
     )  # fmt: skip
 
 

@@ -78,9 +78,11 @@ def _parse(project: Project, term: str) -> tuple[str, int | None]:
 def _find(states: Mapping[str, TableState], name: str, version: int | None) -> KeptVersion | None:
     """Return a version, or the newest that was made and not asked for; None when that is no longer there."""
     state = states.get(name)
-    if state is None or state.commit is None or state.foreign:
-        what = state.foreign if state is not None and state.foreign else f"{name} was never made"
-        raise StateError(what, fix=state.way_out if state is not None and state.foreign else "headwater run")
+    if state is None or state.commit is None:
+        raise StateError(
+            state.foreign if state is not None and state.foreign else f"{name} was never made",
+            fix="see `headwater doctor`" if state is not None and state.foreign else "headwater run",
+        )
     if version is None:
         return next((kept for kept in state.kept if PINNED not in kept.commit.position), None)
     known = {kept.commit.version: kept for kept in state.kept}

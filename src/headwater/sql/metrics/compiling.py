@@ -240,13 +240,14 @@ class _Compiler:
     def _dimension(self, term: str, base: str, shown: str) -> _Dimension:
         """Return what a term of `by` means: a field, with a grain behind `__`, or a grain of the dataset's time."""
         written, _, grain = term.partition("__")
+        grain = grain.lower()
         if grain and grain not in list(Grain):
             raise ProjectError(f"{term}: {grain} is no grain", fix=suggest(grain, list(Grain)))
         owner, _, name = written.rpartition(".")
         found = self._fields_named(owner, name, base)
-        is_own_time = not owner and not grain and name in list(Grain) and self._is_grain(found, base)
+        is_own_time = not owner and not grain and name.lower() in list(Grain) and self._is_grain(found, base)
         if is_own_time:
-            found, grain = found or self._times(name, base), name
+            found, grain = found or self._times(name, base), name.lower()
         if not found:
             raise self._unknown(written, name, base, grain)
         if len(found) > 1:
@@ -280,7 +281,7 @@ class _Compiler:
                 return ProjectError(f"{written} is a field of {far[0].name}, and {error.what}", fix=error.fix)
         reached = [(one, field) for one in self._joins.reached(base) for field in one.fields.values()]
         known = [field.name if one.name == base else f"{one.name}.{field.name}" for one, field in reached]
-        if grain and grain == written:
+        if grain and grain == written.lower():
             times = [f"{one.name}.{field.name}__{grain}" for one, field in reached if field.is_time]
             fix = f"write {' or '.join(times)}" if times else f"declare a field of {base} that is a time"
             return ProjectError(f"{base} has no time of its own to take by {grain}", fix=fix)

@@ -31,6 +31,12 @@ _COUNTS = frozenset({"count", "count_if", "count_star"})
 _NEVER_DOUBLED = frozenset({"min", "max", "bool_and", "bool_or"})
 """Aggregates that are the same however often a row is counted."""
 
+_CONDITIONS = frozenset({
+    "COMPARISON", "CONJUNCTION", "BETWEEN", "COMPARE_IN", "COMPARE_NOT_IN", "OPERATOR_NOT", "OPERATOR_IS_NULL",
+    "OPERATOR_IS_NOT_NULL",
+})  # fmt: skip
+"""Nodes of a parse tree that decide, and are no value to be counted."""
+
 
 @dataclass(frozen=True, slots=True)
 class MetricAggregate:
@@ -99,6 +105,8 @@ class Numbers:
         return found
 
     def _aggregate(self, node: Tree, what: str) -> MetricAggregate:
+        if called(node) in ("min", "max") and len(node["children"]) > 1:
+            raise ProjectError(f"{what}: {called(node)}() of several arguments is a list", fix="write one argument")
         inside = {key: self.resolved(node[key], what) for key in ("children", "filter", "order_bys")}
         used = self.datasets_in([*inside.values()])
         if not used and len(self.model.datasets) == 1:
@@ -163,13 +171,17 @@ class Numbers:
 
 
 def _without_conditions(tree: Any) -> Any:
-    """Return a tree in which CASE has its values alone: what decides between them is not what is counted."""
+    """Return a tree of what is counted alone: without what CASE and nullif() decide by, and without comparisons."""
 
     def values(node: Tree) -> Tree | None:
-        if node["class"] != "CASE":
-            return None
-        kept = [check["then_expr"] for check in node["case_checks"]] + [node["else_expr"]]
-        return {**node, "case_checks": [], "else_expr": None, "values": [_without_conditions(one) for one in kept]}
+        if node["class"] in _CONDITIONS or node["type"] in _CONDITIONS:
+            return {"class": "CONSTANT"}
+        if node["class"] == "CASE":
+            kept = [check["then_expr"] for check in node["case_checks"]] + [node["else_expr"]]
+            return {"class": "CASE", "values": _without_conditions(kept)}
+        if called(node) == "nullif":
+            return {"class": "CASE", "values": _without_conditions(node["children"][:1])}
+        return None
 
     return replace_nodes(tree, values)
 
