@@ -159,7 +159,8 @@ def observe(
     }
     return Observed(
         states, {**stale, **answers.found}, times, (*answers.notes, *_tell_pinned(project, states)), orphans,
-        frozenset(stale), tuple(answers.unchecked), tuple(filter(None, (_lost(store) for store in connectors.stores.values()))),
+        frozenset(stale), tuple(answers.unchecked),
+        tuple(filter(None, (_lost(store) for store in connectors.stores.values()))),
     )  # fmt: skip
 
 
