@@ -251,6 +251,16 @@ def test_the_time_that_a_grain_alone_is_of(connection: duckdb.DuckDBPyConnection
     timed = replace(orders, time="shipped")
     sql = compile_metrics([model([timed, *DATASETS[1:]])], asked)
     assert connection.execute(sql).fetchall() == [(date(2024, 2, 1), Decimal(10))]
+    both = {"day": two["day"], "month": MetricField("month", "shipped", True, PLACE)}
+    for time, first in (("month", [(date(2024, 2, 1), 1)]), ("day", [(date(2024, 2, 1), 1)])):
+        named = replace(orders, fields=both, time=time)
+        sql = compile_metrics([model([named, *DATASETS[1:]])], MetricRequest(("orders",), ("month",)))
+        assert connection.execute(sql).fetchall() == first  # a field of that name is meant, its own time or not
+    with pytest.raises(ProjectError, match="month is a field of orders for one number and of returns for another"):
+        compile_metrics([model([named, *DATASETS[1:]])], MetricRequest(("orders", "returns"), ("month",)))
+    named = replace(orders, fields=both, time="month")
+    sql = compile_metrics([model([named, *DATASETS[1:]])], MetricRequest(("orders", "returns"), ("month",)))
+    assert connection.execute(sql).fetchall() == [(date(2024, 2, 1), 1, 0)]
 
 
 @pytest.mark.parametrize(("by", "where"), [(("kind",), ""), ((), "kind = 'A'")])

@@ -63,10 +63,13 @@ _YEAR_ONE = {
 }
 _RANGES = {
     "DATE": ("DATE '4714-11-24 (BC)'", "DATE '5874897-12-31'"),
-    "TIMESTAMP": ("TIMESTAMP '4714-11-24 (BC) 00:00:00'", "TIMESTAMP '294247-01-01'"),
-    "TIMESTAMP WITH TIME ZONE": ("TIMESTAMPTZ '4714-11-24 (BC) 00:00:00+00'", "TIMESTAMPTZ '294247-01-01 00:00:00+00'"),
+    "TIMESTAMP": ("TIMESTAMP '4714-11-24 (BC) 00:00:00'", "TIMESTAMP '294247-01-10 04:00:54.775806'"),
+    "TIMESTAMP WITH TIME ZONE": (
+        "TIMESTAMPTZ '4714-11-24 (BC) 00:00:00+00'",
+        "TIMESTAMPTZ '294247-01-10 04:00:54.775806+00'",
+    ),
 }
-"""PostgreSQL's first and last; the extension writes a time before the first as one of the far future."""
+"""PostgreSQL's first, and the last of both; the extension writes a time before the first as one of the far future."""
 
 _BINARY = {
     **dict.fromkeys(("BOOLEAN", "SMALLINT", "INTEGER", "BIGINT", "FLOAT", "DOUBLE"), ""),

@@ -22,7 +22,6 @@ from headwater.sql.metrics.trees import (
     called,
     field_tree,
     find_named,
-    or_null,
     put_values,
     read_tree,
     refuse_unreadable,
@@ -264,12 +263,13 @@ class _Compiler:
         return _Dimension(shown, dataset.name, sql, is_own_time)
 
     def _is_grain(self, found: Sequence[tuple[MetricDataset, MetricField]], base: str) -> bool:
-        """Whether a grain's name is the grain of the dataset's own time: it is no field, or that of the only time."""
-        if not found:
-            return True
-        (dataset, one), own = found[0], self.model.datasets[base]
-        times = [field.name for field in own.fields.values() if field.is_time]
-        return len(found) == 1 and dataset is own and one.is_time and (own.time or times[0], *times[1:]) == (one.name,)
+        """Whether a grain's name is that grain: it is no field, or that of the dataset's own time."""
+        return not found or [one for _, one in found] == self._own_times(base)
+
+    def _own_times(self, base: str) -> list[MetricField]:
+        """Return the time that a dataset says is its own, or else all that it has."""
+        dataset = self.model.datasets[base]
+        return [one for one in dataset.fields.values() if one.is_time and dataset.time in ("", one.name)]
 
     def _unknown(self, written: str, name: str, base: str, grain: str) -> ProjectError:
         """Say why a name means nothing to a dataset: nothing has it, or only what its rows have several of."""
@@ -299,14 +299,11 @@ class _Compiler:
         return [pair for pair in found if pair[0].name == base] or found
 
     def _times(self, grain: str, base: str) -> list[tuple[MetricDataset, MetricField]]:
-        dataset = self.model.datasets[base]
-        times = [one for one in dataset.fields.values() if one.is_time]
-        if dataset.time:
-            times = [find_named(dataset.fields, dataset.time)]
+        times = self._own_times(base)
         if len(times) > 1:
             fix = f"write {times[0].name}__{grain}, or say which is the time of {base}"
             raise ProjectError(f"{base} has several times: {', '.join(one.name for one in times)}", fix=fix)
-        return [(dataset, one) for one in times]
+        return [(self.model.datasets[base], one) for one in times]
 
     def _condition(self, base: str) -> str:
         if not self.request.where.strip():
@@ -327,4 +324,4 @@ class _Compiler:
             self._same_meaning([self._mentioned.setdefault(".".join(names), found)], [found])
             return parse_tree(found.sql)
 
-        return write_tree(or_null(replace_nodes(read_tree(self.request.where, "where"), resolve)))
+        return write_tree(replace_nodes(read_tree(self.request.where, "where"), resolve))

@@ -14,7 +14,6 @@ from headwater.sql.metrics.trees import (
     field_tree,
     find_named,
     name_tree,
-    or_null,
     read_tree,
     refuse_unreadable,
     replace_nodes,
@@ -101,7 +100,7 @@ class Numbers:
                 raise ProjectError(f"{what}: {'.'.join(names)} stands outside of an aggregate", fix=fix)
             return None
 
-        found: Tree = or_null(replace_nodes(read_tree(metric.sql, what), take))
+        found: Tree = replace_nodes(read_tree(metric.sql, what), take)
         return found
 
     def _aggregate(self, node: Tree, what: str) -> MetricAggregate:
@@ -142,7 +141,7 @@ class Numbers:
             refuse_unreadable(node, what)
             return self.column(node, what) if node["class"] == "COLUMN_REF" else None
 
-        return or_null(replace_nodes(tree, resolve))
+        return replace_nodes(tree, resolve)
 
     def column(self, node: Tree, what: str) -> Tree:
         """Return what `dataset.field`, or `dataset.column`, means."""

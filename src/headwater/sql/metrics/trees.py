@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.core.fragments import quote_identifier
 from headwater.errors import ProjectError
-from headwater.sql.parse import aggregate_functions, fold_name, parse_expression, parse_tree, without_places
+from headwater.sql.parse import aggregate_functions, fold_name, parse_expression, parse_tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -59,7 +59,9 @@ def called(node: Tree) -> str:
 
 
 def read_tree(text: str, what: str) -> Tree:
-    """Return the tree of an expression that somebody wrote.
+    """Return the tree of an expression that somebody wrote; a division by 0 in it is NULL.
+
+    To DuckDB that is infinite, and so would be every sum with it.
 
     Raises:
         ProjectError: It is no expression, or calls what may not be called.
@@ -68,12 +70,13 @@ def read_tree(text: str, what: str) -> Tree:
         refused = parse_expression(text).refused
         tree = parse_tree(text)
     except ProjectError as error:
-        told = error.what if error.what.startswith("SQL: ") else "it is not one expression"
+        told = error.what if error.line else "it is not one expression"
         raise ProjectError(f"{what}: {told}", fix="write one expression over fields") from None
     if refused:
         found = refused[0].error(declared=True)
         raise ProjectError(f"{what}: {found.what}", fix=found.fix)
-    return tree
+    guarded: Tree = _without_zero(tree)
+    return guarded
 
 
 def name_tree(*parts: str) -> Tree:
@@ -95,25 +98,21 @@ def field_tree(dataset: MetricDataset, one: MetricField) -> Tree:
         is_said = len(names) > 1 and fold_name(names[0]) == fold_name(dataset.name)
         return name_tree(dataset.name, *(names[1:] if is_said else names))
 
-    changed: Tree = or_null(replace_nodes(read_tree(one.sql, what), qualify))
+    changed: Tree = replace_nodes(read_tree(one.sql, what), qualify)
     return changed
 
 
-def or_null(tree: Any) -> Any:
-    """Return a tree in which a division by 0 is NULL; to DuckDB it is infinite, and so would be every sum with it."""
+def _without_zero(tree: Any) -> Any:
+    """Return a tree in which what is divided by is NULL where it is 0."""
     if isinstance(tree, list):
-        return [or_null(item) for item in tree]
+        return [_without_zero(item) for item in tree]
     if not isinstance(tree, dict):
         return tree
-    changed = {key: or_null(value) for key, value in tree.items()}
+    changed = {key: _without_zero(value) for key, value in tree.items()}
     if "class" in changed and called(changed) in _DIVISIONS and len(changed["children"]) == 2:
-        over, under = changed["children"]
         unless_zero = parse_tree("nullif(0, 0)")
-        if called(under) != "nullif" or without_places(under["children"][1]) != without_places(
-            unless_zero["children"][1]
-        ):
-            unless_zero["children"][0] = under
-            changed["children"] = [over, unless_zero]
+        over, unless_zero["children"][0] = changed["children"]
+        changed["children"] = [over, unless_zero]
     return changed
 
 
